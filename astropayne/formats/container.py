@@ -1,0 +1,111 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""The ASDF container of our files: written beside and renamed, checked when read, no pickle."""
+
+import contextlib
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import asdf
+
+from astropayne import __version__
+
+__all__ = ["read_container", "replacing", "sniff_container", "write_container"]
+
+_VERSION = 1
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary path beside ``path``, and rename it into place if all went well."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_container(path, kind, tree, overwrite=False):
+    """Write a tree of plain values, tables and arrays.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    kind : str
+        What is in it, such as ``"PayneModel"``.
+    tree : dict
+        Its content. Arrays are stored uncompressed, each with a checksum.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there and ``overwrite`` is not set.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; give overwrite=True to replace it")
+    header = {"kind": kind, "format_version": _VERSION, "written_by": f"astropayne {__version__}"}
+    with replacing(path) as temporary, asdf.AsdfFile({"astropayne": header, kind: tree}) as file:
+        file.write_to(temporary)
+
+
+def sniff_container(path, kind):
+    """Say whether a file is one of ours and of this kind, from its first bytes."""
+    path = Path(path)
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(2000)
+    return head.startswith(b"#ASDF") and f"\n{kind}:".encode() in head
+
+
+def read_container(path, kind):
+    """Read a tree that `write_container` has written.
+
+    Returns
+    -------
+    dict
+        With all arrays in memory.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not such a file, of another kind, truncated or altered.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file; an astropayne {kind} is one .asdf file")
+    with path.open("rb") as file:
+        if file.read(5) != b"#ASDF":
+            raise ValueError(f"{path} is not an astropayne {kind}: it is not an ASDF file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", asdf.exceptions.AsdfWarning)
+            with asdf.open(path, validate_checksums=True, lazy_load=False, memmap=False) as file:
+                header, tree = file.tree.get("astropayne", {}), file.tree.get(kind)
+    except (ValueError, OSError, asdf.exceptions.AsdfWarning, RuntimeError) as error:
+        raise ValueError(
+            f"{path} is damaged (truncated or altered) and was not read: {error}"
+        ) from error
+    if tree is None or header.get("kind") != kind:
+        found = header.get("kind") or "an ASDF file of some other program"
+        raise ValueError(f"{path} is not an astropayne {kind}: it is {found}")
+    if header["format_version"] > _VERSION:
+        raise ValueError(
+            f"{path} was written by {header['written_by']} in file format "
+            f"{header['format_version']}; this version reads up to {_VERSION}: update astropayne"
+        )
+    return tree

@@ -1,0 +1,512 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Labels: their names, units and ranges, and the scaling a network sees.
+
+A label is a number that says what a star is: ``teff``, ``logg``, ``feh``, ``vmic``, or an
+abundance: ``Mg_Fe`` for [Mg/Fe], ``Mg_H`` for [Mg/H], ``A_Mg`` for A(Mg). These names are
+identifiers because they are also parameter names; people may write ``"[Mg/Fe]"``, ``"A(Mg)"``
+or ``"Teff"``, and `parse_label` knows what they mean.
+"""
+
+import difflib
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable, Table
+from astropy.utils.exceptions import AstropyUserWarning
+
+__all__ = [
+    "ELEMENTS",
+    "Label",
+    "LabelRangeWarning",
+    "LabelSpace",
+    "LabelTransform",
+    "parse_label",
+    "strip_unit",
+]
+
+#: Symbols of the elements, in the order of their atomic number.
+ELEMENTS = tuple(
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
+    "Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy "
+    "Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U".split()
+)
+
+_SYMBOL = {symbol.lower(): symbol for symbol in (*ELEMENTS, "alpha")}
+
+_STELLAR = {
+    "teff": ("teff", "t_eff", "effective_temperature"),
+    "logg": ("logg", "log_g", "log(g)"),
+    "feh": ("feh",),
+    "vmic": ("vmic", "v_mic", "vturb", "v_turb", "vmicro", "v_micro", "xi", "microturbulence"),
+}
+_ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases}
+
+_UNIT = {"teff": u.K, "vmic": u.km / u.s}
+
+# What the forward model calls its own: no label may take these names.
+_RESERVED = ("rv", "vsini", "vmac", "resolution")
+
+_RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h)\s*\]|([a-z]+)[/_](fe|h))")
+_ABSOLUTE = re.compile(r"a(?:\s*\(\s*([a-z]+)\s*\)|_([a-z]+))")
+
+
+class LabelRangeWarning(AstropyUserWarning):
+    """A model was asked for labels outside the range it was trained on."""
+
+
+def parse_label(text):
+    """Return the name of a label, however people write it.
+
+    Parameters
+    ----------
+    text : str
+        For example ``"Teff"``, ``"[Fe/H]"``, ``"vturb"``, ``"[Li/Fe]"``, ``"A(Li)"``. A name
+        that is not one of astronomy's is kept as it is if it can be a parameter name.
+
+    Returns
+    -------
+    str
+        The identifier used everywhere in astropayne.
+
+    Raises
+    ------
+    ValueError
+        If no label can have that name.
+
+    Examples
+    --------
+    >>> from astropayne.labels import parse_label
+    >>> [parse_label(text) for text in ("Teff", "[Fe/H]", "vturb", "[Li/Fe]", "A(Li)")]
+    ['teff', 'feh', 'vmic', 'Li_Fe', 'A_Li']
+    """
+    text = str(text).strip()
+    low = text.lower()
+    spaceless = low.replace(" ", "_")
+    for spelling in (spaceless, spaceless.replace("_", "")):
+        if spelling in _ALIAS:
+            return _ALIAS[spelling]
+    if match := _RATIO.fullmatch(low):
+        element, reference = filter(None, match.groups())
+        if (element, reference) == ("fe", "h"):
+            return "feh"
+        if element in _SYMBOL:
+            return f"{_SYMBOL[element]}_{reference.capitalize()}"
+    if match := _ABSOLUTE.fullmatch(low):
+        (element,) = filter(None, match.groups())
+        if element in _SYMBOL:
+            return f"A_{_SYMBOL[element]}"
+    if text in _RESERVED:
+        raise ValueError(
+            f"{text!r} cannot be a label: the forward model uses that name "
+            f"({', '.join(_RESERVED)} are its own)"
+        )
+    if not text.isidentifier():
+        raise ValueError(
+            f"{text!r} is not a label. Labels are teff, logg, feh, vmic, abundances such as "
+            "'[Mg/Fe]' (Mg_Fe), '[Mg/H]' (Mg_H) or 'A(Mg)' (A_Mg), or any Python identifier"
+        )
+    return text
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label: its name and its unit.
+
+    Labels in dex are plain numbers in tables and results, because astropy's ``dex`` cannot be
+    compared with a number; on the way in, ``dex``, ``dex(cm / s2)`` and, for ``logg``, an
+    acceleration are understood as well.
+
+    Parameters
+    ----------
+    name : str
+        Any spelling that `parse_label` knows.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropayne.labels import Label
+    >>> Label("Teff").to_value(5.777 * u.kK)
+    5777.0
+    >>> Label("log g")
+    Label(name='logg') [dex]
+    """
+
+    name: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "name", parse_label(self.name))
+
+    def __repr__(self):
+        return f"Label(name={self.name!r}) [{self.unit}]"
+
+    @property
+    def unit(self):
+        """Unit in which a bare number is understood (`~astropy.units.Unit`)."""
+        if self.element is not None or self.name in ("logg", "feh"):
+            return u.dex
+        return _UNIT.get(self.name, u.dimensionless_unscaled)
+
+    @property
+    def element(self):
+        """Symbol of the element whose abundance this is, or `None`."""
+        symbol, _, reference = self.name.partition("_")
+        symbol = reference if symbol == "A" else symbol
+        return symbol if reference and symbol in _SYMBOL.values() else None
+
+    @property
+    def text(self):
+        """The label as astronomers write it: ``"[Mg/Fe]"``, ``"A(Li)"``, ``"Teff"``."""
+        first, _, second = self.name.partition("_")
+        if self.element is None:
+            return {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}.get(self.name, self.name)
+        return f"A({second})" if first == "A" else f"[{first}/{second}]"
+
+    def to_value(self, value):
+        """Strip the unit.
+
+        Parameters
+        ----------
+        value : float, array_like or `~astropy.units.Quantity`
+            A bare number is taken in the label's own unit.
+
+        Returns
+        -------
+        float or numpy.ndarray
+            The value in the label's own unit.
+
+        Raises
+        ------
+        astropy.units.UnitConversionError
+            If the unit cannot be converted to the label's.
+        """
+        accepted = [self.unit]
+        if self.unit == u.dex:
+            accepted.append(u.dimensionless_unscaled)
+        if self.name == "logg":
+            accepted.append(u.dex(u.cm / u.s**2))
+        return strip_unit(value, f"label {self.name!r}", *accepted)
+
+    @property
+    def column_unit(self):
+        """Unit of a table's column or a parameter: `None` for labels in dex, plain numbers."""
+        return None if self.unit in (u.dex, u.dimensionless_unscaled) else self.unit
+
+    def quantity(self, value):
+        """Attach the unit: a `~astropy.units.Quantity`, dimensionless for labels in dex."""
+        return u.Quantity(value, self.column_unit or u.dimensionless_unscaled)
+
+    def column(self, values):
+        """Return values as a table's column: with the unit, or plain for labels in dex."""
+        return u.Quantity(values, self.column_unit) if self.column_unit else np.asarray(values)
+
+
+class LabelSpace:
+    """The labels of a grid or a model, in order, with their ranges.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Label names, in any spelling.
+    minimum, maximum : array_like, shape (n_labels,)
+        Ranges, in the labels' own units.
+
+    Raises
+    ------
+    ValueError
+        If a name is doubled, or a range is empty or not finite.
+
+    Examples
+    --------
+    >>> from astropayne.labels import LabelSpace
+    >>> space = LabelSpace(["Teff", "[Fe/H]"], [4000, -2], [7000, 0])
+    >>> space.names
+    ('teff', 'feh')
+    >>> space.scale([5500, -2.0])
+    array([ 0. , -0.5])
+    """
+
+    def __init__(self, names, minimum, maximum):
+        self.labels = tuple(Label(name) for name in names)
+        self.names = tuple(label.name for label in self.labels)
+        self.minimum = np.array(minimum, dtype=float)
+        self.maximum = np.array(maximum, dtype=float)
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"labels are doubled: {', '.join(self.names)}")
+        for name, low, high in zip(self.names, self.minimum, self.maximum, strict=True):
+            if not (np.isfinite(low) and np.isfinite(high) and low < high):
+                raise ValueError(
+                    f"label {name!r} ranges from {low} to {high}: a label of a grid has to take "
+                    "at least two finite values; drop the constant ones"
+                )
+
+    @classmethod
+    def from_table(cls, table):
+        """Take names and ranges from a table of labels.
+
+        Parameters
+        ----------
+        table : `~astropy.table.QTable`
+            One row a spectrum, one column a label.
+        """
+        values = {name: Label(name).to_value(table[name]) for name in table.colnames}
+        return cls(
+            list(values),
+            [column.min() for column in values.values()],
+            [column.max() for column in values.values()],
+        )
+
+    def union(self, other):
+        """Return a space of the same labels that covers the ranges of both."""
+        order = [other.index(name) for name in self.names]
+        return LabelSpace(
+            self.names,
+            np.minimum(self.minimum, other.minimum[order]),
+            np.maximum(self.maximum, other.maximum[order]),
+        )
+
+    def __len__(self):
+        return len(self.names)
+
+    def __iter__(self):
+        return iter(self.labels)
+
+    def __contains__(self, name):
+        return parse_label(name) in self.names
+
+    def __repr__(self):
+        rows = (
+            f"  {label.name:8s} {low:9.7g} .. {high:<9.7g} {label.unit}"
+            for label, low, high in zip(self.labels, self.minimum, self.maximum, strict=True)
+        )
+        return "LabelSpace:\n" + "\n".join(rows)
+
+    def index(self, name):
+        """Position of a label, in any spelling.
+
+        Raises
+        ------
+        ValueError
+            If the label is not one of these.
+        """
+        parsed = parse_label(name)
+        if parsed not in self.names:
+            raise ValueError(unknown_label_message(name, self.names))
+        return self.names.index(parsed)
+
+    @property
+    def width(self):
+        """Ranges' widths, shape (n_labels,)."""
+        return self.maximum - self.minimum
+
+    def scale(self, values):
+        """Scale label values to [-0.5, 0.5], what networks are trained on.
+
+        Parameters
+        ----------
+        values : array_like, shape (..., n_labels)
+            In the labels' own units.
+
+        Returns
+        -------
+        numpy.ndarray, shape (..., n_labels)
+        """
+        return (np.asarray(values, dtype=float) - self.minimum) / self.width - 0.5
+
+    def unscale(self, scaled):
+        """Invert `scale`."""
+        return (np.asarray(scaled, dtype=float) + 0.5) * self.width + self.minimum
+
+    def to_array(self, labels, solar=None):
+        """Return labels as an array, units stripped and columns in order.
+
+        Parameters
+        ----------
+        labels : `~astropy.table.Table`, mapping of str to values, or array_like
+            Names in any spelling; an array has its labels in this space's order along the last
+            axis.
+        solar : mapping of str to float, optional
+            Solar abundances A(X). With it, abundances that are left out are solar-scaled:
+            [X/Fe] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H].
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_labels)
+
+        Raises
+        ------
+        ValueError
+            If a label is unknown, given twice, or missing, or the shape is wrong.
+        """
+        if isinstance(labels, Table):
+            labels = {name: labels[name] for name in labels.colnames}
+        if not isinstance(labels, Mapping):
+            values = np.atleast_2d(np.asarray(labels, dtype=float))
+            if values.ndim != 2 or values.shape[1] != len(self):
+                raise ValueError(
+                    f"labels have shape {np.shape(labels)}; an array needs {len(self)} columns, "
+                    f"in this order: {', '.join(self.names)}"
+                )
+            return values
+        columns = self._columns(labels)
+        if solar is not None:
+            self._fill_solar_scaled(columns, solar)
+        missing = [name for name in self.names if name not in columns]
+        if missing:
+            raise ValueError(f"labels are missing: {', '.join(missing)}")
+        arrays = np.broadcast_arrays(*(np.atleast_1d(columns[name]) for name in self.names))
+        return np.stack(arrays, axis=-1)
+
+    def _columns(self, labels):
+        columns = {}
+        for given, value in labels.items():
+            label = self.labels[self.index(given)]
+            if label.name in columns:
+                raise ValueError(f"label {label.name!r} is given twice (once as {given!r})")
+            columns[label.name] = label.to_value(value)
+        return columns
+
+    def _fill_solar_scaled(self, columns, solar):
+        # A missing [Fe/H] stays missing; NaN only keeps it from being counted many times.
+        feh = columns.get("feh", np.nan if "feh" in self else 0.0)
+        for label in self.labels:
+            if label.name in columns or label.element is None:
+                continue
+            if label.name.endswith("_Fe"):
+                columns[label.name] = 0.0
+            elif label.name.endswith("_H"):
+                columns[label.name] = feh
+            else:
+                columns[label.name] = solar[label.element] + feh
+
+    def to_table(self, values):
+        """Return label values as a `~astropy.table.QTable`, a column a label.
+
+        Parameters
+        ----------
+        values : array_like, shape (n, n_labels)
+        """
+        values = np.atleast_2d(values)
+        table = QTable()
+        for label, column in zip(self.labels, values.T, strict=True):
+            table[label.name] = label.column(column)
+        return table
+
+    def outside(self, values):
+        """Say which values lie outside the ranges.
+
+        Parameters
+        ----------
+        values : array_like, shape (..., n_labels)
+
+        Returns
+        -------
+        numpy.ndarray of bool, shape (..., n_labels)
+            A thousandth of the range is forgiven, so that rounded labels of the grid pass.
+        """
+        slack = 1e-3 * self.width
+        values = np.asarray(values, dtype=float)
+        return (values < self.minimum - slack) | (values > self.maximum + slack)
+
+    def warn_outside(self, values):
+        """Warn with `LabelRangeWarning` about labels outside their ranges, naming them."""
+        outside = self.outside(np.atleast_2d(values))
+        if not outside.any():
+            return
+        rows = np.atleast_2d(values)
+        parts = []
+        for i in np.flatnonzero(outside.any(axis=0)):
+            worst = rows[np.argmax(np.abs(self.scale(rows)[:, i])), i]
+            parts.append(
+                f"{self.names[i]} = {worst:.6g} (range {self.minimum[i]:.6g} to "
+                f"{self.maximum[i]:.6g} {self.labels[i].unit})"
+            )
+        warnings.warn(
+            f"outside the range of the model's training labels: {'; '.join(parts)}. "
+            "The prediction there is an extrapolation",
+            LabelRangeWarning,
+            stacklevel=3,
+        )
+
+
+def unknown_label_message(name, known):
+    """Say that a label is not known, which are, and what may have been meant."""
+    message = f"label {str(name)!r} is not one of {', '.join(known)}"
+    close = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1)
+    if close:
+        message += f"; did you mean {next(k for k in known if k.lower() == close[0])!r}?"
+    return message
+
+
+def strip_unit(value, what, *accepted):
+    """Return a value as floats in the first unit accepted.
+
+    Parameters
+    ----------
+    value : float, array_like or `~astropy.units.Quantity`
+        A bare number is taken to be in that unit already.
+    what : str
+        What it is, for the error.
+    *accepted : `~astropy.units.Unit`
+        Units that it may convert to; all of them count the same.
+
+    Raises
+    ------
+    astropy.units.UnitConversionError
+        If it converts to none.
+    """
+    unit = getattr(value, "unit", None)
+    if unit is None:
+        return np.asarray(value, dtype=float)[()]
+    for candidate in accepted:
+        if u.Unit(unit).is_equivalent(candidate):
+            quantity = value if hasattr(value, "to_value") else u.Quantity(value)
+            return np.asarray(quantity.to_value(candidate), dtype=float)[()]
+    raise u.UnitConversionError(
+        f"{what} is in {accepted[0]}, but was given in {unit}: give a bare number in "
+        f"{accepted[0]} or a Quantity that converts to it"
+    )
+
+
+class LabelTransform:
+    """One label replaced by another: what a plugin registers.
+
+    Subclass it, set the three attributes, and write both directions.
+
+    Attributes
+    ----------
+    source, target : str
+        The label that is replaced, and the one that takes its place.
+    needs : tuple of str
+        Other labels that the transform reads.
+    """
+
+    source = ""
+    target = ""
+    needs = ()
+
+    def forward(self, values, solar):
+        """Compute the target.
+
+        Parameters
+        ----------
+        values : mapping of str to numpy.ndarray
+            The source and the needed labels, in their own units.
+        solar : `~astropayne.abundances.SolarScale`
+            Solar abundances the grid was computed with.
+
+        Returns
+        -------
+        numpy.ndarray
+        """
+        raise NotImplementedError
+
+    def inverse(self, values, solar):
+        """Compute the source from the target; parameters as in `forward`."""
+        raise NotImplementedError
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {self.source} -> {self.target}>"

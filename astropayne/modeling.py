@@ -1,0 +1,172 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""`PayneSpectrum`: a stellar spectrum as an `astropy.modeling` model."""
+
+import astropy.units as u
+import numpy as np
+import torch
+from astropy.modeling import Fittable1DModel, Parameter
+
+from astropayne.abundances import solar_scale
+from astropayne.forward import VELOCITIES
+from astropayne.labels import strip_unit
+from astropayne.wavelengths import to_vacuum
+
+__all__ = ["PayneSpectrum"]
+
+_KMS = u.km / u.s
+_VELOCITY_BOUNDS = {"rv": (None, None), "vsini": (0.0, 300.0), "vmac": (0.0, 50.0)}
+_VELOCITY_DEFAULT = {"rv": 0.0, "vsini": 5.0, "vmac": 0.0}
+
+
+class PayneSpectrum(Fittable1DModel):
+    """A stellar spectrum to fit with astropy's fitters: one leaf, with exact derivatives.
+
+    Its parameters are the model's labels, and ``rv``, ``vsini`` and ``vmac``; the ranges of the
+    labels are their bounds, and ``vmac`` is fixed at first. It takes wavelengths in the model's
+    medium, as a `~astropy.units.Quantity` in any spectral unit or as plain numbers in Å, and
+    gives normalised flux.
+
+    Near the edges of the model's windows, and beyond, flux depends on wavelengths that the model
+    does not hold. It is computed, because fitters need finite numbers, but it is not right:
+    `supported` says where it is, and weights of zero leave the rest out.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    resolution : float, optional
+        λ/FWHM of the spectrum; the model's own by default.
+    limb_darkening : float
+        Linear coefficient ε.
+    **values
+        Initial values of parameters, in any spelling; others start in the middle of the range,
+        abundances solar-scaled.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.modeling import PayneSpectrum
+    >>> model = PayneModel(hidden_layers=(32, 32), components=16)
+    >>> history = model.train(SpectralGrid.sample(), max_epochs=2)
+    >>> star = PayneSpectrum(model, resolution=18000, teff=5777 * u.K, logg=4.44)
+    >>> star.teff
+    Parameter('teff', value=5777.0, unit=K, bounds=(4507.41, 6747.13))
+    >>> star([5200, 5201] * u.AA).unit
+    Unit(dimensionless)
+    """
+
+    n_inputs = 1
+    n_outputs = 1
+    linear = False
+    input_units_equivalencies = {"x": u.spectral()}
+    _input_units_allow_dimensionless = True
+    _param_names = ()
+
+    def __init__(self, model, *, resolution=None, limb_darkening=0.6, **values):
+        space = model.labels
+        model.forward_model(limb_darkening=limb_darkening)
+        self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
+        self.model, self.resolution, self.limb_darkening = model, resolution, limb_darkening
+        velocities = {
+            name: float(strip_unit(values.pop(name, default), name, _KMS))
+            for name, default in _VELOCITY_DEFAULT.items()
+        }
+        start = self._start(values)
+        ranges = zip(space, space.minimum, space.maximum, start, strict=True)
+        for label, low, high, value in ranges:
+            self._add(label.name, value, (float(low), float(high)), label.column_unit, False)
+        for name, value in velocities.items():
+            self._add(name, value, _VELOCITY_BOUNDS[name], _KMS, fixed=name == "vmac")
+        super().__init__()
+
+    def _start(self, values):
+        """Return initial label values: given ones, solar-scaled abundances, middles of ranges."""
+        space = self.model.labels
+        middle = 0.5 * (space.minimum + space.maximum)
+        stellar = {
+            label.name: value
+            for label, value in zip(space, middle, strict=True)
+            if label.element is None
+        }
+        given = {space.names[space.index(name)]: value for name, value in values.items()}
+        solar = solar_scale(self.model.solar_scale)
+        start = space.to_array({**stellar, **given}, solar=solar)[0]
+        inside = np.clip(start, space.minimum, space.maximum)
+        start = np.where([name in given for name in space.names], start, inside)
+        space.warn_outside(start)
+        return start
+
+    def _add(self, name, value, bounds, unit, fixed):
+        parameter = Parameter(name, default=value, unit=unit, bounds=bounds, fixed=fixed)
+        parameter.model = self
+        self.__dict__[name] = parameter
+
+    @property
+    def param_names(self):
+        """Labels, then rv, vsini and vmac."""
+        return self._param_names
+
+    @property
+    def input_units(self):
+        """Å, to which other spectral units are converted."""
+        return {"x": u.AA}
+
+    @property
+    def return_units(self):
+        """Normalised flux has no unit."""
+        return {"y": u.dimensionless_unscaled}
+
+    def _parameter_units_for_data_units(self, inputs_unit, outputs_unit):
+        units = {label.name: label.column_unit for label in self.model.labels}
+        return {**units, **dict.fromkeys(VELOCITIES, _KMS)}
+
+    def evaluate(self, x, *parameters):
+        """Return the flux at wavelengths ``x``."""
+        forward, pixels = self._pixels(x)
+        with torch.no_grad():
+            flux = forward.forward(self._theta(parameters), pixels, self.resolution)[0].numpy()
+        flux = flux.reshape(np.shape(x))
+        return flux * u.dimensionless_unscaled if isinstance(x, u.Quantity) else flux
+
+    def fit_deriv(self, x, *parameters):
+        """Return the derivatives of the flux by each parameter, a list of arrays."""
+        forward, pixels = self._pixels(x)
+        with torch.no_grad():
+            _, jacobian = forward.forward_and_jacobian(
+                self._theta(parameters), pixels, self.resolution
+            )
+        return list(jacobian[0].numpy().T)
+
+    def supported(self, x):
+        """Say at which wavelengths the flux is right, with the present parameters.
+
+        Parameters
+        ----------
+        x : `~astropy.units.Quantity` or array_like
+            Wavelengths.
+
+        Returns
+        -------
+        numpy.ndarray of bool
+        """
+        forward, pixels = self._pixels(x)
+        pixels = forward.pixels(pixels.wavelength, self.rv.value)
+        good = forward.supported(pixels, self.vsini.value, self.vmac.value, self.resolution)
+        return good.reshape(np.shape(x))
+
+    def _theta(self, parameters):
+        return np.array([float(np.squeeze(getattr(p, "value", p))) for p in parameters])
+
+    def _pixels(self, x):
+        """Return the forward model, and the pixels placed on it: kept while x is the same."""
+        forward = self.model.forward_model(limb_darkening=self.limb_darkening)
+        wavelength = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
+        wavelength = np.ravel(wavelength.to_value(u.AA, u.spectral()))
+        kept = self.__dict__.get("_kept")
+        if kept is None or not np.array_equal(kept[0], wavelength):
+            placed = forward.pixels(to_vacuum(wavelength, self.model.medium), 0.0)
+            self.__dict__["_kept"] = kept = (wavelength.copy(), placed)
+        return forward, kept[1]
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}

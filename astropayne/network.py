@@ -1,0 +1,191 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""The network: scaled labels in, flux out, and the derivatives of one by the other.
+
+Plain torch, no units. The derivatives are exact and in forward mode: the tangents of all labels
+are carried through the layers beside the values, because labels are few and pixels many.
+"""
+
+import torch
+from torch import nn
+
+__all__ = ["ACTIVATIONS", "OUTPUTS", "SpectralNetwork", "pick_device"]
+
+
+def _silu(z):
+    s = torch.sigmoid(z)
+    return z * s, s * (1 + z * (1 - s))
+
+
+def _gelu(z):
+    normal = 0.5 * (1 + torch.erf(z * 0.5**0.5))
+    return z * normal, normal + z * torch.exp(-0.5 * z**2) * (2 * torch.pi) ** -0.5
+
+
+def _tanh(z):
+    t = torch.tanh(z)
+    return t, 1 - t**2
+
+
+def _leaky_relu(z):
+    slope = torch.where(z > 0, 1.0, 0.01).to(z.dtype)
+    return z * slope, slope
+
+
+def _sigmoid(z):
+    s = torch.sigmoid(z)
+    return s, s * (1 - s)
+
+
+def _linear(z):
+    return z, torch.ones_like(z)
+
+
+#: Functions between layers: each returns its value and its derivative.
+ACTIVATIONS = {"silu": _silu, "gelu": _gelu, "tanh": _tanh, "leaky_relu": _leaky_relu}
+
+#: Functions behind the last layer: with "sigmoid" the flux stays between 0 and 1.
+OUTPUTS = {"sigmoid": _sigmoid, "linear": _linear}
+
+
+class SpectralNetwork(nn.Module):
+    """A multilayer perceptron from labels to pixels.
+
+    Parameters
+    ----------
+    n_labels, n_pixels : int
+        Sizes of input and output.
+    hidden_layers : sequence of int
+        Neurons of the hidden layers.
+    activation : {"silu", "gelu", "tanh", "leaky_relu"}
+        Function behind each hidden layer.
+    output : {"sigmoid", "linear"}
+        Function behind the last layer.
+    components : int, optional
+        If given, the last hidden layer leads to so many coefficients, and these, linearly, to
+        the pixels: a learnt basis of spectra, with fewer weights and operations than a full
+        last layer.
+
+    Raises
+    ------
+    ValueError
+        If a choice is not one of those listed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from astropayne.network import SpectralNetwork
+    >>> network = SpectralNetwork(3, 100, hidden_layers=(16, 16), components=8)
+    >>> flux, jacobian = network.flux_and_jacobian(torch.zeros(5, 3))
+    >>> flux.shape, jacobian.shape
+    (torch.Size([5, 100]), torch.Size([5, 3, 100]))
+    """
+
+    def __init__(
+        self,
+        n_labels,
+        n_pixels,
+        hidden_layers=(256, 256, 256),
+        activation="silu",
+        output="sigmoid",
+        components=None,
+    ):
+        super().__init__()
+        for what, value, known in (
+            ("activation", activation, ACTIVATIONS),
+            ("output", output, OUTPUTS),
+        ):
+            if value not in known:
+                raise ValueError(f"{what}={value!r} is not one of {', '.join(known)}")
+        hidden_layers = tuple(int(width) for width in hidden_layers)
+        sizes = [*hidden_layers, *([] if components is None else [int(components)]), n_pixels]
+        if min(sizes, default=0) < 1:
+            raise ValueError(f"layers need at least one neuron each, got {sizes}")
+        self.activation, self.output = activation, output
+        self.hidden = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
+        )
+        width = hidden_layers[-1] if hidden_layers else n_labels
+        self.coefficients = None if components is None else nn.Linear(width, int(components))
+        self.pixels = nn.Linear(width if components is None else int(components), n_pixels)
+
+    @property
+    def architecture(self):
+        """What the constructor needs to make this network again (dict)."""
+        return {
+            "n_labels": self.hidden[0].in_features if self.hidden else self.pixels.in_features,
+            "n_pixels": self.pixels.out_features,
+            "hidden_layers": [layer.out_features for layer in self.hidden],
+            "activation": self.activation,
+            "output": self.output,
+            "components": None if self.coefficients is None else self.coefficients.out_features,
+        }
+
+    def forward(self, x):
+        """Return the flux.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, n_labels)
+            Labels, scaled to [-0.5, 0.5].
+
+        Returns
+        -------
+        torch.Tensor, shape (n, n_pixels)
+        """
+        activation, output = ACTIVATIONS[self.activation], OUTPUTS[self.output]
+        for layer in self.hidden:
+            x = activation(layer(x))[0]
+        if self.coefficients is not None:
+            x = self.coefficients(x)
+        return output(self.pixels(x))[0]
+
+    def flux_and_jacobian(self, x):
+        """Return the flux and its derivatives by the scaled labels.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, n_labels)
+
+        Returns
+        -------
+        flux : torch.Tensor, shape (n, n_pixels)
+        jacobian : torch.Tensor, shape (n, n_labels, n_pixels)
+        """
+        activation, output = ACTIVATIONS[self.activation], OUTPUTS[self.output]
+        tangent = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
+        for layer in self.hidden:
+            x, slope = activation(layer(x))
+            tangent = (tangent @ layer.weight.T) * slope[:, None]
+        if self.coefficients is not None:
+            x = self.coefficients(x)
+            tangent = tangent @ self.coefficients.weight.T
+        flux, slope = output(self.pixels(x))
+        return flux, (tangent @ self.pixels.weight.T) * slope[:, None]
+
+
+def pick_device(name="auto"):
+    """Return the torch device of that name; "auto" is the best there is.
+
+    Parameters
+    ----------
+    name : str or torch.device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+
+    Raises
+    ------
+    ValueError
+        If torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"device {str(name)!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "'auto' takes the best there is, 'cpu' always works"
+        ) from None
+    return device

@@ -1,0 +1,186 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""From a spectrum with units to arrays: the only place where specutils objects are unpacked."""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from astropy.nddata import InverseVariance
+
+from astropayne.forward import VELOCITIES, Broadener
+from astropayne.labels import strip_unit
+from astropayne.wavelengths import to_vacuum
+
+__all__ = ["Observation", "broaden_spectrum", "observe"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """An observed spectrum as arrays, in the order of its own pixels.
+
+    Attributes
+    ----------
+    wavelength : numpy.ndarray, shape (n_pixels,)
+        Å, vacuum.
+    flux : numpy.ndarray, shape (n_pixels,)
+        In ``unit``; NaN where it is bad.
+    sigma : numpy.ndarray, shape (n_pixels,)
+        Standard deviation; zero where the spectrum has no uncertainty.
+    good : numpy.ndarray of bool, shape (n_pixels,)
+        Pixels that can be used.
+    unit : `~astropy.units.Unit`
+        Of the flux.
+    spectral_axis : `~astropy.units.Quantity`
+        As it was given.
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    sigma: np.ndarray
+    good: np.ndarray
+    unit: u.UnitBase
+    spectral_axis: u.Quantity
+
+    @property
+    def has_uncertainty(self):
+        """Whether the noise is known."""
+        return bool(self.sigma.any())
+
+
+def observe(spectrum, medium="air", regions=None):
+    """Unpack a spectrum.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+        One-dimensional; any spectral unit, any class of uncertainty, with or without a mask.
+    medium : {"air", "vacuum"}
+        What its wavelengths are measured in; frequencies, energies and wave numbers always are
+        vacuum's.
+    regions : `~specutils.SpectralRegion`, optional
+        Use only the pixels inside.
+
+    Returns
+    -------
+    Observation
+
+    Raises
+    ------
+    TypeError
+        If it is not a spectrum.
+    ValueError
+        If it has more than one dimension, or not one good pixel.
+    """
+    axis, flux = getattr(spectrum, "spectral_axis", None), getattr(spectrum, "flux", None)
+    if axis is None or flux is None:
+        raise TypeError(
+            f"an observed spectrum has to be a specutils Spectrum, got {type(spectrum).__name__}: "
+            "make one with Spectrum(spectral_axis=wavelength, flux=flux, uncertainty=...)"
+        )
+    if flux.ndim != 1:
+        raise ValueError(
+            f"flux has shape {flux.shape}: fit_spectrum takes one spectrum, fit_spectra many"
+        )
+    axis = u.Quantity(axis, copy=False, subok=False)
+    wavelength = axis.to_value(u.AA, u.spectral())
+    if axis.unit.is_equivalent(u.m):
+        wavelength = to_vacuum(wavelength, medium)
+    sigma, known = _standard_deviation(spectrum)
+    values = np.array(flux.value, dtype=float)
+    good = np.isfinite(values) & known
+    if spectrum.mask is not None:
+        good &= ~np.asarray(spectrum.mask, dtype=bool)
+    if regions is not None:
+        good &= _inside(axis, regions)
+    if not good.any():
+        raise ValueError(
+            f"the spectrum has no usable pixel: of {len(values)}, {np.isfinite(values).sum()} have "
+            f"finite flux and {known.sum()} a positive, finite uncertainty"
+        )
+    return Observation(wavelength, np.where(good, values, np.nan), sigma, good, flux.unit, axis)
+
+
+def _standard_deviation(spectrum):
+    """Return σ in the flux's unit, and where it is known; zeros if there is no uncertainty."""
+    n = len(spectrum.flux)
+    if spectrum.uncertainty is None:
+        return np.zeros(n), np.ones(n, dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = spectrum.uncertainty.represent_as(InverseVariance)
+        values = np.array(inverse.array, dtype=float)
+        if inverse.unit is not None:
+            values = (values * inverse.unit).to_value(spectrum.flux.unit**-2)
+        known = np.isfinite(values) & (values > 0)
+        return np.where(known, 1 / np.sqrt(np.where(known, values, 1.0)), np.inf), known
+
+
+def _inside(axis, regions):
+    inside = np.zeros(len(axis), dtype=bool)
+    for lower, upper in regions.subregions:
+        bounds = u.Quantity([lower, upper]).to_value(axis.unit, u.spectral())
+        inside |= (axis.value >= bounds.min()) & (axis.value <= bounds.max())
+    return inside
+
+
+def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, limb_darkening=0.6):
+    """Shift and broaden a synthetic spectrum, such as one of a grid.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+        Normalised flux, without noise; its ``meta`` says the ``resolution`` it has (`None` or
+        missing: perfect) and the ``medium`` of its wavelengths (air if missing).
+    rv, vsini, vmac : float or `~astropy.units.Quantity`
+        Radial velocity, rotation and radial–tangential macroturbulence ζ, in km/s.
+    resolution : float, optional
+        λ/FWHM wanted; its own by default.
+    limb_darkening : float
+        Linear coefficient ε.
+
+    Returns
+    -------
+    `~specutils.Spectrum`
+        At the same wavelengths; NaN, and masked, where it would depend on flux beyond the edges
+        of the spectrum or of a gap in it.
+
+    Raises
+    ------
+    ValueError
+        If the resolution is higher than the spectrum's own, or its flux is not finite.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropayne import SpectralGrid, broaden_spectrum
+    >>> star = broaden_spectrum(SpectralGrid.sample()[0], rv=20 * u.km / u.s, vsini=8)
+    >>> int(star.mask.sum())  # the edges of three windows
+    90
+    """
+    from specutils import Spectrum
+
+    medium = spectrum.meta.get("medium", "air")
+    observation = observe(spectrum, medium)
+    if not observation.good.all():
+        raise ValueError("a spectrum to broaden has to be finite and unmasked everywhere")
+    velocities = [
+        float(strip_unit(value, name, u.km / u.s))
+        for name, value in zip(VELOCITIES, (rv, vsini, vmac), strict=True)
+    ]
+    order = np.argsort(observation.wavelength)
+    broadener = Broadener(
+        observation.wavelength[order],
+        spectrum.meta.get("resolution"),
+        limb_darkening=limb_darkening,
+    )
+    pixels = broadener.pixels(observation.wavelength, velocities[0])
+    flux = broadener.broaden(observation.flux[order][None], velocities, pixels, resolution)[0]
+    flux = flux.numpy()
+    flux[~broadener.supported(pixels, *velocities[1:], resolution)] = np.nan
+    meta = dict(zip(VELOCITIES, velocities * (u.km / u.s), strict=True))
+    meta["resolution"] = resolution or spectrum.meta.get("resolution")
+    return Spectrum(
+        spectral_axis=observation.spectral_axis,
+        flux=flux * observation.unit,
+        mask=~np.isfinite(flux),
+        meta={**spectrum.meta, **meta},
+    )

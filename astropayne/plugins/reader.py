@@ -1,0 +1,61 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""What a grid reader is: it says which spectra there are, and loads the i-th one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from astropy.table import QTable
+
+__all__ = ["GridReader", "GridSource"]
+
+
+@dataclass
+class GridSource:
+    """A grid that has been found but not read: what `GridReader.open` returns.
+
+    Checking, progress, storage and the making of the `~astropayne.SpectralGrid` are the
+    package's work, not the reader's.
+
+    Attributes
+    ----------
+    names : sequence of str
+        Names of the spectra, such as their files'.
+    labels : `~astropy.table.QTable`
+        A row for each name, a column for each label; NaN where a label is not known.
+    load : callable
+        ``load(i)`` returns the wavelength (array, Å) and the flux (array) of the i-th spectrum,
+        or raises `ValueError` or `OSError` with the reason if that one cannot be read.
+    meta : dict
+        What is known of all spectra: ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM),
+        ``solar_scale``, ``normalised``, anything else.
+    rejected : dict of str to str
+        Spectra that have no labels, labels that have no spectrum…: name and reason.
+    """
+
+    names: list
+    labels: QTable
+    load: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    meta: dict = field(default_factory=dict)
+    rejected: dict = field(default_factory=dict)
+
+
+class GridReader(ABC):
+    """Reads grids of one format. A plugin returns instances from ``astropayne_grid_readers``.
+
+    Attributes
+    ----------
+    format : str
+        What people write as ``SpectralGrid.read(path, format=...)``.
+    """
+
+    format = ""
+
+    @abstractmethod
+    def sniff(self, path):
+        """Say whether ``path`` (a `pathlib.Path`) looks like this format. Must be quick."""
+
+    @abstractmethod
+    def open(self, path, **options):
+        """Return a `GridSource` for ``path`` (a `pathlib.Path`)."""

@@ -1,0 +1,71 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Wavelength axes: windows of pixels without gaps, air and vacuum."""
+
+import astropy.units as u
+import numpy as np
+
+__all__ = ["MEDIA", "find_windows", "to_vacuum"]
+
+#: What wavelengths may be measured in.
+MEDIA = ("air", "vacuum")
+
+
+def find_windows(wavelength):
+    """Split an axis where it has gaps.
+
+    A gap is a step more than three times as wide as the narrower of its neighbours.
+
+    Parameters
+    ----------
+    wavelength : array_like, shape (n_pixels,)
+        Increasing.
+
+    Returns
+    -------
+    list of slice
+        One for each window.
+
+    Examples
+    --------
+    >>> from astropayne.wavelengths import find_windows
+    >>> find_windows([5000, 5001, 5002, 6000, 6001, 6002])
+    [slice(0, 3, None), slice(3, 6, None)]
+    """
+    step = np.diff(np.asarray(wavelength, dtype=float))
+    if len(step) < 2:
+        return [slice(0, len(step) + 1)]
+    before = np.concatenate([step[1:2], step[:-1]])
+    after = np.concatenate([step[1:], step[-2:-1]])
+    edges = np.flatnonzero(step > 3 * np.minimum(before, after)) + 1
+    starts = [0, *map(int, edges)]
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step) + 1], strict=True)]
+
+
+def to_vacuum(wavelength, medium):
+    """Convert wavelengths to vacuum (Morton 2000, ApJS 130, 403, by way of specutils).
+
+    Parameters
+    ----------
+    wavelength : array_like
+        In Å.
+    medium : {"air", "vacuum"}
+        What they are measured in.
+
+    Returns
+    -------
+    numpy.ndarray
+        In Å, vacuum.
+
+    Raises
+    ------
+    ValueError
+        If the medium is neither.
+    """
+    wavelength = np.asarray(wavelength, dtype=float)
+    if medium == "vacuum":
+        return wavelength
+    if medium != "air":
+        raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
+    from specutils.utils.wcs_utils import air_to_vac
+
+    return air_to_vac(wavelength * u.AA, scheme="iteration", method="Morton2000").to_value(u.AA)

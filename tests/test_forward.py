@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+import torch
+
+from astropayne.broadening import C_KMS
+from astropayne.forward import Broadener, ForwardModel
+from astropayne.network import SpectralNetwork
+from astropayne.wavelengths import find_windows, to_vacuum
+
+WAVELENGTH = np.concatenate([np.arange(5160, 5175, 0.05), np.arange(6090, 6100, 0.05)])
+
+
+@pytest.fixture(scope="module")
+def forward():
+    torch.manual_seed(3)
+    network = SpectralNetwork(3, len(WAVELENGTH), hidden_layers=(12, 12), components=5)
+    with torch.no_grad():  # a basis of broad bumps, as smooth as spectra are
+        centres = torch.linspace(5161, 6099, 5)
+        v = C_KMS * np.log(WAVELENGTH[:, None] / np.array([5163, 5168, 5173, 6093, 6097]))
+        network.pixels.weight.copy_(torch.as_tensor(4 * np.exp(-0.5 * (v / 12) ** 2)))
+        network.pixels.bias.fill_(1.0)
+        assert len(centres) == 5
+    return ForwardModel(network, [4000, 1, -2], [3000, 4, 2.5], WAVELENGTH, 20000)
+
+
+THETA = np.array([5500, 3.0, -0.5, 12.0, 8.0, 3.0])
+
+
+def test_jacobian_against_central_differences(forward):
+    pixels = forward.pixels(np.arange(5162, 5173, 0.07), 10.0)
+    flux, jacobian = forward.forward_and_jacobian(THETA, pixels, 15000)
+    assert flux.numpy() == pytest.approx(forward.forward(THETA, pixels, 15000).numpy(), abs=1e-13)
+    for i, step in enumerate([0.3, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3]):
+        ahead, behind = THETA.copy(), THETA.copy()
+        ahead[i] += step
+        behind[i] -= step
+        difference = forward.forward(ahead, pixels, 15000) - forward.forward(behind, pixels, 15000)
+        number = difference[0].numpy() / (2 * step)
+        scale = np.abs(number).max()
+        assert scale > 0
+        assert jacobian[0, :, i].numpy() == pytest.approx(number, abs=1e-5 * scale)
+
+
+def test_a_batch_is_its_stars(forward):
+    pixels = forward.pixels(WAVELENGTH, 0.0)
+    thetas = THETA + np.array([[0] * 6, [300, 1, 0.4, -5, 3, -2], [-300, -1, -0.4, 20, 30, 1]])
+    flux, jacobian = forward.forward_and_jacobian(thetas, pixels)
+    assert flux.shape == (3, len(WAVELENGTH))
+    assert jacobian.shape == (3, len(WAVELENGTH), 6)
+    for theta, one, by_theta in zip(thetas, flux, jacobian, strict=True):
+        single = forward.forward_and_jacobian(theta, pixels)
+        assert torch.allclose(single[0][0], one, atol=1e-12)
+        assert torch.allclose(single[1][0], by_theta, atol=1e-11)
+
+
+def test_single_precision_is_good_to_1e6(forward):
+    single = ForwardModel(
+        forward.network, forward.minimum, forward.width, WAVELENGTH, 20000, dtype=torch.float32
+    )
+    wavelength = np.arange(5162, 5173, 0.07)
+    one = single.forward(THETA, single.pixels(wavelength, 10.0), 15000)
+    two = forward.forward(THETA, forward.pixels(wavelength, 10.0), 15000)
+    assert one.dtype == torch.float32
+    assert one.numpy() == pytest.approx(two.numpy(), abs=2e-6)
+
+
+def test_theta_of_the_wrong_shape_is_refused(forward):
+    with pytest.raises(ValueError, match="needs 6 columns"):
+        forward.forward(THETA[:4], forward.pixels(WAVELENGTH))
+
+
+def test_a_line_beyond_a_window_never_enters_it():
+    """What is supported does not depend on anything outside; what depends on it is masked."""
+    wavelength = np.arange(5100, 5300, 0.05)
+    v = C_KMS * np.log(wavelength[:, None] / np.array([5195.0, 5200.5, 5204.9]))
+    whole = 1 - (0.8 * np.exp(-0.5 * (v / 7) ** 2)).sum(axis=1)
+    inside = (wavelength > 5195.2) & (wavelength < 5204.7)  # it cuts two lines
+    cut = Broadener(wavelength[inside], None)
+    full = Broadener(wavelength, None)
+    for velocities in ([0, 0, 0], [3.3, 0, 0], [-40, 20, 5], [15, 60, 0]):
+        pixels = cut.pixels(wavelength, velocities[0])
+        good = cut.supported(pixels, *velocities[1:])
+        found = cut.broaden(whole[inside][None], velocities, pixels)[0].numpy()
+        expected = full.broaden(
+            whole[None], velocities, full.pixels(wavelength, velocities[0])
+        )[0].numpy()  # fmt: skip
+        assert good.sum() > 20
+        assert found[good] == pytest.approx(expected[good], abs=1e-4)
+        assert np.abs(found - expected).max() > 0.05  # the test would see a mistake
+
+
+def test_pixels_know_their_window():
+    broadener = Broadener(WAVELENGTH, None)
+    pixels = broadener.pixels([5000, 5161, 5500, 6095, 7000])
+    assert pixels.window.tolist() == [-1, 0, -1, 1, -1]
+    assert not broadener.supported(pixels)[[0, 2, 4]].any()
+    moved = broadener.pixels([5161 * (1 + 600 / C_KMS)], rv=600.0)
+    assert moved.window.tolist() == [0]
+
+
+def test_windows_are_found_whatever_the_sampling():
+    linear = np.arange(5000, 5010, 0.1)
+    logarithmic = np.exp(np.linspace(np.log(6000), np.log(9000), 50))
+    windows = find_windows(np.concatenate([linear, logarithmic]))
+    assert windows == [slice(0, 100), slice(100, 150)]
+    assert find_windows([1.0, 2.0]) == [slice(0, 2)]
+
+
+def test_vacuum_wavelengths():
+    # Morton 2000: the sodium D2 line, 5889.9510 Å in air, 5891.5833 Å in vacuum
+    assert to_vacuum([5889.9510], "air") == pytest.approx([5891.5833], abs=2e-4)
+    assert to_vacuum([5891.5833], "vacuum").tolist() == [5891.5833]
+    with pytest.raises(ValueError, match="'air' or 'vacuum'"):
+        to_vacuum([5000], "water")

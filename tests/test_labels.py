@@ -1,0 +1,146 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.table import QTable
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astropayne.labels import (
+    ELEMENTS,
+    Label,
+    LabelRangeWarning,
+    LabelSpace,
+    parse_label,
+    strip_unit,
+)
+
+SPELLINGS = {
+    "teff": ["teff", "Teff", "T_eff", "TEFF", "effective temperature"],
+    "logg": ["logg", "log g", "Log_g", "log(g)"],
+    "feh": ["feh", "[Fe/H]", "Fe_H", "Fe/H", "[ fe / h ]"],
+    "vmic": ["vmic", "vturb", "xi", "Vmicro", "microturbulence"],
+    "Li_Fe": ["[Li/Fe]", "Li_Fe", "li_fe", "Li/Fe", "[ Li / Fe ]"],
+    "Mg_H": ["[Mg/H]", "Mg_H", "mg/h"],
+    "A_Li": ["A(Li)", "A_Li", "a_li", "A( Li )"],
+    "alpha_Fe": ["[alpha/Fe]", "alpha_fe", "[Alpha/Fe]"],
+    "age": ["age"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(n, t) for n, ts in SPELLINGS.items() for t in ts])
+def test_every_spelling_leads_to_the_name(name, text):
+    assert parse_label(text) == name
+
+
+@pytest.mark.parametrize("text", ["[Xx/Fe]", "[Mg/Fe", "Mg Fe", "", "2nd", "rv", "vsini", "vmac"])
+def test_what_is_not_a_label_is_refused(text):
+    with pytest.raises(ValueError, match="label"):
+        parse_label(text)
+
+
+@given(st.sampled_from(ELEMENTS[2:]), st.sampled_from(["[{}/Fe]", "[{}/H]", "A({})"]))
+def test_text_and_name_are_inverse(element, pattern):
+    text = pattern.format(element)
+    label = Label(text)
+    assert label.name.isidentifier()
+    assert parse_label(label.name) == label.name
+    assert parse_label(label.text) == label.name
+    assert label.element == (element if label.name != "feh" else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("teff", 5777, 5777),
+        ("teff", 5.777 * u.kK, 5777),
+        ("vmic", 1000 * u.m / u.s, 1),
+        ("logg", 4.44 * u.dex, 4.44),
+        ("logg", 4.44 * u.dex(u.cm / u.s**2), 4.44),
+        ("logg", 274 * u.m / u.s**2, np.log10(27400)),
+        ("feh", -0.5 * u.dimensionless_unscaled, -0.5),
+    ],
+)
+def test_units_are_converted(name, value, expected):
+    assert Label(name).to_value(value) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("teff", 5 * u.km), ("vmic", 1 * u.K), ("feh", 1 * u.K), ("logg", 1 * u.m)]
+)
+def test_a_wrong_unit_names_label_and_units(name, value):
+    with pytest.raises(u.UnitConversionError, match=rf"{name}.*is in.*was given in {value.unit}"):
+        Label(name).to_value(value)
+
+
+def test_strip_unit_keeps_bare_numbers():
+    assert strip_unit(3, "rv", u.km / u.s) == 3.0
+    assert strip_unit([1, 2], "rv", u.km / u.s).tolist() == [1.0, 2.0]
+
+
+@pytest.fixture
+def space():
+    return LabelSpace(["Teff", "logg", "[Fe/H]", "[Mg/Fe]", "[Ca/H]", "A(Li)"],
+                      [4000, 1, -2, -0.4, -2, 0], [7000, 5, 0.5, 0.6, 0.5, 3])  # fmt: skip
+
+
+def test_scaling_maps_the_range_to_half_and_back(space):
+    assert space.scale(space.minimum).tolist() == [-0.5] * 6
+    assert space.scale(space.maximum).tolist() == [0.5] * 6
+    values = np.random.default_rng(0).uniform(space.minimum, space.maximum, (7, 6))
+    assert space.unscale(space.scale(values)) == pytest.approx(values)
+
+
+def test_left_out_abundances_are_solar_scaled(space):
+    labels = {"teff": 5000, "logg": 4, "feh": -0.5}
+    assert space.to_array(labels, solar={"Li": 1.05})[0] == pytest.approx(
+        [5000, 4, -0.5, 0, -0.5, 0.55]
+    )
+
+
+def test_what_is_missing_unknown_or_doubled_is_named(space):
+    solar = {"Li": 1.05}
+    with pytest.raises(ValueError, match="missing: feh"):
+        space.to_array({"teff": 5000, "logg": 4}, solar=solar)
+    with pytest.raises(ValueError, match="'Mn_Fe' is not one of teff"):
+        space.to_array({"Mn_Fe": 0})
+    with pytest.raises(ValueError, match="did you mean 'teff'"):
+        space.to_array({"tef": 0})
+    with pytest.raises(ValueError, match="'feh' is given twice"):
+        space.to_array({"feh": 0, "[Fe/H]": 0})
+    with pytest.raises(ValueError, match="needs 6 columns"):
+        space.to_array(np.zeros((3, 4)))
+
+
+def test_tables_and_arrays_mean_the_same(space):
+    values = np.random.default_rng(1).uniform(space.minimum, space.maximum, (4, 6))
+    table = space.to_table(values)
+    assert table["teff"].unit == u.K
+    assert (table["logg"] > 0.5).all()
+    assert space.to_array(table[table.colnames[::-1]]) == pytest.approx(values)
+    assert LabelSpace.from_table(table).names == space.names
+
+
+def test_outside_is_warned_about_with_the_range(space):
+    with pytest.warns(LabelRangeWarning, match=r"teff = 8000 \(range 4000 to 7000 K\)"):
+        space.warn_outside([8000, 4, 0, 0, 0, 1])
+    space.warn_outside([7001, 4, 0, 0, 0, 1])  # a rounding error is forgiven
+
+
+@pytest.mark.parametrize(
+    ("names", "low", "high", "match"),
+    [
+        (["teff", "Teff"], [1, 1], [2, 2], "doubled"),
+        (["teff"], [5000], [5000], "'teff' ranges from 5000"),
+        (["teff"], [np.nan], [5000], "'teff' ranges"),
+    ],
+)
+def test_a_space_that_makes_no_sense_is_refused(names, low, high, match):
+    with pytest.raises(ValueError, match=match):
+        LabelSpace(names, low, high)
+
+
+def test_from_table_takes_the_ranges():
+    table = QTable({"Teff": [5, 6] * u.kK, "[Fe/H]": [-1.0, 0.0]})
+    space = LabelSpace.from_table(table)
+    assert space.names == ("teff", "feh")
+    assert space.minimum.tolist() == [5000, -1]
