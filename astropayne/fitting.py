@@ -252,7 +252,7 @@ class _Setup:
         )  # fmt: skip
 
     def unit(self, name):
-        """Unit of a result's column, `None` for plain numbers."""
+        """Return the unit of a result's column, `None` for plain numbers."""
         if name in VELOCITIES:
             return _KMS
         return self.model.labels.labels[self.model.labels.index(name)].column_unit

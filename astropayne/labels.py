@@ -405,9 +405,9 @@ class LabelSpace:
         Returns
         -------
         numpy.ndarray of bool, shape (..., n_labels)
-            A thousandth of the range is forgiven, so that rounded labels of the grid pass.
+            A hundredth of the range is forgiven: a random part of a grid does not reach its ends.
         """
-        slack = 1e-3 * self.width
+        slack = 1e-2 * self.width
         values = np.asarray(values, dtype=float)
         return (values < self.minimum - slack) | (values > self.maximum + slack)
 

@@ -7,6 +7,7 @@ import torch
 from astropy.modeling import Fittable1DModel, Parameter
 
 from astropayne.abundances import solar_scale
+from astropayne.broadening import instrument_fwhm
 from astropayne.forward import VELOCITIES
 from astropayne.labels import strip_unit
 from astropayne.wavelengths import to_vacuum
@@ -29,6 +30,11 @@ class PayneSpectrum(Fittable1DModel):
     Near the edges of the model's windows, and beyond, flux depends on wavelengths that the model
     does not hold. It is computed, because fitters need finite numbers, but it is not right:
     `supported` says where it is, and weights of zero leave the rest out.
+
+    Its parameters have units. In a product with another model, such as a
+    `~astropy.modeling.polynomial.Chebyshev1D` for the continuum, they are plain numbers in K and
+    km/s, because astropy cannot fit such products with units. Where that model has a ``domain``,
+    fit with ``estimate_jacobian=True``: astropy's derivatives of polynomials leave it out.
 
     Parameters
     ----------
@@ -65,6 +71,7 @@ class PayneSpectrum(Fittable1DModel):
     def __init__(self, model, *, resolution=None, limb_darkening=0.6, **values):
         space = model.labels
         model.forward_model(limb_darkening=limb_darkening)
+        instrument_fwhm(resolution, model.resolution)  # complains if it is too high
         self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
         self.model, self.resolution, self.limb_darkening = model, resolution, limb_darkening
         velocities = {
@@ -170,3 +177,18 @@ class PayneSpectrum(Fittable1DModel):
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "_kept"}
+
+
+def _multiply(self, other):
+    """Multiply by another model, such as a continuum; the product's parameters have no units.
+
+    astropy's polynomials cannot be fitted together with parameters that have units:
+    `~astropy.modeling.polynomial.Chebyshev1D` raises, and
+    `~astropy.modeling.polynomial.Polynomial1D` comes back as it was.
+    """
+    plain = self.without_units_for_data(x=None, y=None)
+    return super(PayneSpectrum, plain).__mul__(other)
+
+
+# Not in the class, because astropy's metaclass replaces the operators of every class it makes.
+PayneSpectrum.__mul__ = _multiply

@@ -27,7 +27,7 @@ def _tanh(z):
 
 
 def _leaky_relu(z):
-    slope = torch.where(z > 0, 1.0, 0.01).to(z.dtype)
+    slope = torch.full_like(z, 0.01).masked_fill(z > 0, 1.0)
     return z * slope, slope
 
 

@@ -132,13 +132,17 @@ def train_network(network, x, y, x_valid, y_valid, options, device, progress=Non
 
     Raises
     ------
+    ValueError
+        If the flux is not finite.
     FloatingPointError
-        If the loss becomes NaN.
+        If the loss becomes NaN or infinite.
     """
     x, y, x_valid, y_valid = (
         torch.as_tensor(np.asarray(a), dtype=torch.float32, device=device)
         for a in (x, y, x_valid, y_valid)
     )
+    if not (torch.isfinite(y).all() and torch.isfinite(y_valid).all()):
+        raise ValueError("the flux of the grid is not finite everywhere")
     network.to(device)
     _initialise(network, y)
     optimiser = torch.optim.AdamW(

@@ -1,0 +1,236 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import StdDevUncertainty
+from specutils import SpectralRegion, Spectrum, SpectrumList
+
+from astropayne import Flag, broaden_spectrum, fit_spectra, fit_spectrum
+from astropayne.labels import Label
+from astropayne.wavelengths import to_vacuum
+
+TRUTH = {"teff": 5600.0, "logg": 4.2, "feh": -0.3, "vmic": 1.2}
+TRUTH |= {"Mg_Fe": 0.2, "Ca_Fe": 0.0, "Ti_Fe": 0.1, "Na_Fe": 0.0}
+TRUTH |= {"Al_Fe": 0.0, "Ni_Fe": 0.0, "Ba_Fe": 0.1, "A_Li": 2.4}
+VELOCITIES = {"rv": -37.0, "vsini": 9.0}
+
+
+def _noisy(spectrum, sigma, rng, scale=1.0, unit=u.dimensionless_unscaled):
+    noise = rng.normal(0, sigma, len(spectrum.flux)) if sigma else 0
+    flux = (spectrum.flux.value + noise) * scale
+    size = np.abs(np.broadcast_to(sigma * scale, flux.shape))
+    uncertainty = StdDevUncertainty(size) if sigma else None
+    return Spectrum(
+        spectral_axis=spectrum.spectral_axis, flux=flux * unit, uncertainty=uncertainty,
+        mask=spectrum.mask,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exact(model):
+    """A star that the model describes exactly."""
+    return model(**TRUTH, **VELOCITIES, resolution=16000)
+
+
+def test_a_model_spectrum_is_recovered(model, exact):
+    result = fit_spectrum(exact, model, resolution=16000)
+    for name, value in {**TRUTH, **VELOCITIES}.items():
+        tolerance = 1e-3 * (
+            1 if name in VELOCITIES else model.labels.width[model.labels.index(name)]
+        )
+        assert result.labels[name].value == pytest.approx(value, abs=tolerance), name
+    assert result.labels["teff"].unit == u.K
+    assert result.labels["rv"].unit == u.km / u.s
+    assert result.labels["vmac"] == 0 * u.km / u.s
+    assert np.isnan(result.errors["vmac"])
+    assert result.flags == Flag.NO_UNCERTAINTY
+    best = result.best_fit
+    assert best.flux[~best.mask].value == pytest.approx(exact.flux[~best.mask].value, abs=1e-4)
+    assert "teff" in repr(result)
+
+
+def test_errors_are_those_of_the_noise(model, exact, rng):
+    """Pulls on injected noise, with an emulator that is exact and says so."""
+    error, model.error = model.error, None
+    try:
+        table = fit_spectra([_noisy(exact, 0.01, rng) for _ in range(12)], model, resolution=16000)
+    finally:
+        model.error = error
+    names = ["teff", "logg", "feh", "Mg_Fe", "rv", "vsini"]
+    pulls = np.array(
+        [
+            (table[name] - u.Quantity(value, table[name].unit)) / table[f"{name}_err"]
+            for name, value in {**TRUTH, **VELOCITIES}.items()
+            if name in names
+        ]
+    )
+    assert 0.7 < np.sqrt(np.mean(pulls**2)) < 1.35
+    assert np.abs(pulls).max() < 4.5
+    assert np.mean(table["chi2"] / table["dof"]) == pytest.approx(1, abs=0.03)
+    assert not (table["flags"] & ~Flag.AT_BOUND).any()  # noise may push a weak element there
+
+
+def test_the_emulator_error_widens_errors(model, exact, rng):
+    star = _noisy(exact, 0.002, rng)
+    with_error = fit_spectrum(star, model, resolution=16000)
+    error, model.error = model.error, None
+    try:
+        without = fit_spectrum(star, model, resolution=16000)
+    finally:
+        model.error = error
+    assert with_error.errors["teff"] > 1.2 * without.errors["teff"]
+    assert with_error.chi2 < without.chi2
+
+
+def test_spectra_never_seen(model, sample):
+    """Spectra of the grid, broadened and moved: what is measured is what was put in."""
+    _, held_out = sample.split(0.8, seed=42)
+    held_out = held_out[held_out.labels["feh"] > -1.5][:5]
+    stars = [
+        broaden_spectrum(spectrum, rv=7.3, vsini=6)
+        for spectrum in map(held_out.__getitem__, range(5))
+    ]
+    table = fit_spectra(stars, model)
+    assert np.abs(table["rv"].value - 7.3) == pytest.approx(0, abs=0.1)
+    assert np.abs(table["vsini"].value - 6) == pytest.approx(0, abs=1.5)
+    assert np.median(np.abs(table["teff"] - held_out.labels["teff"])) < 100 * u.K
+    assert np.median(np.abs(table["feh"] - held_out.labels["feh"])) < 0.1
+
+
+@pytest.mark.parametrize("rv", [-850.0, 310.0])
+def test_high_velocities_are_found(model, rng, rv):
+    star = _noisy(model(**TRUTH, rv=rv, vsini=20), 0.02, rng)
+    result = fit_spectrum(star, model)
+    assert result.labels["rv"].value == pytest.approx(rv, abs=0.5)
+
+
+def test_the_continuum_is_fitted_and_marginalised(model, exact, rng):
+    x = np.linspace(-1, 1, len(exact.flux))
+    tilt = 3e-14 * (1 + 0.2 * x - 0.1 * x**2)
+    star = _noisy(exact, 0.005, rng, tilt, u.erg / u.s / u.cm**2 / u.AA)
+    result = fit_spectrum(star, model, resolution=16000, continuum=2)
+    assert result.labels["teff"].value == pytest.approx(5600, abs=60)
+    assert result.best_fit.flux.unit == star.flux.unit
+    assert result.dof == result.used.sum() - 14 - 9
+    flat = fit_spectrum(_noisy(exact, 0.005, rng), model, resolution=16000)
+    assert result.errors["teff"] > flat.errors["teff"]
+    with pytest.raises(ValueError, match="not normalised: give continuum="):
+        fit_spectrum(star, model)
+
+
+def test_fixed_free_and_start(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    result = fit_spectrum(
+        star, model, resolution=16000,
+        fixed={"Teff": 5.6 * u.kK, "[Mg/Fe]": 0.2, "vmac": 2 * u.km / u.s}, start={"logg": 4.0},
+    )  # fmt: skip
+    assert result.labels["teff"] == 5600 * u.K
+    assert result.labels["vmac"] == 2 * u.km / u.s
+    assert "Mg_Fe" not in result.free
+    assert np.isnan(result.errors["teff"])
+    assert result.covariance.shape == (12, 12)
+    assert result.labels["logg"].value == pytest.approx(4.2, abs=0.1)
+    assert "vmac" in fit_spectrum(star, model, resolution=16000, free=["vmac"]).free
+    known = fit_spectrum(star, model, resolution=16000, fixed={"rv": -37 * u.km / u.s})
+    assert known.labels["rv"] == -37 * u.km / u.s
+
+
+def test_wavelength_order_unit_medium_and_regions_do_not_matter(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    expected = fit_spectrum(star, model, resolution=16000).labels["teff"].value
+    air = star.spectral_axis.value
+    vacuum = (to_vacuum(air, "air") * u.AA).to(u.THz, u.spectral())[::-1]
+    turned = Spectrum(
+        spectral_axis=vacuum, flux=star.flux[::-1],
+        uncertainty=StdDevUncertainty(star.uncertainty.array[::-1]), mask=star.mask[::-1],
+    )  # fmt: skip
+    found = fit_spectrum(turned, model, resolution=16000)
+    assert found.labels["teff"].value == pytest.approx(expected, abs=0.1)
+    assert found.best_fit.spectral_axis.unit == u.THz
+    region = SpectralRegion([(516, 524), (609, 617)] * u.nm)
+    part = fit_spectrum(star, model, resolution=16000, regions=region)
+    assert not part.used[air > 6600].any()
+    assert part.labels["teff"].value == pytest.approx(expected, abs=60)
+
+
+def test_a_parameter_at_its_bound_is_flagged(model, rng):
+    star = _noisy(model(**{**TRUTH, "Mg_Fe": model.labels.maximum[4]}), 0.001, rng)
+    deeper = star.flux - 0.02 * (star.flux < 0.7)  # than any label makes it
+    star = Spectrum(
+        spectral_axis=star.spectral_axis, flux=deeper, uncertainty=star.uncertainty, mask=star.mask
+    )
+    result = fit_spectrum(star, model)
+    assert result.flags & Flag.AT_BOUND
+    at_bound = [n for n in result.free if np.isnan(result.errors[n])]
+    assert at_bound
+    others = set(result.free) - set(at_bound)
+    assert all(np.isfinite(result.errors[name]) for name in others)
+
+
+def test_little_coverage_is_flagged(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    result = fit_spectrum(
+        star, model, resolution=16000, regions=SpectralRegion(5165 * u.AA, 5200 * u.AA)
+    )
+    assert result.flags & Flag.FEW_PIXELS
+
+
+def test_every_spectrum_has_its_row(model, exact, rng):
+    good = _noisy(exact, 0.01, rng)
+    axis, n = good.spectral_axis, len(good.flux)
+    one = u.dimensionless_unscaled
+    spectra = SpectrumList([
+        good,
+        Spectrum(spectral_axis=axis, flux=np.full(n, np.nan) * one),
+        Spectrum(spectral_axis=axis, flux=np.ones(n) * one),
+        Spectrum(spectral_axis=np.linspace(8000, 9000, n) * u.AA, flux=good.flux),
+        Spectrum(spectral_axis=axis, flux=good.flux * u.Jy),
+        good,
+    ])  # fmt: skip
+    table = fit_spectra(spectra, model, resolution=16000)
+    assert len(table) == 6
+    bad = (table["flags"] & Flag.BAD_INPUT) > 0
+    assert bad.tolist() == [False, True, True, True, True, False]
+    assert np.isnan(table["teff"][bad]).all()
+    assert np.isnan(table["chi2"][bad]).all()
+    assert table["teff"][0] == table["teff"][5]
+    for row, part in ((1, "no usable pixel"), (2, "more than a constant"), (4, "continuum=")):
+        assert part in table["message"][row]
+    for name in (*TRUTH, "rv", "vsini", "vmac"):
+        assert f"{name}_err" in table.colnames
+    assert table["teff_err"].unit == u.K
+
+
+def test_two_dimensional_spectra_are_rows(model, exact, rng):
+    stars = [_noisy(exact, 0.01, rng) for _ in range(2)]
+    good = ~exact.mask
+    both = Spectrum(
+        spectral_axis=exact.spectral_axis[good],
+        flux=np.stack([star.flux[good] for star in stars]) * u.dimensionless_unscaled,
+        uncertainty=StdDevUncertainty(np.full((2, good.sum()), 0.01)),
+    )
+    table = fit_spectra(both, model, resolution=16000)
+    assert table["teff"].value == pytest.approx(5600, abs=100)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"resolution": 30000}, ValueError, "higher than the model's own"),
+        ({"fixed": {"Mn_Fe": 0}}, ValueError, r"fixed: label 'Mn_Fe' is not one of .*rv, vsini"),
+        ({"fixed": {"teff": 3 * u.km}}, u.UnitConversionError, "'teff' is in K"),
+        ({"fixed": {"rv": 3 * u.K}}, u.UnitConversionError, "rv is in km / s"),
+        ({"free": ["zeta"]}, ValueError, "free: label 'zeta'"),
+        ({"continuum": -1}, ValueError, "has to be a degree"),
+        ({"start": {"vmac": 1}}, ValueError, "given in fixed and in start"),
+    ],
+)
+def test_wrong_options_are_errors_also_for_many(model, exact, options, error, match):
+    for fit, what in ((fit_spectrum, exact), (fit_spectra, [exact])):
+        with pytest.raises(error, match=match):
+            fit(what, model, **options)
+
+
+def test_labels_of_a_result_carry_their_units(model, exact):
+    result = fit_spectrum(exact, model, resolution=16000)
+    for name in model.labels.names:
+        assert result.labels[name].unit == (Label(name).column_unit or u.dimensionless_unscaled)

@@ -1,0 +1,195 @@
+import pickle
+
+import asdf
+import astropy.units as u
+import numpy as np
+import pytest
+import torch
+from specutils import Spectrum
+
+from astropayne import PayneModel, broaden_spectrum
+from astropayne.formats.container import write_container
+from astropayne.labels import LabelRangeWarning
+
+SUN = {"teff": 5777 * u.K, "logg": 4.44, "feh": 0.0, "vmic": 1 * u.km / u.s, "A_Li": 1.05}
+
+
+def test_training_learns_spectra(model, sample):
+    _, held_out = sample.split(0.8, seed=42)
+    flux = model.predict(held_out.labels).flux.value
+    rms = np.sqrt(np.mean((flux - held_out.flux) ** 2))
+    spread = np.sqrt(np.mean((held_out.flux - held_out.flux.mean(0)) ** 2))
+    assert rms < 0.01 < 0.1 * spread + 0.01
+    assert model.meta["validation_rms"] == pytest.approx(np.sqrt(np.mean(model.error**2)))
+    assert model.history["time"].unit == u.s
+    assert model.history["valid_rms"].min() == pytest.approx(model.meta["validation_rms"], rel=1e-4)
+
+
+def test_a_prediction_is_a_spectrum_with_units(model):
+    spectrum = model(**SUN)
+    assert isinstance(spectrum, Spectrum)
+    assert spectrum.spectral_axis.unit == u.AA
+    assert spectrum.flux.unit == u.dimensionless_unscaled
+    assert spectrum.meta["medium"] == "air"
+    assert spectrum.flux.value == pytest.approx(
+        model(
+            **{"[Fe/H]": 0, "Teff": 5.777 * u.kK, "log g": 4.44, "vturb": 1000 * u.m / u.s}
+        ).flux.value
+    )  # and lithium, left out, is the Sun's
+
+
+def test_many_predictions_are_the_single_ones(model, sample):
+    many = model.predict(sample.labels[:3])
+    assert many.flux.shape == (3, 3903)
+    labels = {name: sample.labels[name][1] for name in sample.labels.colnames}
+    assert many.flux[1].value == pytest.approx(model(**labels).flux.value, abs=1e-6)
+    moved = model.predict(sample.labels[:3], rv=[0, 10, 20] * u.km / u.s, vsini=5)
+    one = model(**labels, rv=10, vsini=5)
+    assert moved.flux[1].value == pytest.approx(one.flux.value, nan_ok=True, abs=1e-12)
+    with pytest.raises(ValueError, match="use predict"):
+        model(teff=[5000, 6000], logg=4, feh=0, vmic=1)
+
+
+def test_broadening_a_prediction_is_broadening_its_spectrum(model):
+    broadening = {"rv": 12 * u.km / u.s, "vsini": 7, "vmac": 3 * u.km / u.s, "resolution": 15000}
+    found = model(**SUN, **broadening)
+    expected = broaden_spectrum(model(**SUN), **broadening)
+    assert np.array_equal(found.mask, expected.mask)
+    assert found.mask.sum() < 200
+    assert np.isnan(found.flux[found.mask]).all()
+    assert found.flux[~found.mask].value == pytest.approx(
+        expected.flux[~found.mask].value, abs=1e-6
+    )
+    assert found.meta["resolution"] == 15000
+
+
+def test_other_wavelengths(model):
+    wavelength = np.arange(520.0, 522.0, 0.003) * u.nm
+    spectrum = model(**SUN, rv=30 * u.km / u.s, wavelength=wavelength)
+    assert spectrum.spectral_axis.unit == u.nm
+    own = model(**SUN, rv=30 * u.km / u.s)
+    near = np.interp(wavelength.to_value(u.AA), own.spectral_axis.value, own.flux.value)
+    assert spectrum.flux.value == pytest.approx(near, abs=0.02)
+
+
+def test_out_of_range_warns_by_name(model):
+    with pytest.warns(LabelRangeWarning, match=r"teff = 7500 \(range 45"):
+        model(**{**SUN, "teff": 7500})
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "match"),
+    [
+        ({"teff": 5777 * u.km}, u.UnitConversionError, "'teff' is in K, but was given in km"),
+        ({"Mn_Fe": 0.1}, ValueError, "'Mn_Fe' is not one of teff, logg"),
+        ({"rv": 3 * u.K}, u.UnitConversionError, "rv is in km / s"),
+        ({"resolution": 50000}, ValueError, "higher than the model's own, 20000"),
+    ],
+)
+def test_wrong_input_is_a_clear_error(model, labels, error, match):
+    with pytest.raises(error, match=match):
+        model(**{**SUN, **labels})
+
+
+def test_missing_labels_are_named(model):
+    with pytest.raises(ValueError, match="labels are missing: logg, feh"):
+        model(teff=5777, vmic=1)
+
+
+def test_an_untrained_model_says_so(tmp_path):
+    with pytest.raises(RuntimeError, match="not trained yet"):
+        PayneModel()(**SUN)
+    with pytest.raises(ValueError, match="not trained"):
+        PayneModel().write(tmp_path / "x.asdf")
+    with pytest.raises(ValueError, match="activation='x'"):
+        PayneModel(activation="x")
+
+
+def test_training_is_reproducible_and_quiet(sample):
+    one, two = (PayneModel(hidden_layers=(16,), components=8) for _ in range(2))
+    state = torch.get_rng_state()
+    for model in (one, two):
+        model.train(sample[:50], sample[50:60], max_epochs=3, seed=7, device="cpu")
+    assert torch.equal(state, torch.get_rng_state())
+    for name, value in one.network.state_dict().items():
+        assert torch.equal(value, two.network.state_dict()[name])
+
+
+def test_grids_that_do_not_go_together_are_refused(sample):
+    model = PayneModel(hidden_layers=(8,), components=4)
+    with pytest.raises(ValueError, match="have to be the same"):
+        model.train(sample[:30], sample[30:40].transform_labels("Li_Fe"))
+    with pytest.raises(TypeError, match="max_epoch"):
+        model.train(sample[:30], max_epoch=3)
+    with pytest.raises(u.UnitConversionError, match="max_time is in s"):
+        model.train(sample[:30], max_time=3 * u.K)
+
+
+def test_a_file_gives_the_model_back(model, tmp_path):
+    path = tmp_path / "model.asdf"
+    model.write(path)
+    again = PayneModel.read(path)
+    assert np.array_equal(again(**SUN).flux, model(**SUN).flux)
+    assert repr(again) == repr(model)
+    assert again.meta == model.meta
+    assert np.array_equal(again.error, model.error)
+    assert np.array_equal(again.labels.minimum, model.labels.minimum)
+    assert again.history.colnames == model.history.colnames
+    assert again.history["time"].unit == u.s
+    with pytest.raises(FileExistsError, match="overwrite"):
+        model.write(path)
+    model.write(path, overwrite=True)
+
+
+def test_the_file_is_plain(model, tmp_path):
+    path = tmp_path / "model.asdf"
+    model.write(path)
+    with asdf.open(path) as file:  # by anyone, without astropayne
+        tree = file["PayneModel"]
+        assert [label["name"] for label in tree["labels"]][:2] == ["teff", "logg"]
+        assert tree["weights"]["pixels.weight"].shape == (3903, 64)
+    assert b"pickle" not in path.read_bytes()
+    assert pickle.loads(pickle.dumps(model)).labels.names == model.labels.names
+
+
+def _cut(content):
+    return content[: len(content) * 3 // 5]
+
+
+def _altered(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [_cut, _altered])
+def test_a_damaged_file_is_recognised(model, tmp_path, damage):
+    path = tmp_path / "model.asdf"
+    model.write(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"model.asdf is damaged"):
+        PayneModel.read(path)
+
+
+def test_what_is_not_a_model_is_refused(sample, tmp_path):
+    text, grid, empty, partial = (
+        tmp_path / name for name in ("a.asdf", "b.asdf", "c.asdf", "d.asdf")
+    )
+    text.write_text("wavelength,flux\n")
+    empty.write_text("")
+    sample[:2].write(grid)
+    write_container(partial, "PayneModel", {"labels": []})
+    for path, match in (
+        (text, "it is not an ASDF file"),
+        (empty, "it is not an ASDF file"),
+        (grid, "it is SpectralGrid"),
+        (partial, "a part missing"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            PayneModel.read(path)
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ValueError, match=r"notes.txt is not a model that can be read"):
+        PayneModel.read(tmp_path / "notes.txt")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        PayneModel.read(tmp_path / "nowhere.asdf")
+    with pytest.raises(ValueError, match="format"):
+        PayneModel.read(grid, format="hdf7")

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import erf
+
+from astropayne.network import ACTIVATIONS, OUTPUTS, SpectralNetwork, pick_device
+
+NUMPY = {
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "gelu": lambda z: 0.5 * z * (1 + erf(z / np.sqrt(2))),
+    "tanh": np.tanh,
+    "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "linear": lambda z: z,
+}
+
+
+def by_hand(network, x):
+    """The same weights, evaluated in plain numpy."""
+    weights = {name: value.double().numpy() for name, value in network.state_dict().items()}
+
+    def layer(name, x):
+        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    for i in range(len(network.hidden)):
+        x = NUMPY[network.activation](layer(f"hidden.{i}", x))
+    if network.coefficients is not None:
+        x = layer("coefficients", x)
+    return NUMPY[network.output](layer("pixels", x))
+
+
+@pytest.mark.parametrize("components", [None, 7])
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_network_against_numpy(activation, output, components, rng):
+    torch.manual_seed(1)
+    network = SpectralNetwork(4, 50, (9, 11), activation, output, components)
+    x = rng.uniform(-0.5, 0.5, (6, 4))
+    assert network(torch.as_tensor(x, dtype=torch.float32)).detach().numpy() == pytest.approx(
+        by_hand(network, x), abs=1e-6
+    )
+    network.double()
+    flux, jacobian = network.flux_and_jacobian(torch.as_tensor(x))
+    assert flux.detach().numpy() == pytest.approx(by_hand(network, x), abs=1e-13)
+    for i in range(4):
+        step = 1e-6 * np.eye(4)[i]
+        number = (by_hand(network, x + step) - by_hand(network, x - step)) / 2e-6
+        assert jacobian[:, i].detach().numpy() == pytest.approx(number, abs=1e-7)
+
+
+def test_the_architecture_makes_the_network_again():
+    network = SpectralNetwork(4, 50, (9, 11), "gelu", "linear", 7)
+    again = SpectralNetwork(**network.architecture)
+    again.load_state_dict(network.state_dict())
+    x = torch.zeros(1, 4)
+    assert torch.equal(again(x), network(x))
+    assert SpectralNetwork(4, 50, ()).architecture["hidden_layers"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"activation": "relu6"}, "activation='relu6' is not one of silu"),
+        ({"output": "exp"}, "output='exp' is not one of sigmoid, linear"),
+        ({"hidden_layers": (0,)}, "at least one neuron"),
+    ],
+)
+def test_choices_are_checked(options, match):
+    with pytest.raises(ValueError, match=match):
+        SpectralNetwork(4, 50, **options)
+
+
+def test_the_network_runs_on_any_device():
+    # the meta device has no numbers, so anything made on the CPU on the way would be an error
+    network = SpectralNetwork(4, 50, (8, 8), components=5).to("meta")
+    flux, jacobian = network.flux_and_jacobian(torch.zeros(3, 4, device="meta"))
+    assert flux.device.type == jacobian.device.type == "meta"
+
+
+def test_devices_by_name():
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(ValueError, match="'nonsense' cannot be used here"):
+        pick_device("nonsense")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="'cuda' cannot be used here"):
+            pick_device("cuda")

@@ -1,0 +1,103 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+from specutils import SpectralRegion, Spectrum
+
+from astropayne import broaden_spectrum
+from astropayne.observation import observe
+from astropayne.wavelengths import to_vacuum
+
+WAVELENGTH = np.linspace(5160, 5170, 50)
+SIGMA = np.linspace(0.01, 0.02, 50)
+
+
+def _spectrum(flux=None, axis=WAVELENGTH * u.AA, unit=u.dimensionless_unscaled, **options):
+    flux = np.linspace(0.5, 1, 50) if flux is None else flux
+    return Spectrum(spectral_axis=axis, flux=flux * unit, **options)
+
+
+@pytest.mark.parametrize(
+    "uncertainty",
+    [StdDevUncertainty(SIGMA), VarianceUncertainty(SIGMA**2), InverseVariance(SIGMA**-2)],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_class_of_uncertainty_means_the_same(uncertainty):
+    observation = observe(_spectrum(uncertainty=uncertainty))
+    assert observation.sigma == pytest.approx(SIGMA)
+    assert observation.good.all()
+    assert observation.has_uncertainty
+
+
+def test_units_of_flux_and_uncertainty_may_differ():
+    jansky = StdDevUncertainty(1e3 * SIGMA * u.mJy)
+    observation = observe(_spectrum(unit=u.Jy, uncertainty=jansky))
+    assert observation.sigma == pytest.approx(SIGMA)
+    assert observation.unit == u.Jy
+
+
+@pytest.mark.parametrize("unit", [u.nm, u.um, u.GHz, u.eV, 1 / u.cm])
+def test_every_spectral_unit_leads_to_the_same_wavelengths(unit):
+    axis = (to_vacuum(WAVELENGTH, "air") * u.AA).to(unit, u.spectral())
+    observation = observe(_spectrum(axis=axis), medium="vacuum")
+    assert observation.wavelength == pytest.approx(to_vacuum(WAVELENGTH, "air"), rel=1e-12)
+
+
+def test_frequencies_are_never_in_air():
+    axis = (WAVELENGTH * u.AA).to(u.GHz, u.spectral())
+    assert observe(_spectrum(axis=axis), medium="air").wavelength == pytest.approx(WAVELENGTH)
+    assert observe(_spectrum(), medium="air").wavelength == pytest.approx(
+        to_vacuum(WAVELENGTH, "air")
+    )
+
+
+def test_bad_pixels_are_found():
+    flux, sigma = np.full(50, 0.9), SIGMA.copy()
+    flux[3], flux[4], sigma[5], sigma[6], sigma[7] = np.nan, np.inf, 0, np.nan, np.inf
+    mask = np.zeros(50, dtype=bool)
+    mask[[3, 8]] = True
+    with np.errstate(divide="ignore"):
+        observation = observe(
+            _spectrum(flux, uncertainty=StdDevUncertainty(sigma), mask=mask),
+            regions=SpectralRegion(516.0 * u.nm, 516.9 * u.nm),
+        )
+    bad = np.flatnonzero(~observation.good & (WAVELENGTH <= 5169))
+    assert bad.tolist() == [3, 4, 5, 6, 7, 8]
+    assert not observation.good[WAVELENGTH > 5169].any()
+    assert np.isnan(observation.flux[~observation.good]).all()
+
+
+def test_what_is_no_spectrum_is_refused():
+    with pytest.raises(TypeError, match="has to be a specutils Spectrum, got ndarray"):
+        observe(np.ones(5))
+    with pytest.raises(ValueError, match="fit_spectra many"):
+        observe(_spectrum(np.ones((2, 50))))
+    with pytest.raises(ValueError, match="no usable pixel: of 50, 0 have"):
+        observe(_spectrum(np.full(50, np.nan)))
+    with pytest.raises(ValueError, match="medium is 'water'"):
+        observe(_spectrum(), medium="water")
+
+
+def test_broadening_keeps_the_order_and_masks_the_edges(sample):
+    spectrum = sample[5]
+    star = broaden_spectrum(spectrum, rv=50 * u.km / u.s, vsini=10, resolution=12000)
+    assert star.meta["rv"] == 50 * u.km / u.s
+    assert star.meta["resolution"] == 12000
+    assert star.meta["teff"] == spectrum.meta["teff"]
+    edges = np.flatnonzero(np.diff(star.mask.astype(int)))
+    assert len(edges) == 6  # both ends of three windows
+    assert np.isfinite(star.flux[~star.mask]).all()
+    # the equivalent width of a line stays: Ca 6122 Å, moved by 50 km/s
+    window = slice(1601, 3202)
+    x, before, after = star.spectral_axis.value[window], spectrum.flux[window], star.flux[window]
+    near = (x > 6121.4) & (x < 6123.2)
+    moved = (x > 6121.4 + 0.2) & (x < 6123.2 + 1.9)
+    assert (1 - after[moved]).sum() > 0.9 * (1 - before[near]).sum()
+    backwards = Spectrum(spectral_axis=spectrum.spectral_axis[::-1], flux=spectrum.flux[::-1],
+                         meta=spectrum.meta)  # fmt: skip
+    again = broaden_spectrum(backwards, rv=50, vsini=10, resolution=12000)
+    assert again.flux[::-1].value == pytest.approx(star.flux.value, nan_ok=True, abs=1e-12)
+    with pytest.raises(ValueError, match="finite and unmasked"):
+        broaden_spectrum(star)
+    with pytest.raises(ValueError, match="higher than"):
+        broaden_spectrum(spectrum, resolution=40000)
