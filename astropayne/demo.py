@@ -94,11 +94,12 @@ def run_demo(folder, *, n_stars=12, snr=100, max_epochs=1500, seed=42, progress=
     rng = np.random.default_rng(seed)
     stars, truth = _observe(held_out[:n_stars], snr, rng)
     fitted = fit_spectra(stars, model, resolution=_RESOLUTION, progress=progress)
-    _save(plot_fit(fit_spectrum(stars[0], model, resolution=_RESOLUTION)), folder / "fit.png")
+    shown = _most_solar(truth)
+    _save(plot_fit(fit_spectrum(stars[shown], model, resolution=_RESOLUTION)), folder / "fit.png")
     _save(plot_recovery(truth, fitted), folder / "recovery.png")
     table = _side_by_side(truth, fitted, held_out.names[:n_stars])
     table.write(folder / "stars.ecsv", overwrite=True)
-    for line in _summary(truth, fitted):
+    for line in _summary(truth, fitted, shown):
         say(line)
     return table
 
@@ -108,9 +109,17 @@ def _side_by_side(truth, fitted, names):
     return hstack([QTable({"name": names}), true, fitted])
 
 
-def _summary(truth, fitted):
-    """Tell the first star's labels with their errors, and how all stars came out."""
-    yield f"stars     {len(fitted)} measured; the first, and all of them together:"
+def _most_solar(truth):
+    """Return the row nearest to the Sun, in units of what stars of the grid differ by."""
+    distance = sum(
+        ((truth[name] - _SUN[name]) / np.std(truth[name])) ** 2 for name in ("teff", "logg", "feh")
+    )
+    return int(np.argmin(distance))
+
+
+def _summary(truth, fitted, shown):
+    """Tell one star's labels with their errors, and how all stars came out."""
+    yield f"stars     {len(fitted)} measured; the most solar of them, and all together:"
     yield f"  {'label':8s}{'true':>10s}{'fitted':>10s}{'error':>9s}      median |fitted - true|"
     for name in truth.colnames:
         true, value, error = (
@@ -120,7 +129,8 @@ def _summary(truth, fitted):
         digits = 0 if name == "teff" else 2
         unit = f" {truth[name].unit}" if truth[name].unit else ""
         yield (
-            f"  {name:8s}{true[0]:10.{digits}f}{value[0]:10.{digits}f}{error[0]:9.{digits}f}"
+            f"  {name:8s}{true[shown]:10.{digits}f}{value[shown]:10.{digits}f}"
+            f"{error[shown]:9.{digits}f}"
             f"{np.nanmedian(np.abs(value - true)):16.{digits}f}{unit}"
         )
 

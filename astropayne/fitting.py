@@ -484,8 +484,11 @@ class _Fit:
         return np.where(supported, flux, np.nan)
 
     def _covers_little(self):
-        width = np.abs(np.gradient(np.log(self.pixels.wavelength)))
-        return width.sum() < 0.5 * (self.setup.forward.end - self.setup.forward.start).sum()
+        forward, covered = self.setup.forward, 0.0
+        for window in np.unique(self.pixels.window):
+            step = np.abs(np.diff(np.log(self.pixels.wavelength[self.pixels.window == window])))
+            covered += np.median(step) * len(step) if len(step) else 0.0
+        return covered < 0.5 * (forward.end - forward.start).sum()
 
     def result(self, spectrum):
         """Return the `FitResult`."""

@@ -129,7 +129,7 @@ class Label:
     --------
     >>> import astropy.units as u
     >>> from astropayne.labels import Label
-    >>> Label("Teff").to_value(5.777 * u.kK)
+    >>> print(Label("Teff").to_value(5.777 * u.kK))
     5777.0
     >>> Label("log g")
     Label(name='logg') [dex]

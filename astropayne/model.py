@@ -132,7 +132,7 @@ class PayneModel:
     """
 
     def __init__(
-        self, hidden_layers=(256, 256, 256), activation="silu", output="sigmoid", components=64
+        self, hidden_layers=(256, 256, 256), activation="silu", output="sigmoid", components=96
     ):
         self._architecture = {
             "hidden_layers": tuple(hidden_layers),

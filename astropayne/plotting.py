@@ -22,9 +22,10 @@ def _broken_axes(wavelength, rows, figure, height_ratios):
         rows, len(windows), sharex="col", sharey="row", squeeze=False,
         width_ratios=widths, height_ratios=height_ratios,
     )  # fmt: skip
-    for column, window in zip(axes.T, windows, strict=True):
+    for column, window, width in zip(axes.T, windows, widths, strict=True):
         column[-1].set_xlim(wavelength[window.start], wavelength[window.stop - 1])
-        column[-1].xaxis.set_major_locator(plt.MaxNLocator(5, integer=True))
+        n_ticks = max(2, round(10 * width / sum(widths)))
+        column[-1].xaxis.set_major_locator(plt.MaxNLocator(n_ticks, steps=[1, 2, 5, 10]))
         for ax in column:
             ax.grid(alpha=0.2)
     return figure, axes, windows
@@ -150,8 +151,8 @@ def plot_recovery(truth, table, names=None, *, figure=None):
         unit = truth[name].unit
         ax.set_title(_panel_title(name, unit), fontsize="small")
         ax.text(
-            0.04, 0.96, f"bias {np.median(difference):.2g}\nscatter {scatter:.2g}",
-            transform=ax.transAxes, va="top", fontsize="x-small",
+            0.96, 0.04, f"bias {np.median(difference):.2g}\nscatter {scatter:.2g}",
+            transform=ax.transAxes, ha="right", fontsize="x-small",
         )  # fmt: skip
         ax.tick_params(labelsize="x-small")
     figure.supxlabel("true", fontsize="medium")

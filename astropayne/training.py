@@ -38,8 +38,8 @@ class TrainingOptions:
     """
 
     batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-5
+    learning_rate: float = 5e-3
+    weight_decay: float = 1e-2
     max_epochs: int = 2000
     max_time: float | None = None
     check_interval: int = 100
@@ -82,7 +82,7 @@ def principal_components(flux, n_components, output):
     # Flux of one has no logit; where it is nearly one, errors of the logit cost nothing, which
     # the clipping and the weights by the sigmoid's slope make known to the components.
     if output == "sigmoid":
-        z = torch.logit(flux.clamp(3e-3, 1 - 3e-3))
+        z = torch.logit(flux.clamp(1e-4, 1 - 1e-4))
         weight = (flux * (1 - flux)).clamp(1e-2).mean(0)
     else:
         z, weight = flux, torch.ones_like(flux[0])

@@ -147,7 +147,7 @@ def test_the_file_is_plain(model, tmp_path):
     with asdf.open(path) as file:  # by anyone, without astropayne
         tree = file["PayneModel"]
         assert [label["name"] for label in tree["labels"]][:2] == ["teff", "logg"]
-        assert tree["weights"]["pixels.weight"].shape == (3903, 64)
+        assert tree["weights"]["pixels.weight"].shape == (3903, 96)
     assert b"pickle" not in path.read_bytes()
     assert pickle.loads(pickle.dumps(model)).labels.names == model.labels.names
 

@@ -96,7 +96,7 @@ def read_container(path, kind):
             warnings.simplefilter("error", asdf.exceptions.AsdfWarning)
             with asdf.open(path, validate_checksums=True, lazy_load=False, memmap=False) as file:
                 header, tree = file.tree.get("astropayne", {}), file.tree.get(kind)
-    except (ValueError, OSError, asdf.exceptions.AsdfWarning, RuntimeError) as error:
+    except Exception as error:  # whatever the reader makes of a file that is not whole
         raise ValueError(
             f"{path} is damaged (truncated or altered) and was not read: {error}"
         ) from error
