@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Fitting observed spectra: `fit_spectrum` for one star, `fit_spectra` for many."""
 
+import contextlib
 import enum
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from astropayne.broadening import C_KMS, instrument_fwhm
 from astropayne.forward import VELOCITIES
 from astropayne.labels import parse_label, strip_unit, unknown_label_message
 from astropayne.observation import observe
-from astropayne.search import candidates, find_start
+from astropayne.search import Templates
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
@@ -208,6 +209,17 @@ def _table(results, setup):
     return table
 
 
+@contextlib.contextmanager
+def _one_thread():
+    """Let torch work with one thread: on a star's small matrices, more get in each other's way."""
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n)
+
+
 @dataclass(frozen=True)
 class _Setup:
     """What all stars of a run have in common."""
@@ -221,6 +233,7 @@ class _Setup:
     continuum: int | None
     regions: object
     medium: str
+    templates: Templates
 
     @classmethod
     def make(
@@ -246,9 +259,12 @@ class _Setup:
             raise ValueError(f"{', '.join(twice)}: given in fixed and in start; choose one")
         if continuum is not None and (continuum != int(continuum) or continuum < 0):
             raise ValueError(f"continuum={continuum!r} has to be a degree: 0, 1, 2…, or None")
+        templates = Templates.make(
+            forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, resolution
+        )
         return cls(
             model, forward, names, fixed, start, resolution, continuum, regions,
-            medium or model.medium,
+            medium or model.medium, templates,
         )  # fmt: skip
 
     def unit(self, name):
@@ -290,8 +306,11 @@ class _Setup:
                 np.nan, 0, None, spectrum, np.zeros(0, dtype=bool), str(error),
             )  # fmt: skip
 
-    @torch.no_grad()
     def fit(self, spectrum):
+        with torch.no_grad(), _one_thread():
+            return self._fit(spectrum)
+
+    def _fit(self, spectrum):
         observation = observe(spectrum, self.medium, self.regions)
         if self.continuum is None and observation.unit != u.dimensionless_unscaled:
             raise ValueError(
@@ -306,21 +325,12 @@ class _Setup:
 
     def starts(self, observation):
         """Return the parameter vectors to start from."""
-        solar = solar_scale(self.model.solar_scale)
-        labels = candidates(self.model.labels, solar)
-        known = {**self.start, **self.fixed}
-        theta = np.concatenate(
-            [np.column_stack([labels, np.tile([0.0, v, 0.0], (len(labels), 1))]) for v in (8, 40)]
-        )
-        for name, value in known.items():
-            if name != "rv":
-                theta[:, self.names.index(name)] = value
         sigma = np.where(observation.has_uncertainty, observation.sigma, 1.0)
         weight = np.where(observation.good, sigma, np.inf) ** -2.0
-        gain, rv = find_start(
-            self.forward, theta, observation.wavelength, np.nan_to_num(observation.flux), weight,
-            self.resolution, known.get("rv"),
-        )  # fmt: skip
+        known_rv = self.fixed.get("rv", self.start.get("rv"))
+        gain, rv = self.templates.correlate(
+            observation.wavelength, np.nan_to_num(observation.flux), weight, known_rv
+        )
         if not gain.max() > 0:
             raise ValueError(
                 "no template of the model resembles the spectrum more than a constant does, at any "
@@ -329,8 +339,9 @@ class _Setup:
                 "in vacuum), and are there lines?"
             )
         best = np.argsort(-gain)[:_N_STARTS]
-        theta[:, self.names.index("rv")] = known.get("rv", rv[best[0]])
-        return theta[best]
+        theta = self.templates.theta[best].copy()
+        theta[:, self.names.index("rv")] = rv[best[0]]
+        return theta
 
 
 def _values(given, model, what):

@@ -2,80 +2,115 @@
 """Where a fit starts: velocity by cross-correlation, labels from a set of candidates."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
+import torch
 from scipy.stats import qmc
 
 from astropayne.broadening import C_KMS
+from astropayne.forward import VELOCITIES
 
-__all__ = ["candidates", "find_start"]
+__all__ = ["Templates"]
 
 _MAX_VELOCITY = 1000.0  # km/s
+_N_CANDIDATES = 64  # label vectors, a power of two
+_VSINI = (8.0, 40.0)  # km/s
 
 
-def candidates(labels, solar, n=64):
-    """Return labels spread over their ranges: stellar ones vary, abundances are solar-scaled.
-
-    Parameters
-    ----------
-    labels : `~astropayne.labels.LabelSpace`
-    solar : mapping of str to float
-    n : int
-        How many, a power of two.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, n_labels)
-    """
+def _candidates(labels, solar):
+    """Return labels spread over their ranges: stellar ones vary, abundances are solar-scaled."""
     varied = [label.name for label in labels if label.element is None] or labels.names
-    points = qmc.Sobol(len(varied), scramble=True, rng=np.random.default_rng(0)).random(n)
+    points = qmc.Sobol(len(varied), rng=np.random.default_rng(0)).random(_N_CANDIDATES)
     index = [labels.index(name) for name in varied]
     given = dict(zip(varied, (labels.minimum[index] + points * labels.width[index]).T, strict=True))
     return np.clip(labels.to_array(given, solar=solar), labels.minimum, labels.maximum)
 
 
-def find_start(forward, theta, wavelength, flux, weight, resolution, known_rv=None):
-    """Correlate an observed spectrum with templates over ±1000 km/s.
+@dataclass(frozen=True)
+class Templates:
+    """Spectra of stars of all kinds, to correlate observed spectra with.
 
-    For every template and velocity, the gain is how much better χ² the template has than a
-    constant, over the pixels they share, with a free level for each window: a window that moves
-    out of the data loses its gain, so nothing is won by leaving the data.
-
-    Parameters
+    Attributes
     ----------
-    forward : `~astropayne.forward.ForwardModel`
-    theta : array_like, shape (n, n_labels + 3)
-        The templates' parameters, at rest.
-    wavelength, flux, weight : numpy.ndarray, shape (n_pixels,)
-        Observed; Å in vacuum, weight 1/σ² and zero where bad.
-    resolution : float or None
-    known_rv : float, optional
-        Look only there.
-
-    Returns
-    -------
-    gain : numpy.ndarray, shape (n,)
-        The best gain of each template.
-    rv : numpy.ndarray, shape (n,)
-        The velocity in km/s it has it at, to a fraction of the axis' step.
+    theta : numpy.ndarray, shape (n, n_labels + 3)
+        Labels and velocities of each, rv zero.
+    rows : numpy.ndarray, shape (n, windows, n_axis)
+        Their flux on the axis uniform in ln λ.
+    start, length : numpy.ndarray, shape (windows,)
+        ln λ at which each window starts on that axis, and how many points it has.
+    step : float
+        Of the axis.
     """
-    rows = forward.rows(theta, resolution).numpy()
-    reach = math.ceil(_MAX_VELOCITY / (C_KMS * forward.step))
-    total = 0.0
-    for window, length in enumerate(forward.length):
-        position = (np.log(wavelength) - forward.start[window]) / forward.step
-        index = np.rint(position).astype(int) + reach
-        n = length + 2 * reach
-        used = (index >= 0) & (index < n) & (weight > 0)
-        sums = [np.bincount(index[used], values[used], n) for values in (weight, weight * flux)]
-        total = total + _gain(rows[:, window, :length], *sums, 2 * reach + 1)
-    if known_rv is not None:
-        known = round(math.atanh(known_rv / C_KMS) / forward.step)
-        return total[:, np.clip(known + reach, 0, 2 * reach)], np.full(len(total), known_rv)
-    best = total.argmax(axis=1)
-    shift = best - reach + _vertex(total, best)
-    return total.max(axis=1), C_KMS * np.tanh(shift * forward.step)
+
+    theta: np.ndarray
+    rows: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+    step: float
+
+    @classmethod
+    def make(cls, forward, labels, solar, known, resolution):
+        """Compute templates.
+
+        Parameters
+        ----------
+        forward : `~astropayne.forward.ForwardModel`
+        labels : `~astropayne.labels.LabelSpace`
+        solar : mapping of str to float
+            Solar abundances.
+        known : mapping of str to float
+            Labels and velocities that all templates have; not rv.
+        resolution : float or None
+        """
+        points = _candidates(labels, solar)
+        theta = np.concatenate(
+            [np.column_stack([points, np.tile([0, v, 0], (len(points), 1))]) for v in _VSINI]
+        )
+        names = (*labels.names, *VELOCITIES)
+        for name in known.keys() - {"rv"}:
+            theta[:, names.index(name)] = known[name]
+        with torch.no_grad():
+            rows = forward.rows(theta, resolution).numpy()
+        return cls(theta, rows, forward.start, forward.length, forward.step)
+
+    def correlate(self, wavelength, flux, weight, known_rv=None):
+        """Correlate an observed spectrum with all templates over ±1000 km/s.
+
+        For every template and velocity, the gain is how much better χ² the template has than a
+        constant, over the pixels they share, with a free level for each window: a window that
+        moves out of the data loses its gain, so nothing is won by leaving the data.
+
+        Parameters
+        ----------
+        wavelength, flux, weight : numpy.ndarray, shape (n_pixels,)
+            Å in vacuum; weight 1/σ², zero where bad.
+        known_rv : float, optional
+            Look only there, km/s.
+
+        Returns
+        -------
+        gain : numpy.ndarray, shape (n,)
+            The best gain of each template.
+        rv : numpy.ndarray, shape (n,)
+            The velocity in km/s it has it at, to a fraction of the axis' step.
+        """
+        reach = math.ceil(_MAX_VELOCITY / (C_KMS * self.step))
+        total = 0.0
+        for window, length in enumerate(self.length):
+            position = (np.log(wavelength) - self.start[window]) / self.step
+            index = np.rint(position).astype(int) + reach
+            n = length + 2 * reach
+            used = (index >= 0) & (index < n) & (weight > 0)
+            sums = (np.bincount(index[used], x[used], n) for x in (weight, weight * flux))
+            total = total + _gain(self.rows[:, window, :length], *sums, 2 * reach + 1)
+        if known_rv is not None:
+            known = round(math.atanh(known_rv / C_KMS) / self.step)
+            return total[:, np.clip(known + reach, 0, 2 * reach)], np.full(len(total), known_rv)
+        best = total.argmax(axis=1)
+        shift = best - reach + _vertex(total, best)
+        return total.max(axis=1), C_KMS * np.tanh(shift * self.step)
 
 
 def _gain(templates, weight, weighted_flux, n_shifts):

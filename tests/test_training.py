@@ -77,10 +77,10 @@ def test_a_loss_that_is_not_finite_is_an_error(data):
 
 def test_principal_components_span_the_spectra(data):
     flux = torch.as_tensor(data[1])
-    basis, mean = principal_components(flux, 6, "linear")
+    basis, mean = principal_components(flux, 3, "linear")  # there are three lines
     solution = torch.linalg.lstsq(basis.T, (flux - mean).T).solution
     assert torch.allclose(basis.T @ solution, (flux - mean).T, atol=1e-10)
-    assert solution[:3].std(dim=1).numpy() == pytest.approx(1, abs=0.05)
+    assert solution.std(dim=1).numpy() == pytest.approx(1, abs=0.05)
     basis, _ = principal_components(flux, 300, "sigmoid")  # more than there are spectra
     assert basis.shape == (300, 80)
     assert torch.isfinite(basis).all()

@@ -94,6 +94,8 @@ def read_container(path, kind):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", asdf.exceptions.AsdfWarning)
+            # A file written by a newer asdf is none the worse for it.
+            warnings.simplefilter("ignore", asdf.exceptions.AsdfPackageVersionWarning)
             with asdf.open(path, validate_checksums=True, lazy_load=False, memmap=False) as file:
                 header, tree = file.tree.get("astropayne", {}), file.tree.get(kind)
     except Exception as error:  # whatever the reader makes of a file that is not whole
