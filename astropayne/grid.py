@@ -2,21 +2,22 @@
 """`SpectralGrid`: synthetic spectra on one wavelength axis, with their labels."""
 
 import warnings
-from collections import Counter
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
+from astropy.table import QTable, vstack
 from astropy.utils.exceptions import AstropyUserWarning
-from tqdm.auto import tqdm
 
 from astropayne import __version__
 from astropayne.abundances import SOLAR_SCALES, solar_scale
-from astropayne.formats.container import write_container
+from astropayne.formats.container import refuse_existing
+from astropayne.formats.grid_file import FluxFile, GridWriter
 from astropayne.labels import Label, LabelSpace, parse_label
 from astropayne.plugins import grid_readers, label_transforms, list_plugins
+from astropayne.reading import Limits, chain_sources, common_wavelength, read_blocks, summary
 from astropayne.wavelengths import find_windows
 
 __all__ = ["GridWarning", "SpectralGrid"]
@@ -63,7 +64,7 @@ class SpectralGrid:
 
     def __init__(self, wavelength, flux, labels, names=None, meta=None, report=None):
         self.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
-        self.flux = np.asanyarray(flux)
+        self.flux = flux if isinstance(flux, FluxFile) else np.asanyarray(flux)
         self.labels = _canonical(labels)
         n = len(self.labels)
         self.names = list(names) if names is not None else [str(i) for i in range(n)]
@@ -108,7 +109,7 @@ class SpectralGrid:
             return self._spectrum(int(item))
         index = np.arange(len(self))[item]
         return self._with(
-            flux=self.flux[index],
+            flux=self.flux.take(index) if isinstance(self.flux, FluxFile) else self.flux[index],
             labels=self.labels[index],
             names=[self.names[i] for i in index],
         )
@@ -233,18 +234,42 @@ class SpectralGrid:
         """
         with as_file(files("astropayne") / "data" / "sample_grid.asdf") as path:
             grid = cls.read(path, format="astropayne")
-        return grid._with(flux=grid.flux.astype(np.float32))
+            return grid._with(flux=np.asarray(grid.flux, dtype=np.float32))
 
     @classmethod
-    def read(cls, path, format=None, *, progress=None, **options):
-        """Read a grid.
+    def read(
+        cls,
+        path,
+        format=None,
+        *,
+        output=None,
+        overwrite=False,
+        workers=1,
+        strict=False,
+        minimum_flux=0.0,
+        maximum_flux=None,
+        progress=None,
+        **options,
+    ):
+        """Read a grid, and set aside what is not sound.
 
         Parameters
         ----------
-        path : path-like
-            A folder or file.
+        path : path-like or list of path-like
+            A folder or file, or several: batches of one grid.
         format : str, optional
             ``"tsfitpy"``, ``"astropayne"``, or what a plugin gives. Found out if not given.
+        output : path-like, optional
+            Write a grid file while reading, and return that grid: memory holds one block of
+            spectra at a time.
+        overwrite : bool
+            Whether ``output`` may replace a file.
+        workers : int
+            Processes that load and check spectra; order and result are the same for any number.
+        strict : bool
+            Whether the first fault is an error.
+        minimum_flux, maximum_flux : float, optional
+            Flux beyond is a fault; by default negative flux is, and emission is not.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
         **options
@@ -253,74 +278,140 @@ class SpectralGrid:
         Returns
         -------
         SpectralGrid
-            Of the spectra that are sound; the others are listed with the reason in its
-            ``report``, with one `GridWarning`.
+            Of the spectra that are sound. The others are in its ``report`` with the reason, and
+            one `GridWarning` counts them. Labels that have the same value in all spectra are
+            kept in ``meta["constant_labels"]``.
 
         Raises
         ------
         FileNotFoundError
-            If there is nothing at the path.
+            If there is nothing at a path.
         ValueError
             If the format is not known, or no spectrum is sound.
         """
-        path = Path(path)
-        if not path.exists():
-            raise FileNotFoundError(f"there is no file or folder {path}")
-        reader = _find_reader(path, format)
-        source = reader.open(path, **options)
-        if isinstance(source, cls):
-            return source
-        meta = {
-            "reader": reader.format,
-            "source": path.name,
+        paths = [Path(p) for p in (path if isinstance(path, list | tuple) else [path])]
+        if output is not None:
+            refuse_existing(output, overwrite)
+        opened = [_open(p, format, options) for p in paths]
+        if all(isinstance(source, cls) for source in opened):
+            grid = cls.concatenate(opened)
+            return grid if output is None else grid._stored(output, overwrite)
+        source = chain_sources(opened, [p.name for p in paths])
+        source, constant = _without_constant_labels(source)
+        source.meta = {
+            "source": ", ".join(p.name for p in paths),
             "written_by": f"astropayne {__version__}",
             **source.meta,
         }
-        return cls._collect(source, meta, progress)
-
-    @classmethod
-    def _collect(cls, source, meta, progress):
-        """Load every spectrum of a source, and set aside those that are not sound."""
-        rejected = dict(source.rejected)
-        wavelength = _common_wavelength(source, rejected)
-        flux = np.empty((len(source.names), len(wavelength)), dtype=np.float32)
-        finite = np.all(
-            [np.isfinite(Label(n).to_value(source.labels[n])) for n in source.labels.colnames],
-            axis=0,
+        if constant:
+            source.meta["constant_labels"] = constant
+        limits = Limits(minimum_flux, maximum_flux)
+        wavelength, rejected = common_wavelength(source), dict(source.rejected)
+        blocks = read_blocks(
+            source, wavelength, limits, rejected, workers=workers, strict=strict, progress=progress
         )
-        kept = []
-        bar = tqdm(
-            source.names, "reading spectra", disable=None if progress is None else not progress
-        )
-        for i, name in enumerate(bar):
-            reason = "" if finite[i] else "a label is missing or not finite"
-            try:
-                if not reason:
-                    axis, flux[len(kept)] = _same_length(*source.load(i), len(wavelength))
-                    reason = _fault(axis, flux[len(kept)], wavelength)
-            except (ValueError, OSError) as error:
-                reason = str(error)
-            if reason:
-                rejected[name] = reason
-            else:
-                kept.append(i)
-        if not kept:
-            raise ValueError(f"no spectrum of {meta['source']} is sound: {_summary(rejected)}")
+        if output is None:
+            grid = cls._collect(source, wavelength, blocks, rejected)
+        else:
+            grid = cls._collect_into(output, overwrite, source, wavelength, blocks, rejected)
         if rejected:
             warnings.warn(
-                f"{len(rejected)} spectra of {meta['source']} were set aside "
-                f"({_summary(rejected)}); the grid's report lists them",
+                f"{len(rejected)} spectra of {source.meta['source']} were set aside "
+                f"({summary(rejected)}); the grid's report lists them",
                 GridWarning,
-                stacklevel=3,
+                stacklevel=2,
             )
-        return cls(
-            wavelength * u.AA,
-            flux[: len(kept)],
-            source.labels[kept],
-            [source.names[i] for i in kept],
-            meta,
-            _report(rejected),
+        return grid
+
+    @classmethod
+    def _collect(cls, source, wavelength, blocks, rejected):
+        """Make a grid in memory."""
+        flux = np.empty((len(source.names), len(wavelength)), dtype=np.float32)
+        kept = []
+        for indices, block in blocks:
+            flux[len(kept) : len(kept) + len(indices)] = block
+            kept += indices
+        return cls._of_source(source, wavelength, flux[: len(kept)], kept, rejected)
+
+    @classmethod
+    def _collect_into(cls, path, overwrite, source, wavelength, blocks, rejected):
+        """Make a grid file, a block in memory at a time."""
+        kept = []
+        with GridWriter(path, len(wavelength), overwrite=overwrite) as writer:
+            for indices, block in blocks:
+                writer.append(block)
+                kept += indices
+            no_flux = np.broadcast_to(np.float32(0), (len(kept), len(wavelength)))
+            grid = cls._of_source(source, wavelength, no_flux, kept, rejected)
+            writer.finish(grid._tree())
+        return cls.read(path, format="astropayne")
+
+    @classmethod
+    def _of_source(cls, source, wavelength, flux, kept, rejected):
+        if not kept:
+            raise ValueError(
+                f"no spectrum of {source.meta['source']} is sound: {summary(rejected)}"
+            )
+        names = [source.names[i] for i in kept]
+        labels = source.labels[kept]
+        return cls(wavelength * u.AA, flux, labels, names, source.meta, _report(rejected))
+
+    @classmethod
+    def concatenate(cls, grids):
+        """Put grids of the same wavelengths and labels together.
+
+        Parameters
+        ----------
+        grids : list of SpectralGrid
+            The first says what the metadata are.
+
+        Returns
+        -------
+        SpectralGrid
+            In memory, unless it is one grid only.
+
+        Raises
+        ------
+        ValueError
+            If wavelengths, labels, medium, resolution or solar scale differ.
+        """
+        first = grids[0]
+        if len(grids) == 1:
+            return first
+        for grid in grids:
+            if set(grid.labels.colnames) != set(first.labels.colnames):
+                raise ValueError("grids to put together need the same labels")
+            if not np.array_equal(grid.wavelength, first.wavelength):
+                raise ValueError("grids to put together need the same wavelengths: rebin them")
+            for key in ("medium", "resolution", "solar_scale"):
+                if grid.meta[key] != first.meta[key]:
+                    raise ValueError(f"grids to put together differ in {key}")
+        return first._with(
+            flux=np.concatenate([grid.flux for grid in grids]),
+            labels=vstack([grid.labels for grid in grids], metadata_conflicts="silent"),
+            names=[name for grid in grids for name in grid.names],
+            report=vstack([grid.report for grid in grids], metadata_conflicts="silent"),
         )
+
+    def load(self):
+        """Return this grid with its flux in memory."""
+        return self._with(flux=np.asarray(self.flux))
+
+    def blocks(self, size=512):
+        """Go through the grid in parts.
+
+        Parameters
+        ----------
+        size : int
+            Spectra in each.
+
+        Yields
+        ------
+        SpectralGrid
+            With its flux in memory.
+        """
+        for first in range(0, len(self), size):
+            yield self[first : first + size].load()
 
     def write(self, path, *, overwrite=False, dtype=None):
         """Write one ASDF file that holds everything.
@@ -334,16 +425,27 @@ class SpectralGrid:
         dtype : dtype, optional
             Precision of the flux in the file, such as ``"float16"``.
         """
-        tree = {
+        dtype = self.flux.dtype if dtype is None else dtype
+        with GridWriter(path, len(self.wavelength), dtype, overwrite) as writer:
+            for part in self.blocks():
+                writer.append(part.flux)
+            writer.finish(self._tree())
+
+    def _stored(self, path, overwrite):
+        self.write(path, overwrite=overwrite)
+        return SpectralGrid.read(path, format="astropayne")
+
+    def _tree(self):
+        """Everything but the flux, as plain values and arrays."""
+        columns = [Label(name).to_value(self.labels[name]) for name in self.labels.colnames]
+        return {
             "meta": dict(self.meta),
-            "names": list(self.names),
+            "names": np.array(self.names, dtype=str),  # a list of 400 000 takes YAML many seconds
             "label_names": list(self.labels.colnames),
-            "labels": self.label_space.to_array(self.labels),
-            "report": {name: list(map(str, self.report[name])) for name in ("name", "reason")},
+            "labels": np.stack(columns, axis=1),
+            "report": {name: np.array(self.report[name], dtype=str) for name in _REPORT},
             "wavelength": self.wavelength.value,
-            "flux": np.ascontiguousarray(self.flux, dtype=dtype),
         }
-        write_container(path, "SpectralGrid", tree, overwrite)
 
 
 def _canonical(labels):
@@ -356,15 +458,35 @@ def _canonical(labels):
     return table
 
 
+_REPORT = ("name", "reason")
+
+
 def _report(rejected):
-    return QTable({"name": list(rejected), "reason": list(rejected.values())}, dtype=["str", "str"])
+    columns = (list(rejected), list(rejected.values()))
+    return QTable({name: np.array(c, dtype=str) for name, c in zip(_REPORT, columns, strict=True)})
 
 
-def _summary(rejected):
-    counts = Counter(rejected.values()).most_common(3)
-    more = len(set(rejected.values())) - len(counts)
-    text = "; ".join(f"{count} x {reason}" for reason, count in counts)
-    return text + (f"; and {more} other reasons" if more else "")
+def _open(path, format, options):
+    """Open a path with its reader: a source, or a grid that is read already."""
+    if not path.exists() and not any(c in path.name for c in "*?["):
+        raise FileNotFoundError(f"there is no file or folder {path}")
+    reader = _find_reader(path, format)
+    source = reader.open(path, **options)
+    if not isinstance(source, SpectralGrid):
+        source.meta = {"reader": reader.format, **source.meta}
+    return source
+
+
+def _without_constant_labels(source):
+    """Take out labels that have one value only: nothing can be learnt of them."""
+    constant, labels = {}, source.labels
+    if len(labels) > 1:
+        for name in labels.colnames:
+            values = Label(name).to_value(labels[name])
+            if (values == values[0]).all():
+                constant[name] = float(values[0])
+    labels = labels[[name for name in labels.colnames if name not in constant]]
+    return replace(source, labels=labels), constant
 
 
 def _transform(table, target, scale):
@@ -408,36 +530,3 @@ def _find_reader(path, format):
         else f"more than one format fits ({', '.join(fitting)})"
     )
     raise ValueError(f"{path}: {what}; give format=, one of {', '.join(sorted(readers))}")
-
-
-def _common_wavelength(source, rejected, n_tried=21):
-    """Return the axis most of the first readable spectra have: one bad file may not set it."""
-    axes = Counter()
-    for i in range(len(source.names)):
-        try:
-            axis = np.asarray(source.load(i)[0], dtype=float)
-        except (ValueError, OSError):
-            continue  # its reason is written down when it is its turn
-        axes[axis.tobytes()] += 1
-        if axes.total() == n_tried:
-            break
-    if not axes:
-        raise ValueError(f"no spectrum could be read: {_summary(rejected) or 'there is none'}")
-    return np.frombuffer(axes.most_common(1)[0][0])
-
-
-def _same_length(wavelength, flux, n_pixels):
-    if not len(wavelength) == len(flux) == n_pixels:
-        raise ValueError(f"has {len(flux)} pixels, the others {n_pixels}")
-    return wavelength, flux
-
-
-def _fault(axis, flux, wavelength):
-    """Return what is wrong with a spectrum, or an empty string."""
-    if not np.allclose(axis, wavelength, rtol=1e-8, atol=0):
-        return "has other wavelengths than most"
-    if not np.isfinite(flux).all():
-        return "has flux that is not finite"
-    if (flux < 0).any():
-        return "has negative flux"
-    return ""

@@ -36,24 +36,30 @@ def rng():
     return np.random.default_rng(20261124)
 
 
+@pytest.fixture(scope="session")
+def write_tsfitpy():
+    """Write a grid as TSFitPy does: a function of the grid and a folder, which it returns."""
+
+    def write(grid, folder):
+        folder.mkdir()
+        names = [f"{i}.spec" for i in range(len(grid))]
+        for name, flux in zip(names, grid.flux, strict=True):
+            columns = np.column_stack([grid.wavelength.value, flux, 1e6 * flux])
+            header = f"Generated using TurboSpectrum\nspectrum_name: {name}\nresolution: 20000.0"
+            np.savetxt(folder / name, columns, fmt="%.6f", delimiter="  ", header=header)
+        table = grid.labels.to_pandas()
+        table.insert(0, "specname", names)
+        table.insert(1, "rv", 0.0)
+        table.to_csv(folder / "spectra_parameters.csv", index=False)
+        return folder
+
+    return write
+
+
 @pytest.fixture
-def tsfitpy_folder(sample, tmp_path):
+def tsfitpy_folder(sample, tmp_path, write_tsfitpy):
     """Six spectra of the sample as TSFitPy writes them."""
     return write_tsfitpy(sample[:6], tmp_path / "grid")
-
-
-def write_tsfitpy(grid, folder):
-    folder.mkdir()
-    names = [f"{i}.spec" for i in range(len(grid))]
-    for name, flux in zip(names, grid.flux, strict=True):
-        columns = np.column_stack([grid.wavelength.value, flux, 1e6 * flux])
-        header = f"Generated using TurboSpectrum\nspectrum_name: {name}\nresolution: 20000.0"
-        np.savetxt(folder / name, columns, fmt="%.6f", delimiter="  ", header=header)
-    table = grid.labels.to_pandas()
-    table.insert(0, "specname", names)
-    table.insert(1, "rv", 0.0)
-    table.to_csv(folder / "spectra_parameters.csv", index=False)
-    return folder
 
 
 @pytest.fixture(scope="session")

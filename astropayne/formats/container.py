@@ -8,10 +8,18 @@ import warnings
 from pathlib import Path
 
 import asdf
+import numpy as np
 
 from astropayne import __version__
 
-__all__ = ["read_container", "replacing", "sniff_container", "write_container"]
+__all__ = [
+    "container_header",
+    "read_container",
+    "refuse_existing",
+    "replacing",
+    "sniff_container",
+    "write_container",
+]
 
 _VERSION = 1
 
@@ -50,12 +58,24 @@ def write_container(path, kind, tree, overwrite=False):
     FileExistsError
         If the file is there and ``overwrite`` is not set.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already; give overwrite=True to replace it")
-    header = {"kind": kind, "format_version": _VERSION, "written_by": f"astropayne {__version__}"}
-    with replacing(path) as temporary, asdf.AsdfFile({"astropayne": header, kind: tree}) as file:
+    refuse_existing(path, overwrite)
+    with (
+        replacing(path) as temporary,
+        asdf.AsdfFile({**container_header(kind), kind: tree}) as file,
+    ):
         file.write_to(temporary)
+
+
+def refuse_existing(path, overwrite):
+    """Raise `FileExistsError` if a file is there and may not be replaced."""
+    if Path(path).exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; give overwrite=True to replace it")
+
+
+def container_header(kind):
+    """Return what a file says of itself, as a part of its tree."""
+    version = f"astropayne {__version__}"
+    return {"astropayne": {"kind": kind, "format_version": _VERSION, "written_by": version}}
 
 
 def sniff_container(path, kind):
@@ -68,8 +88,16 @@ def sniff_container(path, kind):
     return head.startswith(b"#ASDF") and f"\n{kind}:".encode() in head
 
 
-def read_container(path, kind):
+def read_container(path, kind, skip=()):
     """Read a tree that `write_container` has written.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : str
+        What is expected in it.
+    skip : sequence of str
+        Arrays at the top of the tree that are not to be read.
 
     Returns
     -------
@@ -96,8 +124,10 @@ def read_container(path, kind):
             warnings.simplefilter("error", asdf.exceptions.AsdfWarning)
             # A file written by a newer asdf is none the worse for it.
             warnings.simplefilter("ignore", asdf.exceptions.AsdfPackageVersionWarning)
-            with asdf.open(path, validate_checksums=True, lazy_load=False, memmap=False) as file:
+            with asdf.open(path, validate_checksums=True, lazy_load=True, memmap=False) as file:
                 header, tree = file.tree.get("astropayne", {}), file.tree.get(kind)
+                if tree is not None:
+                    tree = _in_memory({k: v for k, v in tree.items() if k not in skip})
     except Exception as error:  # whatever the reader makes of a file that is not whole
         raise ValueError(
             f"{path} is damaged (truncated or altered) and was not read: {error}"
@@ -111,3 +141,12 @@ def read_container(path, kind):
             f"{header['format_version']}; this version reads up to {_VERSION}: update astropayne"
         )
     return tree
+
+
+def _in_memory(node):
+    """Return a copy of a tree of dicts and lists, its arrays read."""
+    if isinstance(node, dict):
+        return {key: _in_memory(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_in_memory(value) for value in node]
+    return np.array(node) if hasattr(node, "dtype") else node

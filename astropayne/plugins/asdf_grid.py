@@ -5,7 +5,8 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
-from astropayne.formats.container import read_container, sniff_container
+from astropayne.formats.container import sniff_container
+from astropayne.formats.grid_file import open_grid_file
 from astropayne.labels import Label
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader
@@ -22,16 +23,19 @@ class AstropayneReader(GridReader):
         """Look at the file's first bytes."""
         return sniff_container(path, "SpectralGrid")
 
-    def open(self, path):
-        """Return the grid itself: there is nothing to collect."""
+    def open(self, path, *, verify=None):
+        """Return the grid itself, its flux on disk: there is nothing to collect.
+
+        ``verify`` says whether to compare the checksums of the flux; by default up to 1 GB.
+        """
         from astropayne.grid import SpectralGrid
 
-        tree = read_container(path, "SpectralGrid")
+        tree, flux = open_grid_file(path, verify)
         columns = zip(tree["label_names"], np.array(tree["labels"]).T, strict=True)
         labels = QTable({name: Label(name).column(values) for name, values in columns})
-        report = QTable(tree["report"], dtype=["str", "str"])
+        report = QTable({name: tree["report"][name] for name in ("name", "reason")})
         return SpectralGrid(
-            tree["wavelength"] * u.AA, tree["flux"], labels, tree["names"], tree["meta"], report
+            tree["wavelength"] * u.AA, flux, labels, tree["names"].tolist(), tree["meta"], report
         )
 
 

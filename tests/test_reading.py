@@ -1,0 +1,286 @@
+"""Reading folders: every fault is found and named, and nothing else changes the result."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.table import QTable
+
+import astropayne
+from astropayne import SpectralGrid
+from astropayne.formats.grid_file import FluxFile
+from astropayne.grid import GridWarning
+from astropayne.plugins import GridReader, GridSource
+
+pytestmark = pytest.mark.filterwarnings("ignore::astropayne.grid.GridWarning")
+
+
+def _lines(folder, change, name="2.spec"):
+    path = folder / name
+    lines = path.read_text().splitlines()
+    change(lines)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _row(value, column, row=100):
+    """Change one number of one spectrum."""
+
+    def change(lines):
+        words = lines[row].split()
+        words[column] = value
+        lines[row] = "  ".join(words)
+
+    return lambda folder: _lines(folder, change)
+
+
+def _table(change):
+    """Change the table of labels."""
+
+    def damage(folder):
+        table = pd.read_csv(folder / "spectra_parameters.csv", dtype=str)
+        change(table).to_csv(folder / "spectra_parameters.csv", index=False)
+
+    return damage
+
+
+def _cell(value, column="teff", row=2):
+    def change(table):
+        table.loc[row, column] = value
+        return table
+
+    return _table(change)
+
+
+def _like_first(folder):
+    (folder / "2.spec").write_text((folder / "0.spec").read_text())
+
+
+def _shift(folder):
+    def change(lines):
+        for i, line in enumerate(lines):
+            if not line.startswith("#"):
+                words = line.split()
+                lines[i] = "  ".join([f"{float(words[0]) + 0.02:.6f}", *words[1:]])
+
+    _lines(folder, change)
+
+
+FAULTS = {
+    "NaN flux": (_row("nan", 1), "NaN"),
+    "infinite flux": (_row("inf", 1), "infinite"),
+    "negative infinite flux": (_row("-inf", 1), "infinite"),
+    "negative flux": (_row("-0.01", 1), "negative flux"),
+    "emission": (_row("1.9", 1), "above 1.2"),
+    "text for a flux": (_row("bright", 1), "cannot be read"),
+    "NaN wavelength": (_row("nan", 0), "not finite"),
+    "infinite wavelength": (_row("inf", 0), "not finite|increase"),
+    "one wavelength off": (_row("5164.62", 0), "other wavelengths|increase"),
+    "doubled wavelength": (lambda f: _lines(f, lambda x: x.insert(50, x[50])), "3904 pixels"),
+    "two lines swapped": (
+        lambda f: _lines(f, lambda x: x.__setitem__(slice(50, 52), x[51:49:-1])),
+        "do not increase",
+    ),
+    "backwards": (lambda f: _lines(f, lambda x: x.reverse()), "do not increase"),
+    "all wavelengths shifted": (_shift, "other wavelengths"),
+    "last line missing": (lambda f: _lines(f, lambda x: x.pop()), "3902 pixels"),
+    "half the file": (lambda f: _lines(f, lambda x: x.__delitem__(slice(2000, None))), "pixels"),
+    "line cut in the middle": (
+        lambda f: _lines(f, lambda x: x.append("6725.05")),
+        "pixels|NaN|read",
+    ),
+    "empty file": (lambda f: (f / "2.spec").write_text(""), "cannot be read|pixels|empty"),
+    "header only": (
+        lambda f: _lines(f, lambda x: x.__delitem__(slice(4, None))),
+        "read|pixels|empty",
+    ),
+    "another kind of file": (lambda f: (f / "2.spec").write_text("<html></html>\n"), "read"),
+    "bytes that are no text": (
+        lambda f: (f / "2.spec").write_bytes(b"\xff\xfe\x00\x01" * 99),
+        "read",
+    ),
+    "a folder in its place": (
+        lambda f: ((f / "2.spec").unlink(), (f / "2.spec").mkdir()),
+        "directory|cannot be read",
+    ),
+    "spectrum of another star": (_like_first, "has the flux of 0.spec"),
+    "no such file": (lambda f: (f / "2.spec").unlink(), "no such .spec file"),
+    "label missing": (_cell(""), "missing or not finite"),
+    "label is text": (_cell("hot"), "missing or not finite"),
+    "label infinite": (_cell("inf"), "missing or not finite"),
+    "label row missing": (_table(lambda t: t.drop(index=2)), "no row in the table"),
+    "label row doubled": (
+        _table(lambda t: pd.concat([t, t.iloc[[2]]])),
+        "more than one row",
+    ),
+    "labels of another star": (
+        _table(lambda t: t.where(t.index != 2, t.loc[0]).assign(specname=t["specname"])),
+        "has the labels of 0.spec",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_found_and_named(tsfitpy_folder, sample, fault):
+    damage, reason = FAULTS[fault]
+    damage(tsfitpy_folder)
+    with pytest.warns(GridWarning, match="1 spectra of grid were set aside"):
+        grid = SpectralGrid.read(tsfitpy_folder, maximum_flux=1.2)
+    assert grid.names == ["0.spec", "1.spec", "3.spec", "4.spec", "5.spec"]
+    assert grid.flux == pytest.approx(sample.flux[[0, 1, 3, 4, 5]], abs=1e-6)
+    assert list(grid.report["name"]) == ["2.spec"]
+    assert re.search(reason, grid.report["reason"][0])
+    with pytest.raises(ValueError, match=r"strict: 2.spec"):
+        SpectralGrid.read(tsfitpy_folder, maximum_flux=1.2, strict=True)
+
+
+def test_limits_are_options(tsfitpy_folder):
+    _row("-0.01", 1)(tsfitpy_folder)
+    (tsfitpy_folder / "3.spec").write_text(
+        re.sub(r"(5200.000000)  \S+", r"\1  3.0", (tsfitpy_folder / "3.spec").read_text())
+    )
+    assert len(SpectralGrid.read(tsfitpy_folder)) == 5
+    assert len(SpectralGrid.read(tsfitpy_folder, minimum_flux=-0.1)) == 6
+    assert len(SpectralGrid.read(tsfitpy_folder, minimum_flux=-0.1, maximum_flux=2)) == 5
+
+
+def test_labels_that_are_constant_are_kept_apart(tsfitpy_folder):
+    _table(lambda table: table.assign(vmic="1.5"))(tsfitpy_folder)
+    grid = SpectralGrid.read(tsfitpy_folder)
+    assert "vmic" not in grid.labels.colnames
+    assert grid.meta["constant_labels"] == {"vmic": 1.5}
+
+
+def test_several_folders_are_one_grid(sample, tmp_path, write_tsfitpy):
+    one = write_tsfitpy(sample[:4], tmp_path / "one")
+    two = write_tsfitpy(sample[4:7], tmp_path / "two")
+    (two / "1.spec").write_text("")
+    grid = SpectralGrid.read([one, two])
+    assert grid.names[3:] == ["one/3.spec", "two/0.spec", "two/2.spec"]
+    assert list(grid.report["name"]) == ["two/1.spec"]
+    assert grid.flux == pytest.approx(sample.flux[[0, 1, 2, 3, 4, 6]], abs=1e-6)
+    assert grid.labels["teff"].value == pytest.approx(
+        sample.labels["teff"].value[[0, 1, 2, 3, 4, 6]], abs=1e-3
+    )
+    _table(lambda table: table.drop(columns="A_Li"))(two)
+    with pytest.raises(ValueError, match="two has the labels"):
+        SpectralGrid.read([one, two])
+
+
+def test_reading_into_a_file_gives_the_same_grid(tsfitpy_folder, tmp_path):
+    (tsfitpy_folder / "3.spec").write_text("")
+    expected = SpectralGrid.read(tsfitpy_folder)
+    path = tmp_path / "grid.asdf"
+    grid = SpectralGrid.read(tsfitpy_folder, output=path)
+    assert isinstance(grid.flux, FluxFile)
+    assert np.array_equal(grid.flux, expected.flux)
+    assert grid.names == expected.names
+    assert grid.meta == expected.meta
+    assert list(grid.report["reason"]) == list(expected.report["reason"])
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        SpectralGrid.read(tsfitpy_folder, output=path)
+
+
+def test_an_interrupted_reading_leaves_nothing(tsfitpy_folder, tmp_path):
+    (tsfitpy_folder / "3.spec").write_text("")
+    with pytest.raises(ValueError, match="strict"):
+        SpectralGrid.read(tsfitpy_folder, output=tmp_path / "grid.asdf", strict=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["grid"]
+
+
+def test_two_workers_read_the_same(sample, tmp_path, write_tsfitpy):
+    folder = write_tsfitpy(sample[:150], tmp_path / "many")  # more than a block
+    (folder / "130.spec").write_text("")
+    one, two = (SpectralGrid.read(folder, workers=n) for n in (1, 2))
+    assert one.names == two.names
+    assert np.array_equal(one.flux, two.flux)
+    assert list(one.report["reason"]) == list(two.report["reason"])
+
+
+def test_a_reader_that_fails_costs_one_spectrum():
+    class Reader(GridReader):
+        format = "failing"
+
+        def sniff(self, path):
+            return False
+
+        def open(self, path):
+            def load(i):
+                if i == 1:
+                    raise KeyError("flux")
+                return np.arange(5000.0, 5030), np.full(30, 0.5 + 0.1 * i)
+
+            return GridSource(["a", "b", "c"], QTable({"teff": [1.0, 2, 3]}), load)
+
+    class Plugin:
+        @astropayne.hookimpl
+        def astropayne_grid_readers(self):
+            return [Reader()]
+
+    astropayne.register_plugin(Plugin(), name="failing")
+    try:
+        grid = SpectralGrid.read(__file__, format="failing")
+        assert grid.names == ["a", "c"]
+        assert "the reader failed: KeyError" in grid.report["reason"][0]
+        with pytest.raises(ValueError, match="cannot work in other processes"):
+            SpectralGrid.read(__file__, format="failing", workers=2)
+    finally:
+        astropayne.unregister_plugin("failing")
+
+
+# --- flux on disk
+
+
+@pytest.fixture
+def on_disk(sample, tmp_path):
+    sample[:20].write(tmp_path / "grid.asdf")
+    return SpectralGrid.read(tmp_path / "grid.asdf")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [3, -1, slice(2, 9), slice(None, None, -3), [4, 4, 1], np.arange(20) % 3 == 0,
+     (5, 7), (slice(3), slice(10, 20)), ([2, 0], 3), []],
+)  # fmt: skip
+def test_flux_on_disk_is_indexed_as_an_array(sample, on_disk, item):
+    assert isinstance(on_disk.flux, FluxFile)
+    assert np.array_equal(on_disk.flux[item], sample.flux[:20][item])
+    assert on_disk.flux.shape == (20, 3903)
+    assert len(on_disk.flux) == 20
+
+
+def test_selections_of_a_file_stay_on_disk(sample, on_disk):
+    train, valid = on_disk.split(0.75, seed=3)
+    for part in (train, valid, train[::-1][2:5], on_disk[on_disk.labels["feh"] < -1]):
+        assert isinstance(part.flux, FluxFile)
+        rows = [sample.names.index(name) for name in part.names]
+        assert np.array_equal(part.flux, sample.flux[rows])
+    assert isinstance(train.load().flux, np.ndarray)
+    assert np.array_equal(train[3].flux.value, train.load().flux[3].astype(float))
+    parts = list(on_disk.blocks(size=8))
+    assert [len(part) for part in parts] == [8, 8, 4]
+    assert np.array_equal(np.concatenate([part.flux for part in parts]), sample.flux[:20])
+
+
+def test_a_file_on_disk_can_be_written_and_put_together(sample, on_disk, tmp_path):
+    on_disk[5:9].write(tmp_path / "part.asdf", dtype="float16")
+    again = SpectralGrid.read(tmp_path / "part.asdf")
+    assert again.flux.dtype == np.float16
+    assert np.asarray(again.flux) == pytest.approx(sample.flux[5:9], abs=5e-4)
+    both = SpectralGrid.concatenate([on_disk[:3], sample[10:12]])
+    assert both.names == sample.names[:3] + sample.names[10:12]
+    assert np.array_equal(both.flux, sample.flux[[0, 1, 2, 10, 11]])
+    with pytest.raises(ValueError, match="same labels"):
+        SpectralGrid.concatenate([sample[:2], sample[2:4].transform_labels("Li_Fe")])
+
+
+def test_a_file_that_is_cut_is_recognised_without_reading_it(on_disk, tmp_path):
+    path = tmp_path / "grid.asdf"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1000])
+    with pytest.raises(ValueError, match="damaged"):
+        SpectralGrid.read(path, verify=False)
+    path.write_bytes(content[:-1000] + bytes(1000))
+    with pytest.raises(ValueError, match="altered"):
+        SpectralGrid.read(path)
+    assert len(SpectralGrid.read(path, verify=False)) == 20
