@@ -52,6 +52,11 @@ def _cell(value, column="teff", row=2):
     return _table(change)
 
 
+def _same_labels(table):
+    table.iloc[2, 1:] = table.iloc[0, 1:]
+    return table
+
+
 def _like_first(folder):
     (folder / "2.spec").write_text((folder / "0.spec").read_text())
 
@@ -114,7 +119,7 @@ FAULTS = {
         "more than one row",
     ),
     "labels of another star": (
-        _table(lambda t: t.where(t.index != 2, t.loc[0]).assign(specname=t["specname"])),
+        _table(_same_labels),
         "has the labels of 0.spec",
     ),
 }  # fmt: skip
