@@ -447,7 +447,7 @@ def strip_unit(value, what, *accepted):
     Parameters
     ----------
     value : float, array_like or `~astropy.units.Quantity`
-        A bare number is taken to be in that unit already.
+        A bare number is taken to be in that unit already; what is masked becomes NaN.
     what : str
         What it is, for the error.
     *accepted : `~astropy.units.Unit`
@@ -458,6 +458,8 @@ def strip_unit(value, what, *accepted):
     astropy.units.UnitConversionError
         If it converts to none.
     """
+    if getattr(value, "mask", None) is not None:  # masked columns and quantities
+        value = value.astype(float).filled(np.nan)
     unit = getattr(value, "unit", None)
     if unit is None:
         return np.asarray(value, dtype=float)[()]

@@ -340,6 +340,9 @@ class PayneModel:
         """
         self._require_trained()
         values = self.labels.to_array(labels, solar=solar_scale(self.solar_scale))
+        if not np.isfinite(values).all():
+            bad = np.array(self.labels.names)[~np.isfinite(values).all(axis=0)]
+            raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
         self.labels.warn_outside(values)
         velocities = [
             np.broadcast_to(strip_unit(value, name, u.km / u.s), len(values))

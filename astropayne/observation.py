@@ -9,7 +9,7 @@ from astropy.nddata import InverseVariance
 
 from astropayne.forward import VELOCITIES, Broadener
 from astropayne.labels import strip_unit
-from astropayne.wavelengths import to_vacuum
+from astropayne.wavelengths import inside_regions, to_vacuum
 
 __all__ = ["Observation", "broaden_spectrum", "observe"]
 
@@ -91,7 +91,7 @@ def observe(spectrum, medium="air", regions=None):
     if spectrum.mask is not None:
         good &= ~np.asarray(spectrum.mask, dtype=bool)
     if regions is not None:
-        good &= _inside(axis, regions)
+        good &= inside_regions(axis, regions)
     if not good.any():
         raise ValueError(
             f"the spectrum has no usable pixel: of {len(values)}, {np.isfinite(values).sum()} have "
@@ -112,14 +112,6 @@ def _standard_deviation(spectrum):
             values = (values * inverse.unit).to_value(spectrum.flux.unit**-2)
         known = np.isfinite(values) & (values > 0)
         return np.where(known, 1 / np.sqrt(np.where(known, values, 1.0)), np.inf), known
-
-
-def _inside(axis, regions):
-    inside = np.zeros(len(axis), dtype=bool)
-    for lower, upper in regions.subregions:
-        bounds = u.Quantity([lower, upper]).to_value(axis.unit, u.spectral())
-        inside |= (axis.value >= bounds.min()) & (axis.value <= bounds.max())
-    return inside
 
 
 def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, limb_darkening=0.6):

@@ -4,7 +4,7 @@
 import astropy.units as u
 import numpy as np
 
-__all__ = ["MEDIA", "find_windows", "to_vacuum"]
+__all__ = ["MEDIA", "find_windows", "inside_regions", "to_air", "to_vacuum"]
 
 #: What wavelengths may be measured in.
 MEDIA = ("air", "vacuum")
@@ -69,3 +69,43 @@ def to_vacuum(wavelength, medium):
     from specutils.utils.wcs_utils import air_to_vac
 
     return air_to_vac(wavelength * u.AA, scheme="iteration", method="Morton2000").to_value(u.AA)
+
+
+def to_air(wavelength):
+    """Convert vacuum wavelengths to air, the inverse of `to_vacuum`.
+
+    Parameters
+    ----------
+    wavelength : array_like
+        In Å, vacuum.
+
+    Returns
+    -------
+    numpy.ndarray
+        In Å, air.
+    """
+    from specutils.utils.wcs_utils import vac_to_air
+
+    wavelength = np.asarray(wavelength, dtype=float)
+    return vac_to_air(wavelength * u.AA, method="Morton2000").to_value(u.AA)
+
+
+def inside_regions(axis, regions):
+    """Say which pixels lie in a region, its ends included.
+
+    Parameters
+    ----------
+    axis : `~astropy.units.Quantity`
+        In any spectral unit.
+    regions : `~specutils.SpectralRegion`
+        One or several; units need not be the axis'.
+
+    Returns
+    -------
+    numpy.ndarray of bool
+    """
+    inside = np.zeros(len(axis), dtype=bool)
+    for lower, upper in regions.subregions:
+        bounds = u.Quantity([lower, upper]).to_value(axis.unit, u.spectral())
+        inside |= (axis.value >= bounds.min()) & (axis.value <= bounds.max())
+    return inside

@@ -1,7 +1,8 @@
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.table import QTable
+from astropy.table import MaskedColumn, QTable
+from astropy.utils.masked import Masked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,14 @@ def test_units_are_converted(name, value, expected):
 def test_a_wrong_unit_names_label_and_units(name, value):
     with pytest.raises(u.UnitConversionError, match=rf"{name}.*is in.*was given in {value.unit}"):
         Label(name).to_value(value)
+
+
+def test_what_is_masked_is_nan():
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    for column in (masked, MaskedColumn(masked), MaskedColumn([1, 2], mask=[False, True])):
+        assert np.array_equal(Label("feh").to_value(column), [1.0, np.nan], equal_nan=True)
+    quantity = Masked([5.0, 6.0] * u.kK, mask=[False, True])
+    assert np.array_equal(Label("teff").to_value(quantity), [5000.0, np.nan], equal_nan=True)
 
 
 def test_strip_unit_keeps_bare_numbers():

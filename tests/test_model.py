@@ -5,6 +5,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 import torch
+from astropy.table import QTable
 from specutils import Spectrum
 
 from astropayne import PayneModel, broaden_spectrum
@@ -91,7 +92,11 @@ def test_wrong_input_is_a_clear_error(model, labels, error, match):
         model(**{**SUN, **labels})
 
 
-def test_missing_labels_are_named(model):
+def test_missing_labels_are_named(model, sample):
+    table = QTable(sample.labels[:3], masked=True)
+    table["feh"][1] = np.nan
+    with pytest.raises(ValueError, match="not finite in some rows: feh"):
+        model.predict(table)
     with pytest.raises(ValueError, match="labels are missing: logg, feh"):
         model(teff=5777, vmic=1)
 
