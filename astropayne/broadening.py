@@ -12,17 +12,15 @@ from functools import cache
 import numpy as np
 import torch
 
+from astropayne.wavelengths import C_KMS
+
 __all__ = [
-    "C_KMS",
     "doppler_shift",
     "gaussian",
     "half_width",
     "instrument_fwhm",
     "rotation_macroturbulence",
 ]
-
-#: Speed of light in km/s.
-C_KMS = 299792.458
 
 #: Full width at half maximum of a Gaussian over its standard deviation.
 _FWHM = math.sqrt(8 * math.log(2))

@@ -14,11 +14,12 @@ from scipy.optimize import least_squares
 from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale
-from astropayne.broadening import C_KMS, instrument_fwhm
+from astropayne.broadening import instrument_fwhm
 from astropayne.forward import VELOCITIES
 from astropayne.labels import parse_label, strip_unit, unknown_label_message
 from astropayne.observation import observe
 from astropayne.search import Templates
+from astropayne.wavelengths import C_KMS
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 

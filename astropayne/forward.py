@@ -16,14 +16,13 @@ import scipy.fft
 import torch
 
 from astropayne.broadening import (
-    C_KMS,
     doppler_shift,
     gaussian,
     half_width,
     instrument_fwhm,
     rotation_macroturbulence,
 )
-from astropayne.wavelengths import find_windows
+from astropayne.wavelengths import C_KMS, find_windows
 
 __all__ = ["VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
 

@@ -15,12 +15,15 @@ from astropayne import __version__
 from astropayne.abundances import SOLAR_SCALES, solar_scale
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
-from astropayne.labels import Label, LabelSpace, parse_label
+from astropayne.labels import Label, LabelSpace, parse_label, strip_unit
 from astropayne.plugins import grid_readers, label_transforms, list_plugins
 from astropayne.reading import Limits, chain_sources, common_wavelength, read_blocks, summary
-from astropayne.wavelengths import find_windows
+from astropayne.resampling import log_axis, rebin
+from astropayne.wavelengths import MEDIA, find_windows, inside_regions, to_air, to_vacuum
 
 __all__ = ["GridWarning", "SpectralGrid"]
+
+_KMS = u.km / u.s
 
 
 class GridWarning(AstropyUserWarning):
@@ -167,6 +170,155 @@ class SpectralGrid:
             )
         order = np.random.default_rng(seed).permutation(len(self))
         return self[np.sort(order[:n_train])], self[np.sort(order[n_train:])]
+
+    def subsample(self, n, seed=42):
+        """Take some spectra at random.
+
+        Parameters
+        ----------
+        n : int
+            How many; they stay in their order.
+        seed : int
+
+        Returns
+        -------
+        SpectralGrid
+        """
+        if not 0 < n <= len(self):
+            raise ValueError(f"n={n} of {len(self)} spectra cannot be taken")
+        return self[np.sort(np.random.default_rng(seed).permutation(len(self))[:n])]
+
+    def cut(self, regions, **output):
+        """Keep some wavelengths; what lies between stays a gap.
+
+        Parameters
+        ----------
+        regions : `~specutils.SpectralRegion`
+            One or several, in any spectral unit and in the grid's medium.
+        **output
+            ``output=`` and ``overwrite=``, as in `read`.
+
+        Returns
+        -------
+        SpectralGrid
+
+        Raises
+        ------
+        ValueError
+            If no pixel lies inside.
+        """
+        inside = inside_regions(self.wavelength, regions)
+        if not inside.any():
+            raise ValueError(
+                f"no pixel lies in {regions}; the grid goes from {self.wavelength[0]:.1f} to "
+                f"{self.wavelength[-1]:.1f}"
+            )
+        return self._reshaped(lambda flux: flux[:, inside], self.wavelength[inside], {}, **output)
+
+    def rebin(self, wavelength=None, *, velocity=None, **output):
+        """Put the spectra onto other pixels, conserving flux.
+
+        Parameters
+        ----------
+        wavelength : `~astropy.units.Quantity`, optional
+            New pixels' centres, increasing. By default an axis uniform in ln λ, with the gaps of
+            this one; the edges of windows that it does not cover wholly fall away.
+        velocity : `~astropy.units.Quantity` or float, optional
+            Step of that axis in km/s; by default that of this grid's narrowest pixel.
+        **output
+            ``output=`` and ``overwrite=``, as in `read`.
+
+        Returns
+        -------
+        SpectralGrid
+
+        Raises
+        ------
+        ValueError
+            If a given pixel is not covered by this grid.
+        """
+        own = self.wavelength.value
+        if wavelength is None:
+            step = None if velocity is None else float(strip_unit(velocity, "velocity", _KMS))
+            new = log_axis(own, velocity=step)
+        else:
+            new = u.Quantity(wavelength).to_value(u.AA, u.spectral())
+        covered = np.isfinite(rebin(own, np.zeros(len(own)), new))
+        if wavelength is not None and not covered.all():
+            raise ValueError(
+                f"{np.sum(~covered)} of {len(new)} pixels are not covered by the grid, the first "
+                f"at {new[~covered][0]:.2f} Angstrom: cut the wavelengths to the grid's windows"
+            )
+        new = new[covered]
+        return self._reshaped(lambda flux: rebin(own, flux, new), new * u.AA, {}, **output)
+
+    def degrade(self, resolution, **output):
+        """Lower the resolution.
+
+        Parameters
+        ----------
+        resolution : float
+            λ/FWHM, below the grid's own. Pixels whose kernel leaves their window fall away.
+        **output
+            ``output=`` and ``overwrite=``, as in `read`.
+
+        Returns
+        -------
+        SpectralGrid
+
+        Raises
+        ------
+        ValueError
+            If the resolution is above the grid's own.
+        """
+        from astropayne.forward import Broadener  # torch is loaded only where it is needed
+
+        axis = to_vacuum(self.wavelength.value, self.meta["medium"])
+        broadener = Broadener(axis, self.meta["resolution"])
+        pixels = broadener.pixels(axis)
+        good = broadener.supported(pixels, resolution=resolution)
+
+        def smooth(flux):
+            at_rest = np.zeros((len(flux), 3))
+            return broadener.broaden(flux, at_rest, pixels, resolution).numpy()[:, good]
+
+        meta = {"resolution": float(resolution)}
+        return self._reshaped(smooth, self.wavelength[good], meta, **output)
+
+    def convert_medium(self, medium):
+        """Express the wavelengths in air or in vacuum; the flux stays as it is.
+
+        Parameters
+        ----------
+        medium : {"air", "vacuum"}
+
+        Returns
+        -------
+        SpectralGrid
+        """
+        vacuum = to_vacuum(self.wavelength.value, self.meta["medium"])
+        if medium not in MEDIA:
+            raise ValueError(f"medium={medium!r} is not one of {', '.join(MEDIA)}")
+        wavelength = vacuum if medium == "vacuum" else to_air(vacuum)
+        return self._with(wavelength=wavelength * u.AA, meta={**self.meta, "medium": medium})
+
+    def astype(self, dtype):
+        """Return the grid with flux of another precision, in memory."""
+        return self._with(flux=np.asarray(self.flux).astype(dtype))
+
+    def _reshaped(self, change, wavelength, meta, output=None, overwrite=False):
+        """Apply a change to the flux of all spectra, a block at a time."""
+        changed = {"wavelength": wavelength, "meta": {**self.meta, **meta}}
+        dtype = np.result_type(self.flux.dtype, np.float32)
+        blocks = (np.asarray(change(part.flux), dtype=dtype) for part in self.blocks())
+        if output is None:
+            return self._with(flux=np.concatenate(list(blocks)), **changed)
+        with GridWriter(output, len(wavelength), dtype, overwrite) as writer:
+            for block in blocks:
+                writer.append(block)
+            no_flux = np.broadcast_to(dtype.type(0), (len(self), len(wavelength)))
+            writer.finish(self._with(flux=no_flux, **changed)._tree())
+        return SpectralGrid.read(output, format="astropayne")
 
     def transform_labels(self, *targets, solar=None):
         """Replace labels by others, such as [Li/Fe] by A(Li).

@@ -2,6 +2,7 @@
 """`PayneModel`: a network with what is needed to use it as a stellar model."""
 
 import datetime
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import astropy.units as u
@@ -146,6 +147,27 @@ class PayneModel:
         self.solar_scale = self.error = self.history = None
         self.meta = {}
         self._forward_models = {}
+
+    @classmethod
+    def sample(cls):
+        """Return the trained network that ships with the package.
+
+        For FGK stars at R = 20000 in the windows of `SpectralGrid.sample`, with A(Li); trained on
+        the grid that sample is a part of. ``meta["held_out"]`` says how exact it is on spectra
+        that it has not seen.
+
+        Returns
+        -------
+        PayneModel
+
+        Examples
+        --------
+        >>> from astropayne import PayneModel
+        >>> PayneModel.sample().labels.names[-1]
+        'A_Li'
+        """
+        with as_file(files("astropayne") / "data" / "sample_model.asdf") as path:
+            return cls.read(path, format="asdf")
 
     @classmethod
     def from_network(

@@ -9,8 +9,8 @@ import scipy.fft
 import torch
 from scipy.stats import qmc
 
-from astropayne.broadening import C_KMS
 from astropayne.forward import VELOCITIES
+from astropayne.wavelengths import C_KMS
 
 __all__ = ["Templates"]
 

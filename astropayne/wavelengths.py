@@ -4,7 +4,10 @@
 import astropy.units as u
 import numpy as np
 
-__all__ = ["MEDIA", "find_windows", "inside_regions", "to_air", "to_vacuum"]
+__all__ = ["C_KMS", "MEDIA", "find_windows", "inside_regions", "to_air", "to_vacuum"]
+
+#: Speed of light in km/s.
+C_KMS = 299792.458
 
 #: What wavelengths may be measured in.
 MEDIA = ("air", "vacuum")

@@ -21,6 +21,7 @@ ORDER = [
     "network",
     "training",
     "forward",
+    "resampling",
     "formats.container",
     "formats.grid_file",
     "plugins",

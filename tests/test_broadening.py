@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from astropayne.broadening import (
-    C_KMS,
     doppler_shift,
     gaussian,
     half_width,
@@ -13,6 +12,7 @@ from astropayne.broadening import (
     rotation_macroturbulence,
 )
 from astropayne.forward import Broadener
+from astropayne.wavelengths import C_KMS
 
 S0 = 6.4  # km/s, width of the test line: that of R = 20000
 

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from astropayne.broadening import C_KMS
 from astropayne.forward import Broadener, ForwardModel
 from astropayne.network import SpectralNetwork
-from astropayne.wavelengths import find_windows, to_vacuum
+from astropayne.wavelengths import C_KMS, find_windows, to_vacuum
 
 WAVELENGTH = np.concatenate([np.arange(5160, 5175, 0.05), np.arange(6090, 6100, 0.05)])
 
