@@ -19,6 +19,7 @@ _HOME = {
     "SpectralGrid": "grid",
     "broaden_spectrum": "observation",
     "conf": "config",
+    "degrade_spectrum": "observation",
     "fit_spectra": "fitting",
     "fit_spectrum": "fitting",
     "hookimpl": "plugins",

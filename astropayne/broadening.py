@@ -154,8 +154,8 @@ def instrument_fwhm(resolution, model_resolution):
     if resolution > model_resolution * (1 + 1e-9):
         raise ValueError(
             f"resolution={resolution:g} is higher than the model's own, {model_resolution:g}: a "
-            "model cannot be sharpened. Degrade the observed spectrum to the model's resolution, "
-            "or train on a grid of higher resolution"
+            "model cannot be sharpened. Degrade the observed spectrum (degrade_spectrum) to the "
+            "model's resolution, or train on a grid of higher resolution"
         )
     return C_KMS * math.sqrt(max(0.0, resolution**-2 - model_resolution**-2))
 

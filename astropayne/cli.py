@@ -24,13 +24,13 @@ def main():
     help="Folder for the model, the table and the pictures.",
 )
 @click.option("--stars", default=12, show_default=True, help="How many stars to measure.")
-@click.option("--epochs", default=1500, show_default=True, help="Passes over the training spectra.")
+@click.option("--epochs", default=1200, show_default=True, help="Passes over the training spectra.")
 @click.option("--seed", default=42, show_default=True, help="The same seed, the same numbers.")
 def demo(output, stars, epochs, seed):
     """Train a network on the sample grid and measure stars with it.
 
     Trains on 240 synthetic spectra that ship with the package, predicts the Sun, and fits spectra
-    the network has not seen, with noise, rotation and a velocity. Takes one to three minutes.
+    the network has not seen, with noise, rotation and a velocity. Takes one to two minutes.
     """
     from astropayne.demo import run_demo
 

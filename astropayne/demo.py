@@ -13,6 +13,7 @@ from specutils import Spectrum
 from astropayne.fitting import fit_spectra, fit_spectrum
 from astropayne.grid import SpectralGrid
 from astropayne.model import PayneModel
+from astropayne.network import one_thread
 from astropayne.observation import broaden_spectrum
 from astropayne.plotting import plot_fit, plot_recovery, plot_spectrum
 
@@ -45,7 +46,7 @@ def _observe(grid, snr, rng):
     return stars, truth
 
 
-def run_demo(folder, *, n_stars=12, snr=100, max_epochs=1500, seed=42, progress=None, say=None):
+def run_demo(folder, *, n_stars=12, snr=100, max_epochs=1200, seed=42, progress=None, say=None):
     """Train a network on the sample grid, and measure stars with it.
 
     Parameters
@@ -78,7 +79,8 @@ def run_demo(folder, *, n_stars=12, snr=100, max_epochs=1500, seed=42, progress=
     train, held_out = grid.split(train_fraction=0.8, seed=seed)
     say(f"grid      {grid}")
     model = PayneModel()
-    model.train(train, max_epochs=max_epochs, seed=seed, progress=progress)
+    with one_thread():
+        model.train(train, max_epochs=max_epochs, seed=seed, progress=progress)
     residual = model.predict(held_out.labels).flux.value - held_out.flux
     say(f"network   {model}")
     say(

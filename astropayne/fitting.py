@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Fitting observed spectra: `fit_spectrum` for one star, `fit_spectra` for many."""
 
-import contextlib
 import enum
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from astropayne.abundances import solar_scale
 from astropayne.broadening import instrument_fwhm
 from astropayne.forward import VELOCITIES
 from astropayne.labels import parse_label, strip_unit, unknown_label_message
+from astropayne.network import one_thread
 from astropayne.observation import observe
 from astropayne.search import Templates
 from astropayne.wavelengths import C_KMS
@@ -210,17 +210,6 @@ def _table(results, setup):
     return table
 
 
-@contextlib.contextmanager
-def _one_thread():
-    """Let torch work with one thread: on a star's small matrices, more get in each other's way."""
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n)
-
-
 @dataclass(frozen=True)
 class _Setup:
     """What all stars of a run have in common."""
@@ -308,7 +297,7 @@ class _Setup:
             )  # fmt: skip
 
     def fit(self, spectrum):
-        with torch.no_grad(), _one_thread():
+        with torch.no_grad(), one_thread():
             return self._fit(spectrum)
 
     def _fit(self, spectrum):

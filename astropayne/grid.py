@@ -18,7 +18,7 @@ from astropayne.formats.grid_file import FluxFile, GridWriter
 from astropayne.labels import Label, LabelSpace, parse_label, strip_unit
 from astropayne.plugins import grid_readers, label_transforms, list_plugins
 from astropayne.reading import Limits, chain_sources, common_wavelength, read_blocks, summary
-from astropayne.resampling import log_axis, rebin
+from astropayne.resampling import degrade_matrix, log_axis, rebin_matrix
 from astropayne.wavelengths import MEDIA, find_windows, inside_regions, to_air, to_vacuum
 
 __all__ = ["GridWarning", "SpectralGrid"]
@@ -243,14 +243,15 @@ class SpectralGrid:
             new = log_axis(own, velocity=step)
         else:
             new = u.Quantity(wavelength).to_value(u.AA, u.spectral())
-        covered = np.isfinite(rebin(own, np.zeros(len(own)), new))
+        matrix, covered = rebin_matrix(own, new)
         if wavelength is not None and not covered.all():
             raise ValueError(
                 f"{np.sum(~covered)} of {len(new)} pixels are not covered by the grid, the first "
                 f"at {new[~covered][0]:.2f} Angstrom: cut the wavelengths to the grid's windows"
             )
-        new = new[covered]
-        return self._reshaped(lambda flux: rebin(own, flux, new), new * u.AA, {}, **output)
+        return self._reshaped(
+            lambda flux: (matrix @ flux.T).T[:, covered], new[covered] * u.AA, {}, **output
+        )
 
     def degrade(self, resolution, **output):
         """Lower the resolution.
@@ -271,19 +272,14 @@ class SpectralGrid:
         ValueError
             If the resolution is above the grid's own.
         """
-        from astropayne.forward import Broadener  # torch is loaded only where it is needed
-
-        axis = to_vacuum(self.wavelength.value, self.meta["medium"])
-        broadener = Broadener(axis, self.meta["resolution"])
-        pixels = broadener.pixels(axis)
-        good = broadener.supported(pixels, resolution=resolution)
-
-        def smooth(flux):
-            at_rest = np.zeros((len(flux), 3))
-            return broadener.broaden(flux, at_rest, pixels, resolution).numpy()[:, good]
-
-        meta = {"resolution": float(resolution)}
-        return self._reshaped(smooth, self.wavelength[good], meta, **output)
+        own, before = self.wavelength.value, self.meta["resolution"]
+        matrix, good = degrade_matrix(own, before, resolution)
+        return self._reshaped(
+            lambda flux: (matrix @ flux.T).T[:, good],
+            self.wavelength[good],
+            {"resolution": float(resolution)},
+            **output,
+        )
 
     def convert_medium(self, medium):
         """Express the wavelengths in air or in vacuum; the flux stays as it is.

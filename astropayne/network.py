@@ -5,10 +5,12 @@ Plain torch, no units. The derivatives are exact and in forward mode: the tangen
 are carried through the layers beside the values, because labels are few and pixels many.
 """
 
+import contextlib
+
 import torch
 from torch import nn
 
-__all__ = ["ACTIVATIONS", "OUTPUTS", "SpectralNetwork", "pick_device"]
+__all__ = ["ACTIVATIONS", "OUTPUTS", "SpectralNetwork", "one_thread", "pick_device"]
 
 
 def _silu(z):
@@ -189,3 +191,18 @@ def pick_device(name="auto"):
             "'auto' takes the best there is, 'cpu' always works"
         ) from None
     return device
+
+
+@contextlib.contextmanager
+def one_thread():
+    """Let torch work with one thread in a ``with`` block, and as before after it.
+
+    On small matrices, several threads cost more than they bring: little on an idle machine, ten
+    times the time on a busy one.
+    """
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n)

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
-from astropy.nddata import InverseVariance
+from astropy.nddata import InverseVariance, StdDevUncertainty
 
 from astropayne.forward import VELOCITIES, Broadener
 from astropayne.labels import strip_unit
+from astropayne.resampling import degrade
 from astropayne.wavelengths import inside_regions, to_vacuum
 
-__all__ = ["Observation", "broaden_spectrum", "observe"]
+__all__ = ["Observation", "broaden_spectrum", "degrade_spectrum", "observe"]
 
 
 @dataclass(frozen=True)
@@ -174,5 +175,67 @@ def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, 
         spectral_axis=observation.spectral_axis,
         flux=flux * observation.unit,
         mask=~np.isfinite(flux),
+        meta={**spectrum.meta, **meta},
+    )
+
+
+def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
+    """Lower the resolution of an observed spectrum, such as to that of a model.
+
+    The errors are propagated. Smoothing makes the noise of neighbouring pixels correlated: fits
+    that take pixels for independent then give errors that are too small, by up to the square root
+    of ``meta["correlation"]``, the number of pixels over which noise is shared. Multiply the
+    uncertainty by that root for errors that are right for broad features, and somewhat too large
+    for single lines.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+        One-dimensional, wavelengths in any spectral unit.
+    to_resolution : float
+        λ/FWHM wanted.
+    resolution : float, optional
+        λ/FWHM it has; by default that of its ``meta["resolution"]``. Without either, perfect.
+
+    Returns
+    -------
+    `~specutils.Spectrum`
+        At the same wavelengths; NaN, and masked, where bad pixels or the ends of a window are
+        within reach of the kernel.
+
+    Raises
+    ------
+    ValueError
+        If the resolution would not become lower.
+
+    Examples
+    --------
+    >>> from astropayne import SpectralGrid, degrade_spectrum
+    >>> spectrum = degrade_spectrum(SpectralGrid.sample()[0], 15000)
+    >>> spectrum.meta["resolution"]
+    15000.0
+    """
+    from specutils import Spectrum
+
+    resolution = spectrum.meta.get("resolution") if resolution is None else resolution
+    observation = observe(spectrum, "vacuum")  # the medium does not matter here
+    order = np.argsort(observation.wavelength)
+    known = observation.has_uncertainty
+    flux, sigma, correlation = degrade(
+        observation.wavelength[order],
+        observation.flux[order],
+        resolution,
+        to_resolution,
+        sigma=observation.sigma[order],
+    )
+    back = np.argsort(order)
+    flux, sigma, correlation = flux[back], sigma[back], correlation[back]
+    mask = ~np.isfinite(flux)
+    meta = {"resolution": float(to_resolution), "correlation": correlation}
+    return Spectrum(
+        spectral_axis=observation.spectral_axis,
+        flux=flux * observation.unit,
+        uncertainty=StdDevUncertainty(sigma * observation.unit) if known else None,
+        mask=mask,
         meta={**spectrum.meta, **meta},
     )

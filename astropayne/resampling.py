@@ -334,7 +334,8 @@ def degrade(wavelength, flux, resolution, to_resolution, sigma=None):
 
     The kernel is a Gaussian in ln λ whose FWHM² is the difference of the two. It is integrated
     over polynomials through the pixels, so that neither narrow kernels nor pixels of unequal width
-    broaden or shift anything: of a line 5 pixels wide (FWHM), the error is below 1e-4 of its depth.
+    broaden or shift anything: of a line 5 pixels wide (FWHM), the error is below 1e-4 of its depth;
+    of one 3 pixels wide, below 2e-3, and that only if the kernel is narrower than a pixel.
 
     Parameters
     ----------
@@ -389,7 +390,8 @@ def degrade(wavelength, flux, resolution, to_resolution, sigma=None):
     if sigma is None:
         return _apply(matrix, covered, flux)
     flux, new_sigma = _apply(matrix, covered, flux, sigma)
-    # Σₖ Cᵢₖ = Σⱼ Aᵢⱼ σⱼ² Σₖ Aₖⱼ
-    summed = _product(matrix, covered, np.square(sigma) * matrix.sum(axis=0))
+    # Σₖ Cᵢₖ = Σⱼ Aᵢⱼ (Σₖ Aₖⱼ) σⱼ²
+    correlation = _product(csr_array(matrix * matrix.sum(axis=0)), covered, np.square(sigma))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return flux, new_sigma, summed / np.square(new_sigma)
+        correlation /= np.square(new_sigma)
+    return flux, new_sigma, correlation

@@ -37,7 +37,7 @@ ORDER = [
     "demo",
     "cli",
 ]
-WITHOUT_UNITS = ["broadening", "network", "training", "forward", "search"]
+WITHOUT_UNITS = ["broadening", "network", "training", "forward", "search", "resampling"]
 
 
 def _room(module):

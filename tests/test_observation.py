@@ -4,7 +4,7 @@ import pytest
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from specutils import SpectralRegion, Spectrum
 
-from astropayne import broaden_spectrum
+from astropayne import broaden_spectrum, degrade_spectrum
 from astropayne.observation import observe
 from astropayne.wavelengths import to_vacuum
 
@@ -101,3 +101,36 @@ def test_broadening_keeps_the_order_and_masks_the_edges(sample):
         broaden_spectrum(star)
     with pytest.raises(ValueError, match="higher than"):
         broaden_spectrum(spectrum, resolution=40000)
+
+
+def test_degrading_propagates_errors_and_order(sample, rng):
+    clean = sample[7]
+    expected = degrade_spectrum(clean, 12000)
+    assert expected.uncertainty is None
+    assert expected.meta["resolution"] == 12000
+    broadened = broaden_spectrum(clean, resolution=12000)
+    both = ~expected.mask & ~broadened.mask
+    assert expected.flux[both].value == pytest.approx(broadened.flux[both].value, abs=2e-4)
+
+    sigma = 0.02
+    draws = [clean.flux.value + rng.normal(0, sigma, 3903) for _ in range(60)]
+    noisy = [
+        degrade_spectrum(
+            Spectrum(
+                spectral_axis=clean.spectral_axis[::-1],
+                flux=flux[::-1] * u.one,
+                uncertainty=StdDevUncertainty(np.full(3903, sigma)),
+            ),
+            12000,
+            resolution=20000,
+        )
+        for flux in draws
+    ]
+    scatter = np.std([spectrum.flux.value for spectrum in noisy], axis=0)[100:200]
+    assert np.mean(scatter / noisy[0].uncertainty.array[100:200]) == pytest.approx(1, abs=0.05)
+    assert noisy[0].uncertainty.array[150] < 0.6 * sigma
+    assert noisy[0].meta["correlation"][150] > 3
+    mean = np.mean([spectrum.flux.value for spectrum in noisy], axis=0)[::-1][100:200]
+    assert mean == pytest.approx(expected.flux.value[100:200], abs=6e-3)
+    with pytest.raises(ValueError, match="resolution"):
+        degrade_spectrum(clean, 30000)

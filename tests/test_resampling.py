@@ -74,9 +74,9 @@ def test_edges_respect_gaps_and_never_overlap():
     "bad", [[3], [[1, 2]], [2, 1], [1, 1], [1, np.nan, 3], [0, 1], [1, np.inf]]
 )
 def test_axes_that_are_none(bad):
-    with pytest.raises(ValueError, match="^wavelength has"):
+    with pytest.raises(ValueError, match=r"^wavelength has"):
         pixel_edges(bad)
-    with pytest.raises(ValueError, match="^new_wavelength has"):
+    with pytest.raises(ValueError, match=r"^new_wavelength has"):
         rebin_matrix([1, 2, 3], bad)
 
 
@@ -102,9 +102,14 @@ def test_rebin_against_specutils(factor):
     )
     theirs = FluxConservingResampler()(spectrum, new * u.AA)
     found, found_sigma = rebin(wavelength, flux, new, sigma)
-    assert found == pytest.approx(theirs.flux.value, abs=1e-12, nan_ok=True)
-    assert np.isnan(found).sum() > 4
+    # specutils also fills the one pixel that is covered in part at the blue end, not at the red
+    partly = np.flatnonzero(np.isfinite(theirs.flux.value))[0]
+    assert np.isnan(found[partly])
     covered = np.isfinite(found)
+    assert np.array_equal(
+        np.flatnonzero(np.isfinite(theirs.flux.value))[1:], np.nonzero(covered)[0]
+    )
+    assert found[covered] == pytest.approx(theirs.flux.value[covered], abs=1e-12)
     their_sigma = theirs.uncertainty.represent_as(StdDevUncertainty).array
     assert found_sigma[covered] == pytest.approx(their_sigma[covered], rel=1e-12)
 
@@ -145,7 +150,7 @@ def test_a_constant_stays_one(wavelength, new):
 
 @given(axes(), st.permutations(range(5)))
 def test_spectra_do_not_depend_on_each_other_or_their_order(wavelength, order):
-    flux, new = values(wavelength, (5,)), log_axis(wavelength, velocity=5)
+    flux, new = values(wavelength, (5,)), log_axis(wavelength)
     for change in (
         lambda flux: rebin(wavelength, flux, new),
         lambda flux: degrade(wavelength, flux, R, 15000),
@@ -198,10 +203,11 @@ def test_noise_of_rebinned_spectra(rng):
 # --- uniform in ln λ
 
 
-@given(axes(), st.floats(1, 8))
-def test_logarithmic_axes(wavelength, velocity):
+@given(axes(), st.floats(0.4, 1.2))
+def test_logarithmic_axes(wavelength, factor):
     """Uniform, aligned, inside, and as long as it can be."""
-    new, step = log_axis(wavelength, velocity=velocity), velocity / 299792.458
+    step = factor * np.diff(np.log(wavelength)).min()
+    new = log_axis(wavelength, velocity=step * 299792.458)
     k = np.log(new) / step
     assert k == pytest.approx(np.round(k), abs=1e-6)
     assert np.isfinite(rebin(wavelength, values(wavelength), new)).all()
@@ -218,9 +224,9 @@ def test_a_logarithmic_axis_is_as_fine_as_the_old_one():
     assert np.diff(np.log(log_axis(wavelength))).min() == pytest.approx(0.1 / 6009.85, rel=1e-6)
     with pytest.raises(ValueError, match="give one"):
         log_axis(wavelength, step=1e-5, velocity=3)
-    with pytest.raises(ValueError, match="between 0 and 0.5"):
+    with pytest.raises(ValueError, match=r"between 0 and 0.5"):
         log_axis(wavelength, step=-1e-5)
-    with pytest.raises(ValueError, match="the window from 4000 to 4009.9: take a smaller"):
+    with pytest.raises(ValueError, match=r"the window from 4000 to 4009.9: take a smaller"):
         log_axis(wavelength, velocity=600)
 
 
@@ -257,7 +263,7 @@ def test_degrading_twice_is_degrading_once():
 
 def test_windows_are_smoothed_apart():
     near, far = axis("linear", 5), axis("linear", 4) + 300
-    both = np.concatenate([near, [5500.0], far])  # one pixel is alone, and has no support
+    both = np.concatenate([near, [5400.0], far])  # one pixel is alone, and has no support
     found = degrade(both, lines(np.log(both)), None, 8000)
     for part in (near, far):
         expected = degrade(part, lines(np.log(part)), None, 8000)
