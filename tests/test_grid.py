@@ -6,6 +6,7 @@ from specutils import Spectrum
 
 from astropayne import SpectralGrid
 from astropayne.grid import GridWarning
+from astropayne.plugins import tsfitpy
 
 
 def test_the_sample_is_what_it_says(sample):
@@ -222,3 +223,12 @@ def test_paths_and_formats_are_checked(tmp_path):
         SpectralGrid.read(tmp_path)
     with pytest.raises(ValueError, match=r"no grid reader for format 'idl'.*astropayne, tsfitpy"):
         SpectralGrid.read(tmp_path, format="idl")
+
+
+def test_short_and_long_files_are_parsed_alike(tsfitpy_folder, monkeypatch):
+    long = SpectralGrid.read(tsfitpy_folder)  # 3903 pixels: pandas
+    monkeypatch.setattr(tsfitpy, "_SHORT", 1 << 30)  # numpy
+    short = SpectralGrid.read(tsfitpy_folder)
+    assert np.array_equal(long.flux, short.flux)
+    for faulty in ("5000.0  0.5\n5000.1  dark\n", "#only a header\n", "5000.0", "1 2 3\n4 5\n"):
+        assert tsfitpy._parse(faulty) is None

@@ -1,7 +1,9 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reader for grids as TSFitPy writes them: a folder of ``.spec`` files and a CSV of labels."""
 
+import io
 import re
+import warnings
 from functools import partial
 
 import numpy as np
@@ -114,18 +116,42 @@ def _header(file):
 def _load(folder, names, column, i):
     """Load wavelength and flux of one file."""
     try:
-        data = pd.read_csv(
-            folder / names[i],
-            sep=r"\s+",
-            comment="#",
-            header=None,
-            usecols=[0, column],
-            dtype=np.float64,
-            engine="c",
-        )
+        text = (folder / names[i]).read_text()
+    except UnicodeDecodeError:
+        raise ValueError("cannot be read: it is not a text file") from None
+    table = _parse(text) if len(text) < _SHORT else None
+    if table is None:
+        table = _parse_carefully(text)
+    if column >= table.shape[1]:
+        raise ValueError(f"cannot be read: it has {table.shape[1]} columns, no flux of that kind")
+    return table[:, 0], table[:, column]
+
+
+# Characters of a file below which numpy has parsed it before pandas has started.
+_SHORT = 1 << 16
+
+
+def _parse(text):
+    """Parse columns of numbers below a header; `None` if they are anything else."""
+    start = 0
+    try:
+        while text.startswith("#", start):
+            start = text.index("\n", start) + 1
+        n_columns = len(text[start : text.index("\n", start)].split())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # numpy's word for: not a number
+            return np.fromstring(text[start:], sep=" ").reshape(-1, n_columns)
+    except (ValueError, DeprecationWarning):
+        return None
+
+
+def _parse_carefully(text):
+    """Parse any columns of numbers, and say what is wrong if they are none."""
+    try:
+        table = pd.read_csv(io.StringIO(text), sep=r"\s+", comment="#", header=None, engine="c")
+        return table.to_numpy(dtype=float)
     except (ValueError, pd.errors.ParserError) as error:
         raise ValueError(f"cannot be read as columns of numbers: {error}") from None
-    return data[0].to_numpy(), data[column].to_numpy()
 
 
 @hookimpl
