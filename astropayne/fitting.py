@@ -191,6 +191,8 @@ def fit_spectra(spectra, model, *, progress=None, **options):
         ``BAD_INPUT``, and its reason in ``message``.
     """
     setup = _Setup.make(model, **options)
+    if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
+        raise ValueError("this is one spectrum: use fit_spectrum, or give a list of it")
     spectra = list(spectra)
     bar = tqdm(spectra, "fitting", disable=None if progress is None else not progress)
     return _table([setup.fit_or_flag(spectrum) for spectrum in bar], setup)

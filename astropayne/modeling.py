@@ -162,7 +162,12 @@ class PayneSpectrum(Fittable1DModel):
         return good.reshape(np.shape(x))
 
     def _theta(self, parameters):
-        return np.array([float(np.squeeze(getattr(p, "value", p))) for p in parameters])
+        """Strip units: a parameter may have been given another one, such as kK."""
+        labels, n = self.model.labels, len(self.model.labels)
+        values = [label.to_value(p) for label, p in zip(labels, parameters[:n], strict=True)]
+        for name, p in zip(VELOCITIES, parameters[n:], strict=True):
+            values.append(strip_unit(p, name, _KMS))
+        return np.array([float(np.squeeze(value)) for value in values])
 
     def _pixels(self, x):
         """Return the forward model, and the pixels placed on it: kept while x is the same."""

@@ -200,6 +200,11 @@ def test_every_spectrum_has_its_row(model, exact, rng):
     assert table["teff_err"].unit == u.K
 
 
+def test_one_spectrum_is_not_many(model, exact):
+    with pytest.raises(ValueError, match="use fit_spectrum"):
+        fit_spectra(exact, model)
+
+
 def test_two_dimensional_spectra_are_rows(model, exact, rng):
     stars = [_noisy(exact, 0.01, rng) for _ in range(2)]
     good = ~exact.mask

@@ -56,6 +56,14 @@ def test_quantities_in_quantities_out(model, star):
         star(3 * u.K)
 
 
+def test_parameters_may_take_another_unit(model, star):
+    x = model.wavelength[500:600]
+    expected = star(x)
+    star.teff = 5.777 * u.kK
+    star.rv = 4000 * u.m / u.s
+    assert u.allclose(star(x), expected, atol=1e-10)
+
+
 def test_derivatives_against_central_differences(model, star):
     x = model.wavelength.value[::3]
     derivatives = star.fit_deriv(x, *star.parameters)
