@@ -19,7 +19,7 @@ from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.labels import LabelSpace, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.training import TrainingOptions, train_network
-from astropayne.wavelengths import find_windows, to_vacuum
+from astropayne.wavelengths import find_windows, to_vacuum, vacuum_angstrom
 
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
 
@@ -381,8 +381,7 @@ class PayneModel:
             flux = self._network_flux(self.labels.scale(values))
         else:
             theta = np.column_stack([values, *velocities])
-            angstrom = wavelength.to_value(u.AA, u.spectral())
-            flux = self._forward_flux(theta, to_vacuum(angstrom, self.medium), resolution)
+            flux = self._forward_flux(theta, vacuum_angstrom(wavelength, self.medium), resolution)
         return _spectrum(wavelength, flux * u.dimensionless_unscaled, meta)
 
     def _network_flux(self, scaled):

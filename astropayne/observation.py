@@ -10,7 +10,7 @@ from astropy.nddata import InverseVariance, StdDevUncertainty
 from astropayne.forward import VELOCITIES, Broadener
 from astropayne.labels import strip_unit
 from astropayne.resampling import degrade
-from astropayne.wavelengths import inside_regions, to_vacuum
+from astropayne.wavelengths import inside_regions, vacuum_angstrom
 
 __all__ = ["Observation", "broaden_spectrum", "degrade_spectrum", "observe"]
 
@@ -83,9 +83,7 @@ def observe(spectrum, medium="air", regions=None):
             f"flux has shape {flux.shape}: fit_spectrum takes one spectrum, fit_spectra many"
         )
     axis = u.Quantity(axis, copy=False, subok=False)
-    wavelength = axis.to_value(u.AA, u.spectral())
-    if axis.unit.is_equivalent(u.m):
-        wavelength = to_vacuum(wavelength, medium)
+    wavelength = vacuum_angstrom(axis, medium)
     sigma, known = _standard_deviation(spectrum)
     values = np.array(flux.value, dtype=float)
     good = np.isfinite(values) & known

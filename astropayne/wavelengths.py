@@ -4,7 +4,15 @@
 import astropy.units as u
 import numpy as np
 
-__all__ = ["C_KMS", "MEDIA", "find_windows", "inside_regions", "to_air", "to_vacuum"]
+__all__ = [
+    "C_KMS",
+    "MEDIA",
+    "find_windows",
+    "inside_regions",
+    "to_air",
+    "to_vacuum",
+    "vacuum_angstrom",
+]
 
 #: Speed of light in km/s.
 C_KMS = 299792.458
@@ -112,3 +120,23 @@ def inside_regions(axis, regions):
         bounds = u.Quantity([lower, upper]).to_value(axis.unit, u.spectral())
         inside |= (axis.value >= bounds.min()) & (axis.value <= bounds.max())
     return inside
+
+
+def vacuum_angstrom(axis, medium):
+    """Return a spectral axis as vacuum wavelengths.
+
+    Parameters
+    ----------
+    axis : `~astropy.units.Quantity`
+        In any spectral unit.
+    medium : {"air", "vacuum"}
+        What wavelengths are measured in; frequencies, energies and wave numbers always are
+        vacuum's.
+
+    Returns
+    -------
+    numpy.ndarray
+        In Å.
+    """
+    wavelength = axis.to_value(u.AA, u.spectral())
+    return to_vacuum(wavelength, medium) if axis.unit.is_equivalent(u.m) else wavelength
