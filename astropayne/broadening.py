@@ -33,10 +33,15 @@ def _disc(n):
     return (nodes + 1) * math.pi / 4, weights * math.pi / 4
 
 
-def _n_nodes(s, vsini):
-    """Return how many angles the sum needs for 1e-7: J₀ turns as often as rotation is fast."""
-    turns = 2 * math.pi * float(s.max()) * float(vsini.max())
-    return 8 * math.ceil((12 + 0.55 * turns) / 8)
+def _n_nodes(s, vsini, vmac):
+    """Return how many angles the sum needs for 1e-7.
+
+    J₀ turns as often as rotation is fast, and turbulence makes a peak at the limb as narrow as it
+    is strong.
+    """
+    highest = math.pi * float(s.max())
+    turns, narrowness = 2 * highest * float(vsini.abs().max()), highest * float(vmac.abs().max())
+    return 8 * math.ceil((12 + 0.55 * turns + 1.2 * narrowness) / 8)
 
 
 def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6):
@@ -66,7 +71,7 @@ def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6):
     """
     theta, weight = (
         torch.as_tensor(values, dtype=s.dtype, device=s.device)
-        for values in _disc(_n_nodes(s, vsini))
+        for values in _disc(_n_nodes(s, vsini, vmac))
     )
     t, mu = torch.sin(theta), torch.cos(theta)
     weight = weight * (1 - limb_darkening + limb_darkening * mu) * t * mu
@@ -104,7 +109,7 @@ def gaussian(s, fwhm):
     return transfer, -2 * k * fwhm[:, None] * transfer
 
 
-def doppler_shift(s, rv):
+def doppler_shift(s, rv, placed=0.0):
     """Transfer function of a radial velocity, and its derivative: a phase, relativistic.
 
     On ln λ a velocity v shifts the spectrum by artanh(v/c), here times c.
@@ -114,13 +119,15 @@ def doppler_shift(s, rv):
     s : torch.Tensor, shape (n_frequencies,)
     rv : torch.Tensor, shape (n,)
         In km/s, positive when receding.
+    placed : float or torch.Tensor, shape (n,)
+        Velocity in km/s that is there already.
 
     Returns
     -------
     phase, by_rv : torch.Tensor (complex), shape (n, n_frequencies)
     """
-    beta = rv / C_KMS
-    angle = -2 * math.pi * s * (C_KMS * torch.atanh(beta))[:, None]
+    beta, there = rv / C_KMS, torch.as_tensor(placed, dtype=rv.dtype, device=rv.device) / C_KMS
+    angle = -2 * math.pi * s * (C_KMS * (torch.atanh(beta) - torch.atanh(there)))[:, None]
     phase = torch.polar(torch.ones_like(angle), angle)
     return phase, phase * (-2j * math.pi * s) / (1 - beta**2)[:, None]
 
@@ -130,14 +137,14 @@ def instrument_fwhm(resolution, model_resolution):
 
     Parameters
     ----------
-    resolution : float or None
+    resolution : float, array_like or None
         λ/FWHM wanted; `None` leaves the model as it is.
     model_resolution : float or None
         λ/FWHM of the model; `None` stands for perfect resolution.
 
     Returns
     -------
-    float
+    float or numpy.ndarray
         Full width at half maximum in km/s; zero where nothing is to be done.
 
     Raises
@@ -147,17 +154,18 @@ def instrument_fwhm(resolution, model_resolution):
     """
     if resolution is None:
         return 0.0
-    if not resolution > 0:
+    resolution = np.asarray(resolution, dtype=float)
+    if not (np.isfinite(resolution) & (resolution > 0)).all():
         raise ValueError(f"resolution={resolution} has to be positive (λ/FWHM)")
     if model_resolution is None:
         return C_KMS / resolution
-    if resolution > model_resolution * (1 + 1e-9):
+    if (resolution > model_resolution * (1 + 1e-9)).any():
         raise ValueError(
-            f"resolution={resolution:g} is higher than the model's own, {model_resolution:g}: a "
-            "model cannot be sharpened. Degrade the observed spectrum (degrade_spectrum) to the "
-            "model's resolution, or train on a grid of higher resolution"
+            f"resolution={resolution.max():g} is higher than the model's own, "
+            f"{model_resolution:g}: a model cannot be sharpened. Degrade the observed spectrum "
+            "(degrade_spectrum) to the model's resolution, or train on a grid of higher resolution"
         )
-    return C_KMS * math.sqrt(max(0.0, resolution**-2 - model_resolution**-2))
+    return C_KMS * np.sqrt(np.maximum(0.0, resolution**-2 - model_resolution**-2))
 
 
 def half_width(vsini, vmac, fwhm):
@@ -165,4 +173,4 @@ def half_width(vsini, vmac, fwhm):
 
     Rotation has a sharp end; of the other two, four standard deviations are counted.
     """
-    return vsini + 4 * math.sqrt((fwhm / _FWHM) ** 2 + 0.5 * vmac**2)
+    return vsini + 4 * np.sqrt((fwhm / _FWHM) ** 2 + 0.5 * np.square(vmac))

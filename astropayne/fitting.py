@@ -1,22 +1,23 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Fitting observed spectra: `fit_spectrum` for one star, `fit_spectra` for many."""
 
-import enum
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
 import torch
 from astropy.table import QTable
-from numpy.polynomial import chebyshev
-from scipy.optimize import least_squares
 from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale
+from astropayne.batch import BatchFitter, Flag, Star
 from astropayne.broadening import instrument_fwhm
 from astropayne.forward import VELOCITIES
-from astropayne.labels import parse_label, strip_unit, unknown_label_message
-from astropayne.network import one_thread
+from astropayne.labels import strip_unit, unknown_label_message
+from astropayne.likelihood import Parameters
+from astropayne.network import one_thread, pick_device
 from astropayne.observation import observe
 from astropayne.search import Templates
 from astropayne.wavelengths import C_KMS
@@ -24,38 +25,20 @@ from astropayne.wavelengths import C_KMS
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
 _KMS = u.km / u.s
-_UPPER = {"vsini": 300.0, "vmac": 50.0}  # km/s
-_RV_ROOM = 60.0  # km/s a fit may move away from the velocity it starts at
-_SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical steps
-_N_STARTS = 3
-_MIN_PIXELS = 20
+# km/s. At zero itself, derivatives by the widths vanish, and nothing could leave it.
+_RANGE = {"rv": (-60.0, 60.0), "vsini": (0.01, 300.0), "vmac": (0.01, 50.0)}
+_SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
+_STARS_AT_ONCE, _PIXELS_AT_ONCE = 64, 1 << 20
 
 
-class Flag(enum.IntFlag):
-    """What is to be known of a fit; zero if nothing."""
-
-    NOT_CONVERGED = 1
-    """The optimiser stopped before it was sure."""
-    AT_BOUND = 2
-    """A label or velocity is at the end of its range; its error is NaN."""
-    NO_UNCERTAINTY = 4
-    """The spectrum has no uncertainty: errors count the emulator's only, χ² says nothing."""
-    SINGULAR = 8
-    """The spectrum does not determine all parameters; those it does not have NaN errors."""
-    FEW_PIXELS = 16
-    """Less than half of the model's range is covered by usable pixels."""
-    BAD_INPUT = 32
-    """The spectrum could not be fitted at all: everything is NaN, the message says why."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitResult:
     """What a fit found.
 
     Attributes
     ----------
     labels : dict of str to `~astropy.units.Quantity`
-        All labels, and rv, vsini and vmac; fitted or fixed.
+        All labels, and rv, vsini and vmac; fitted or fixed. NaN for what was not measured.
     errors : dict of str to `~astropy.units.Quantity`
         Standard deviations from the covariance: photon noise and the emulator's own error, the
         continuum marginalised, never rescaled by χ². NaN for what was fixed or not measured.
@@ -68,14 +51,18 @@ class FitResult:
     chi2 : float
     dof : int
         Degrees of freedom: pixels minus parameters, continuum included.
-    best_fit : `~specutils.Spectrum`
-        The model at the observed pixels, continuum included; NaN where it is not supported.
-    observed : `~specutils.Spectrum`
-        What was fitted.
-    used : numpy.ndarray of bool, shape (n_pixels,)
-        Pixels that took part.
+    at_bound, low_information : tuple of str
+        Names of what is at the end of its range, and of what the spectrum says little of.
+    iterations : int
+        Evaluations of the model and its derivatives in the last pass.
     message : str
-        The optimiser's last word, or why there is no fit.
+        Why there is no fit, or what is wrong with it.
+    observed : `~specutils.Spectrum` or `~specutils.SpectrumList`
+        What was fitted.
+    best_fit : `~specutils.Spectrum` or `~specutils.SpectrumList`
+        The model at the observed pixels, continuum included; NaN where it is not supported.
+    used : numpy.ndarray of bool, or list of them
+        Pixels that took part.
     """
 
     labels: dict
@@ -85,10 +72,13 @@ class FitResult:
     flags: Flag
     chi2: float
     dof: int
-    best_fit: object
-    observed: object
-    used: np.ndarray
+    at_bound: tuple
+    low_information: tuple
+    iterations: int
     message: str
+    observed: object
+    best_fit: object
+    used: object
 
     def __repr__(self):
         lines = [f"<FitResult: chi2 / dof = {self.chi2:.1f} / {self.dof}, flags = {self.flags!r}"]
@@ -97,6 +87,31 @@ class FitResult:
             text = f"+- {error:.3g}" if np.isfinite(error) else "" if name in self.free else "fixed"
             lines.append(f"  {name:6s} {value.value:10.4f} {text} {value.unit}".rstrip())
         return "\n".join(lines) + ">"
+
+    def __getstate__(self):
+        # What specutils makes of an axis does not pickle; what it makes it of does.
+        spectra = {name: _taken_apart(getattr(self, name)) for name in ("observed", "best_fit")}
+        return {**self.__dict__, **spectra}
+
+    def __setstate__(self, state):
+        spectra = {name: _put_together(state[name]) for name in ("observed", "best_fit")}
+        self.__dict__.update({**state, **spectra})
+
+
+def _taken_apart(spectrum):
+    if isinstance(spectrum, list):
+        return [_taken_apart(part) for part in spectrum]
+    names = ("flux", "spectral_axis", "uncertainty", "mask", "meta")
+    parts = {name: getattr(spectrum, name) for name in names}
+    return {**parts, "spectral_axis": u.Quantity(parts["spectral_axis"], subok=False)}
+
+
+def _put_together(parts):
+    from specutils import Spectrum, SpectrumList
+
+    if isinstance(parts, list):
+        return SpectrumList([_put_together(part) for part in parts])
+    return Spectrum(**parts)
 
 
 def fit_spectrum(
@@ -107,12 +122,19 @@ def fit_spectrum(
     fixed=None,
     free=(),
     start=None,
+    tied=None,
+    bounds=None,
+    priors=None,
     continuum=None,
     regions=None,
+    exclude=None,
     medium=None,
+    noise_floor=0.0,
+    loss="linear",
     limb_darkening=0.6,
+    device="cpu",
 ):
-    """Fit one observed spectrum.
+    """Fit one observed star.
 
     The velocity is found by cross-correlation over ±1000 km/s and the labels are started from
     several points of their range; nothing has to be guessed. Pixels whose model would depend on
@@ -120,27 +142,44 @@ def fit_spectrum(
 
     Parameters
     ----------
-    observed : `~specutils.Spectrum`
-        Any spectral unit, class of uncertainty and mask.
+    observed : `~specutils.Spectrum` or `~specutils.SpectrumList`
+        Any spectral unit, class of uncertainty and mask. A list is several orders, arms or
+        epochs of one star, which are fitted together; they may overlap.
     model : `~astropayne.PayneModel`
-    resolution : float, optional
-        λ/FWHM of the spectrum; the model's own by default.
+    resolution : float or sequence of float, optional
+        λ/FWHM of the spectrum, or of each of a list; by default its ``meta["resolution"]``, and
+        without that the model's own.
     fixed : mapping of str to value, optional
         Labels or velocities that are known. The macroturbulence ``vmac`` is fixed at 0 unless it
         is given here or in ``free``: at usual resolutions it cannot be told from rotation.
     free : sequence of str, optional
         What to fit although it is fixed by default: ``("vmac",)``.
     start : mapping of str to value, optional
-        Where to start, instead of the search.
+        Where to start, instead of the search; a velocity is looked for within 100 km/s.
+    tied : mapping of str to callable, optional
+        Labels or velocities that follow from the others: a function of a mapping of all names to
+        arrays, in their own units: ``{"Ca_Fe": lambda star: star["Mg_Fe"]}``.
+    bounds : mapping of str to (low, high), optional
+        Narrower ranges than the model's.
+    priors : mapping of str to (mean, sigma), optional
+        Gaussian priors.
     continuum : int, optional
         Degree of a Chebyshev polynomial in each window that multiplies the model. By default the
         spectrum is taken to be normalised.
-    regions : `~specutils.SpectralRegion`, optional
-        Use only these parts of the spectrum.
+    regions, exclude : `~specutils.SpectralRegion`, optional
+        Use only these parts of the spectrum; leave these out.
     medium : {"air", "vacuum"}, optional
-        What the spectrum's wavelengths are measured in; as the model's by default.
+        What the spectrum's wavelengths are measured in; by default its ``meta["medium"]``, and
+        without that the model's.
+    noise_floor : float
+        Error added to that of every pixel in quadrature, a fraction of the flux.
+    loss : {"linear", "huber"}
+        "huber" counts what is more than three standard deviations away by its size, not its
+        square: cosmic rays and wrong lines pull less.
     limb_darkening : float
         Linear coefficient ε.
+    device : str
+        Where to compute: "cpu", "cuda", "auto"…
 
     Returns
     -------
@@ -154,376 +193,390 @@ def fit_spectrum(
     Examples
     --------
     >>> import astropy.units as u
-    >>> from astropayne import PayneModel, SpectralGrid, fit_spectrum
-    >>> model = PayneModel(hidden_layers=(32, 32), components=16)
-    >>> history = model.train(SpectralGrid.sample(), max_epochs=20)
-    >>> truth = {"teff": 5600, "logg": 4.0, "feh": -0.5, "vmic": 1.2}
-    >>> star = model(**truth, rv=20 * u.km / u.s, vsini=5)
+    >>> from astropayne import PayneModel, fit_spectrum
+    >>> model = PayneModel.sample()
+    >>> star = model(teff=5600, logg=4.0, feh=-0.5, vmic=1.2, rv=20 * u.km / u.s, vsini=5)
     >>> result = fit_spectrum(star, model)
     >>> print(f"{result.labels['teff']:.0f}, {result.labels['rv']:.1f}")
     5600 K, 20.0 km / s
     """
-    setup = _Setup.make(
-        model, resolution, fixed, free, start, continuum, regions, medium, limb_darkening
-    )
-    return setup.fit(observed)
+    given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
+    setup = _Setup(model, **given)
+    with torch.no_grad(), one_thread():
+        outcome = setup.fitter.fit([setup.star(observed)], best_fits=True)[0]
+    if outcome.flags & Flag.BAD_INPUT:
+        raise ValueError(outcome.message)
+    return setup.result(observed, outcome)
 
 
-def fit_spectra(spectra, model, *, progress=None, **options):
-    """Fit many observed spectra.
+def fit_spectra(spectra, model, *, progress=None, covariances=False, models=False, **options):
+    """Fit many observed stars, in batches.
 
     Parameters
     ----------
-    spectra : iterable of `~specutils.Spectrum`
-        A list, a `~specutils.SpectrumList`, or a `~specutils.Spectrum` with flux of shape
-        (n_spectra, n_pixels).
+    spectra : iterable of `~specutils.Spectrum` or `~specutils.SpectrumList`
+        A list, a `~specutils.SpectrumCollection`, a generator, or a `~specutils.Spectrum` with
+        flux of shape (n_spectra, n_pixels). Each has its own pixels. A
+        `~specutils.SpectrumList` inside is one star in several arms; on its own it is many stars.
     model : `~astropayne.PayneModel`
     progress : bool, optional
         Whether to show a progress bar; by default on a terminal only.
+    covariances : bool
+        Whether to add a column ``covariance``, whose axes ``meta["free"]`` names.
+    models : bool
+        Whether to add a column ``best_fit``: the model at the star's pixels, arms one after
+        another, filled up with NaN to the longest.
     **options
         As in `fit_spectrum`.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A row a spectrum, in their order: labels and velocities with their errors, χ², degrees of
-        freedom, flags and message. A spectrum that cannot be fitted has a row of NaN, the flag
-        ``BAD_INPUT``, and its reason in ``message``.
+        A row a spectrum, in their order: ``name`` (its ``meta["name"]`` or number), labels and
+        velocities with their errors, χ², degrees of freedom, flags, ``at_bound``,
+        ``low_information``, iterations and message. A spectrum that cannot be fitted has a row
+        of NaN, the flag ``BAD_INPUT``, and its reason in ``message``.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, fit_spectra
+    >>> model = PayneModel.sample()
+    >>> stars = [model(teff=t, logg=4.4, feh=0.0, vmic=1.0, vsini=4) for t in (5400, 5900)]
+    >>> table = fit_spectra(stars, model)
+    >>> print(table["teff"].round(), table["flags"])
+    [5400. 5900.] K  flags
+    -----
+        4
+        4
     """
-    setup = _Setup.make(model, **options)
     if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
         raise ValueError("this is one spectrum: use fit_spectrum, or give a list of it")
-    spectra = list(spectra)
-    bar = tqdm(spectra, "fitting", disable=None if progress is None else not progress)
-    return _table([setup.fit_or_flag(spectrum) for spectrum in bar], setup)
+    setup = _Setup(model, **options)
+    total = len(spectra) if hasattr(spectra, "__len__") else None
+    bar = tqdm(total=total, desc="fitting", disable=None if progress is None else not progress)
+    names, outcomes = [], []
+    with bar, torch.no_grad(), one_thread():
+        for some in _chunks(iter(spectra)):
+            names += [_name(spectrum, len(names) + i) for i, spectrum in enumerate(some)]
+            outcomes += setup.fit(some, models)
+            bar.update(len(some))
+    return setup.table(names, outcomes, covariances, models)
 
 
-def _table(results, setup):
-    table = QTable()
-    for name in setup.names:
-        unit = setup.unit(name)
-        for column, part in ((name, "labels"), (f"{name}_err", "errors")):
-            values = [getattr(result, part)[name].value for result in results]
-            table[column] = np.array(values, dtype=float) * unit if unit else np.array(values)
-    table["chi2"] = [float(result.chi2) for result in results]
-    table["dof"] = [int(result.dof) for result in results]
-    table["flags"] = [int(result.flags) for result in results]
-    table["message"] = [result.message for result in results]
-    return table
+def _chunks(spectra):
+    """Take stars until there are enough of them, or of their pixels."""
+    some, n_pixels = [], 0
+    for spectrum in spectra:
+        some.append(spectrum)
+        parts = spectrum if isinstance(spectrum, list) else [spectrum]
+        n_pixels += sum(np.size(getattr(part, "flux", 0)) for part in parts)
+        if len(some) >= _STARS_AT_ONCE or n_pixels >= _PIXELS_AT_ONCE:
+            yield some
+            some, n_pixels = [], 0
+    if some:
+        yield some
 
 
-@dataclass(frozen=True)
+def _name(spectrum, i):
+    parts = spectrum if isinstance(spectrum, list) else [spectrum]
+    return str(getattr(next(iter(parts), None), "meta", {}).get("name", i))
+
+
 class _Setup:
-    """What all stars of a run have in common."""
+    """The options, checked, and what goes between spectra with units and arrays."""
 
-    model: object
-    forward: object
-    names: tuple
-    fixed: dict
-    start: dict
-    resolution: float | None
-    continuum: int | None
-    regions: object
-    medium: str
-    templates: Templates
-
-    @classmethod
-    def make(
-        cls,
+    def __init__(
+        self,
         model,
+        *,
         resolution=None,
         fixed=None,
         free=(),
         start=None,
+        tied=None,
+        bounds=None,
+        priors=None,
         continuum=None,
         regions=None,
+        exclude=None,
         medium=None,
+        noise_floor=0.0,
+        loss="linear",
         limb_darkening=0.6,
+        device="cpu",
     ):
-        forward = model.forward_model(limb_darkening=limb_darkening)
-        instrument_fwhm(resolution, model.resolution)  # complains if it is too high
-        names = (*model.labels.names, *VELOCITIES)
-        fixed = {"vmac": 0.0, **_values(fixed, model, "fixed")}
-        for name in _values(dict.fromkeys(free, 0.0), model, "free"):
-            fixed.pop(name, None)
-        start = _values(start, model, "start")
-        if twice := fixed.keys() & start.keys():
-            raise ValueError(f"{', '.join(twice)}: given in fixed and in start; choose one")
-        if continuum is not None and (continuum != int(continuum) or continuum < 0):
-            raise ValueError(f"continuum={continuum!r} has to be a degree: 0, 1, 2…, or None")
-        templates = Templates.make(
-            forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, resolution
+        self.model, self.names = model, (*model.labels.names, *VELOCITIES)
+        self.resolution, self.medium = resolution, medium
+        self.regions, self.exclude = regions, exclude
+        self.continuum, self.noise_floor = _degree(continuum), _not_negative(noise_floor)
+        if loss not in ("linear", "huber"):
+            raise ValueError(f"loss={loss!r} is not one of linear, huber")
+        for value in np.atleast_1d(resolution) if resolution is not None else ():
+            instrument_fwhm(value, model.resolution)  # complains if it is too high
+        fixed = self._values(fixed, "fixed")
+        tied = {self._known(name, "tied"): function for name, function in (tied or {}).items()}
+        free = {self._known(name, "free") for name in ([free] if isinstance(free, str) else free)}
+        start = self._values(start, "start")
+        self._at_most_once(fixed=fixed, free=free, tied=tied)
+        if "vmac" not in free and "vmac" not in tied:
+            fixed.setdefault("vmac", 0.0)
+        self._at_most_once(fixed=fixed, start=start, tied=tied)
+        parameters = Parameters(
+            self.names,
+            tuple(name for name in self.names if name not in fixed and name not in tied),
+            np.concatenate([model.labels.width, [_SCALE[name] for name in VELOCITIES]]),
+            tied,
+            self._pairs(priors, "priors"),
         )
-        return cls(
-            model, forward, names, fixed, start, resolution, continuum, regions,
-            medium or model.medium, templates,
+        self._check(parameters, fixed)
+        low, high = self._bounds(self._pairs(bounds, "bounds"))
+        forward = model.forward_model(
+            limb_darkening=limb_darkening, dtype=torch.float32, device=pick_device(device)
+        )
+        lowest = None if resolution is None else float(np.min(resolution))
+        templates = Templates(
+            forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, lowest
+        )
+        self.fitter = BatchFitter(
+            forward, parameters, templates, low, high, fixed, start, self.continuum, loss,
+            model.error, getattr(model, "error_modes", None),
         )  # fmt: skip
 
-    def unit(self, name):
-        """Return the unit of a result's column, `None` for plain numbers."""
+    # --- options
+
+    def _known(self, name, what):
+        """Return the name of a label or velocity in its own spelling."""
         if name in VELOCITIES:
-            return _KMS
-        return self.model.labels.labels[self.model.labels.index(name)].column_unit
+            return name
+        if name not in self.model.labels:
+            raise ValueError(f"{what}: {unknown_label_message(name, self.names)}")
+        return self.names[self.model.labels.index(name)]
 
-    def quantities(self, values):
-        return {
-            name: u.Quantity(value, self.unit(name) or u.dimensionless_unscaled)
-            for name, value in zip(self.names, values, strict=True)
-        }
+    def _value(self, name, value, what):
+        """Return one value without its unit, checked."""
+        if name in VELOCITIES:
+            value = float(strip_unit(value, name, _KMS))
+            if not np.isfinite(value) or abs(value) >= C_KMS or (name != "rv" and value < 0):
+                raise ValueError(f"{what}: {name} = {value:g} km/s is no velocity of a star")
+            return value
+        value = float(self.model.labels.labels[self.names.index(name)].to_value(value))
+        if not np.isfinite(value):
+            raise ValueError(f"{what}: {name} = {value} is not a number")
+        return value
 
-    @property
-    def free(self):
-        return tuple(name for name in self.names if name not in self.fixed)
+    def _values(self, given, what):
+        given = _mapping(given, what)
+        names = [self._known(name, what) for name in given]
+        return {n: self._value(n, v, what) for n, v in zip(names, given.values(), strict=True)}
 
-    def bounds(self, rv):
-        """Lower and upper bounds, and typical steps, of all parameters."""
+    def _pairs(self, given, what):
+        """Return pairs of values by name: ranges, or mean and standard deviation."""
+        pairs = {}
+        for name, pair in _mapping(given, what).items():
+            name = self._known(name, what)
+            if len(pair) != 2:
+                raise ValueError(f"{what}: {name} needs two values, got {pair!r}")
+            label = None if name in VELOCITIES else self.model.labels.labels[self.names.index(name)]
+            first, second = (
+                float(strip_unit(v, name, _KMS) if label is None else label.to_value(v))
+                for v in pair
+            )
+            if not (second > 0 if what == "priors" else second > first):
+                raise ValueError(
+                    f"{what}: {name} has ({first:g}, {second:g}), which leaves nothing"
+                )
+            pairs[name] = first, second
+        return pairs
+
+    @staticmethod
+    def _at_most_once(**given):
+        for (one, first), (other, second) in itertools.combinations(given.items(), 2):
+            if twice := sorted(set(first) & set(second)):
+                raise ValueError(f"{', '.join(twice)}: given in {one} and in {other}; choose one")
+
+    def _check(self, parameters, fixed):
+        if not parameters.free:
+            raise ValueError("everything is fixed or tied: there is nothing to fit")
+        if unused := parameters.priors.keys() - set(parameters.free):
+            raise ValueError(f"priors: {', '.join(sorted(unused))} is not fitted")
+        middle = 0.5 * (self.model.labels.minimum + self.model.labels.maximum)
+        values = [fixed.get(n, m) for n, m in zip(self.model.labels.names, middle, strict=True)]
+        self.model.labels.warn_outside(np.array(values))
+
+    def _bounds(self, given):
+        """Return lower and upper bounds of all parameters; rv's are relative to the search."""
+        if "rv" in given:
+            raise ValueError("bounds: rv is looked for; say start={'rv': ...} where it is about")
         space = self.model.labels
-        velocities = ((rv - _RV_ROOM, rv + _RV_ROOM), (0, _UPPER["vsini"]), (0, _UPPER["vmac"]))
-        low, high = np.transpose(velocities)
-        return (
-            np.concatenate([space.minimum, low]),
-            np.concatenate([space.maximum, high]),
-            np.concatenate([0.2 * space.width, [_SCALE[name] for name in VELOCITIES]]),
+        own = dict(zip(space.names, zip(space.minimum, space.maximum, strict=True), strict=True))
+        own |= _RANGE
+        for name, (low, high) in given.items():
+            if high <= own[name][0] or low >= own[name][1]:
+                raise ValueError(
+                    f"bounds: {name} from {low:g} to {high:g} is outside the model's range, "
+                    f"{own[name][0]:g} to {own[name][1]:g}"
+                )
+            own[name] = max(low, own[name][0]), min(high, own[name][1])
+        return tuple(np.array(column, dtype=float) for column in zip(*own.values(), strict=True))
+
+    # --- spectra to arrays
+
+    def star(self, spectrum):
+        """Unpack one star: a spectrum, or a list of its arms."""
+        arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
+        if not arms:
+            raise ValueError("this star has no spectrum: its list is empty")
+        resolutions = self.resolution if np.ndim(self.resolution) else [self.resolution] * len(arms)
+        if len(resolutions) != len(arms):
+            raise ValueError(f"{len(resolutions)} resolutions for {len(arms)} spectra of a star")
+        seen = [self._observe(arm) for arm in arms]
+        if len({o.has_uncertainty for o in seen}) > 1:
+            raise ValueError("some arms of this star have an uncertainty, others have not")
+        scale = 1.0
+        if self.continuum is not None:
+            scale = float(np.nanmedian(np.abs(np.concatenate([o.flux for o in seen])))) or 1.0
+        return Star(
+            [o.wavelength for o in seen],
+            [o.flux / scale for o in seen],
+            [self._sigma(o) / scale for o in seen],
+            [r or self._own_resolution(arm) for r, arm in zip(resolutions, arms, strict=True)],
+            scale,
         )
 
-    def fit_or_flag(self, spectrum):
-        """Fit, and turn what makes a fit impossible into a flagged result."""
-        try:
-            return self.fit(spectrum)
-        except (ValueError, TypeError) as error:
-            nan = self.quantities(np.full(len(self.names), np.nan))
-            free = self.free
-            return FitResult(
-                nan, nan, np.full((len(free), len(free)), np.nan), free, Flag.BAD_INPUT,
-                np.nan, 0, None, spectrum, np.zeros(0, dtype=bool), str(error),
-            )  # fmt: skip
-
-    def fit(self, spectrum):
-        with torch.no_grad(), one_thread():
-            return self._fit(spectrum)
-
-    def _fit(self, spectrum):
-        observation = observe(spectrum, self.medium, self.regions)
+    def _observe(self, spectrum):
+        meta = getattr(spectrum, "meta", None) or {}
+        medium = self.medium or meta.get("medium") or self.model.medium
+        observation = observe(spectrum, medium, self.regions, self.exclude)
         if self.continuum is None and observation.unit != u.dimensionless_unscaled:
             raise ValueError(
                 f"the flux is in {observation.unit}, so it is not normalised: give continuum=, the "
                 "degree of the polynomial that multiplies the model"
             )
-        fits = [_Fit(self, observation, theta).solve() for theta in self.starts(observation)]
-        best = min(fits, key=lambda fit: fit.chi2)
-        # Once more with the pixels that the velocity and the broadening found really allow.
-        best = _Fit(self, observation, best.theta, reserve=2.0).solve()
-        return best.result(spectrum)
+        return observation
 
-    def starts(self, observation):
-        """Return the parameter vectors to start from."""
-        sigma = np.where(observation.has_uncertainty, observation.sigma, 1.0)
-        weight = np.where(observation.good, sigma, np.inf) ** -2.0
-        known_rv = self.fixed.get("rv", self.start.get("rv"))
-        gain, rv = self.templates.correlate(
-            observation.wavelength, np.nan_to_num(observation.flux), weight, known_rv
-        )
-        if not gain.max() > 0:
-            raise ValueError(
-                "no template of the model resembles the spectrum more than a constant does, at any "
-                "velocity within 1000 km/s: do the wavelengths overlap "
-                f"({observation.wavelength.min():.0f}-{observation.wavelength.max():.0f} Angstrom "
-                "in vacuum), and are there lines?"
-            )
-        best = np.argsort(-gain)[:_N_STARTS]
-        theta = self.templates.theta[best].copy()
-        theta[:, self.names.index("rv")] = rv[best[0]]
-        return theta
+    def _own_resolution(self, spectrum):
+        resolution = spectrum.meta.get("resolution")
+        if np.ndim(resolution) == 0 and resolution:
+            instrument_fwhm(resolution, self.model.resolution)
+            return float(resolution)
+        return self.model.resolution
 
+    def _sigma(self, observation):
+        """Return the noise of each pixel with its floor, infinite where it is not to be used."""
+        level = 1.0 if self.continuum is None else np.nanmedian(np.abs(observation.flux))
+        sigma = np.hypot(observation.sigma, self.noise_floor * level)
+        return np.where(observation.good, sigma, np.inf)
 
-def _values(given, model, what):
-    """Return the values of labels and velocities by their names, units stripped."""
-    values = {}
-    for name, value in (given or {}).items():
+    def fit(self, spectra, best_fits):
+        """Fit some stars; those that cannot be unpacked get an outcome that says why."""
+        stars, outcomes = {}, [None] * len(spectra)
+        for i, spectrum in enumerate(spectra):
+            try:
+                stars[i] = self.star(spectrum)
+            except Exception as error:  # whatever is wrong with one star is that star's
+                outcomes[i] = self.fitter.rejected(str(error) or type(error).__name__)
+
+        def n_arms(i):
+            return len(stars[i].wavelength)
+
+        for _, group in itertools.groupby(sorted(stars, key=n_arms), n_arms):
+            some = list(group)
+            found = self.fitter.fit([stars[i] for i in some], best_fits=best_fits)
+            for i, outcome in zip(some, found, strict=True):
+                outcomes[i] = outcome
+        return outcomes
+
+    # --- arrays to results
+
+    def unit(self, name):
+        """Return the unit of a result's column, `None` for plain numbers."""
         if name in VELOCITIES:
-            values[name] = float(strip_unit(value, name, _KMS))
-            continue
-        if name not in model.labels:
-            known = (*model.labels.names, *VELOCITIES)
-            raise ValueError(f"{what}: {unknown_label_message(name, known)}")
-        label = model.labels.labels[model.labels.index(name)]
-        values[parse_label(name)] = float(label.to_value(value))
-    return values
+            return _KMS
+        return self.model.labels.labels[self.names.index(name)].column_unit
 
+    def quantities(self, values):
+        """Return values by name, with their units."""
+        return {
+            name: u.Quantity(value, self.unit(name) or u.dimensionless_unscaled)
+            for name, value in zip(self.names, values, strict=True)
+        }
 
-class _Fit:
-    """One star from one start: least squares over a set of pixels that stays the same."""
-
-    def __init__(self, setup, observation, theta, reserve=20.0):
-        self.setup, self.observation = setup, observation
-        self.theta = np.array(theta, dtype=float)
-        rv, vsini, vmac = self.theta[-len(VELOCITIES) :]
-        low, high, scale = setup.bounds(rv)
-        self.free = np.array([name in setup.free for name in setup.names])
-        self.low, self.high, self.scale = low[self.free], high[self.free], scale[self.free]
-        every = setup.forward.pixels(observation.wavelength, rv)
-        supported = setup.forward.supported(every, vsini, vmac, setup.resolution, reserve)
-        self.used = observation.good & supported
-        n_pixels = self.used.sum()
-        if n_pixels < max(_MIN_PIXELS, self.free.sum()):
-            raise ValueError(
-                f"only {n_pixels} usable pixels lie in the model's windows at the velocity "
-                f"{rv:.0f} km/s, too few for {self.free.sum()} parameters"
-            )
-        self.pixels = setup.forward.pixels(observation.wavelength[self.used], rv)
-        self.flux = observation.flux[self.used]
-        self.basis = self._continuum_basis(self.pixels)
-        self._set_noise()
-
-    def _continuum_basis(self, pixels):
-        """Return Chebyshev polynomials over each window, shape (n_pixels, n_coefficients)."""
-        if self.setup.continuum is None:
-            return None
-        degree, columns = self.setup.continuum, []
-        for window in np.unique(self.pixels.window):
-            # The range is that of the fitted pixels, also when other pixels are computed.
-            log = np.log(self.pixels.wavelength[self.pixels.window == window])
-            middle, half = (log.max() + log.min()) / 2, max((log.max() - log.min()) / 2, 1e-12)
-            x = (np.log(pixels.wavelength) - middle) / half
-            inside = pixels.window == window
-            columns.append(chebyshev.chebvander(x, degree) * inside[:, None])
-        return np.concatenate(columns, axis=1)
-
-    def _set_noise(self):
-        """σ² = photon noise² + emulator error², and the continuum to start with."""
-        model, setup = self.setup.model, self.setup
-        sigma, self.coefficients, level = self.observation.sigma[self.used], np.zeros(0), 1.0
-        if self.basis is not None:
-            shape = setup.forward.forward(self.theta, self.pixels, setup.resolution)[0].numpy()
-            weight = 1 / sigma if self.observation.has_uncertainty else np.ones_like(self.flux)
-            design = self.basis * (shape * weight)[:, None]
-            self.coefficients = np.linalg.lstsq(design, self.flux * weight)[0]
-            level = np.abs(self.basis @ self.coefficients)
-        if model.error is not None:
-            beta = self.pixels.rv / C_KMS
-            rest = self.pixels.wavelength * np.sqrt((1 - beta) / (1 + beta))
-            emulator = np.interp(rest, model.vacuum_wavelength, model.error)
-            sigma = np.hypot(sigma, level * emulator)
-        self.noise_known = bool(sigma.any())
-        self.sigma = sigma if self.noise_known else np.ones_like(sigma)
-
-    def _evaluate(self, vector):
-        """Return scaled residuals and their Jacobian by the free parameters and the continuum."""
-        if not np.array_equal(vector, getattr(self, "_at", None)):
-            n = self.free.sum()
-            theta = self.theta.copy()
-            theta[self.free] = vector[:n]
-            flux, jacobian = self.setup.forward.forward_and_jacobian(
-                theta, self.pixels, self.setup.resolution
-            )
-            flux, jacobian = flux[0].numpy(), jacobian[0].numpy()[:, self.free]
-            if self.basis is not None:
-                level = self.basis @ vector[n:]
-                jacobian = np.hstack([jacobian * level[:, None], self.basis * flux[:, None]])
-                flux = flux * level
-            self._residual = (flux - self.flux) / self.sigma
-            self._jacobian = jacobian / self.sigma[:, None]
-            self._at = vector.copy()
-        return self._residual, self._jacobian
-
-    def solve(self):
-        """Minimise χ²; returns itself."""
-        n_continuum = len(self.coefficients)
-        inner = 1e-3 * (self.high - self.low)
-        start = np.clip(self.theta[self.free], self.low + inner, self.high - inner)
-        size = np.full(n_continuum, max(np.abs(self.coefficients).max(initial=0), 1e-300))
-        unbounded = np.full(n_continuum, np.inf)
-        self.solution = least_squares(
-            lambda p: self._evaluate(p)[0],
-            np.concatenate([start, self.coefficients]),
-            jac=lambda p: self._evaluate(p)[1],
-            bounds=(
-                np.concatenate([self.low, -unbounded]),
-                np.concatenate([self.high, unbounded]),
-            ),
-            x_scale=np.concatenate([self.scale, size]),
-            max_nfev=60,
-        )
-        n = self.free.sum()
-        self.theta[self.free] = self.solution.x[:n]
-        self.coefficients = self.solution.x[n:]
-        self.chi2 = 2 * self.solution.cost
-        return self
-
-    def _covariance(self):
-        """Return the covariance of the free parameters, and the flags that go with it."""
-        n = self.free.sum()
-        x = self.solution.x[:n]
-        at_bound = np.minimum(x - self.low, self.high - x) < 1e-3 * self.scale
-        flags = Flag.AT_BOUND if at_bound.any() else Flag(0)
-        kept = np.concatenate([~at_bound, np.ones(len(self.coefficients), dtype=bool)])
-        jacobian = self._evaluate(self.solution.x)[1][:, kept]
-        norm = np.linalg.norm(jacobian, axis=0)
-        _, singular, rows = np.linalg.svd(
-            jacobian / np.where(norm > 0, norm, 1), full_matrices=False
-        )
-        weak = singular < 1e-8 * singular[0]
-        covariance = np.full((n, n), np.nan)
-        if not self.noise_known:
-            return covariance, flags
-        inverse = (rows[~weak].T / singular[~weak] ** 2) @ rows[~weak]
-        undetermined = (rows[weak] ** 2).sum(axis=0) > 1e-6
-        inverse[undetermined] = inverse[:, undetermined] = np.nan
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inverse = inverse / np.outer(norm, norm)
-        m = (~at_bound).sum()
-        covariance[np.ix_(~at_bound, ~at_bound)] = inverse[:m, :m]
-        return covariance, flags | (Flag.SINGULAR if weak.any() else Flag(0))
-
-    def _best_fit(self):
-        """Return the model at every observed pixel, NaN where it is not supported."""
-        setup, wavelength = self.setup, self.observation.wavelength
-        *_, rv, vsini, vmac = self.theta
-        pixels = setup.forward.pixels(wavelength, rv)
-        flux = setup.forward.forward(self.theta, pixels, setup.resolution)[0].numpy()
-        if self.basis is not None:
-            flux = flux * (self._continuum_basis(pixels) @ self.coefficients)
-        supported = setup.forward.supported(pixels, vsini, vmac, setup.resolution)
-        return np.where(supported, flux, np.nan)
-
-    def _covers_little(self):
-        forward, covered = self.setup.forward, 0.0
-        for window in np.unique(self.pixels.window):
-            step = np.abs(np.diff(np.log(self.pixels.wavelength[self.pixels.window == window])))
-            covered += np.median(step) * len(step) if len(step) else 0.0
-        return covered < 0.5 * (forward.end - forward.start).sum()
-
-    def result(self, spectrum):
+    def result(self, observed, outcome):
         """Return the `FitResult`."""
-        from specutils import Spectrum
-
-        setup, n = self.setup, self.free.sum()
-        covariance, flags = self._covariance()
-        if not self.solution.success:
-            flags |= Flag.NOT_CONVERGED
-        if not self.observation.has_uncertainty:
-            flags |= Flag.NO_UNCERTAINTY
-        if self._covers_little():
-            flags |= Flag.FEW_PIXELS
-        errors = np.full(len(self.theta), np.nan)
-        errors[self.free] = np.sqrt(np.diag(covariance))
-        labels = setup.quantities(self.theta)
-        best_fit = self._best_fit()
+        labels = self.quantities(outcome.theta)
+        arms = list(observed) if isinstance(observed, list) else [observed]
+        fits = [_model_spectrum(*pair, labels) for pair in zip(arms, outcome.best_fit, strict=True)]
+        several = isinstance(observed, list)
         return FitResult(
             labels=labels,
-            errors=setup.quantities(errors),
-            covariance=covariance,
-            free=setup.free,
-            flags=flags,
-            chi2=self.chi2,
-            dof=int(self.used.sum()) - n - len(self.coefficients),
-            best_fit=Spectrum(
-                spectral_axis=self.observation.spectral_axis,
-                flux=best_fit * self.observation.unit,
-                mask=~np.isfinite(best_fit),
-                meta={**labels, "medium": setup.medium, "resolution": setup.resolution},
-            ),
-            observed=spectrum,
-            used=self.used,
-            message=self.solution.message,
+            errors=self.quantities(outcome.errors),
+            covariance=outcome.covariance,
+            free=self.fitter.parameters.free,
+            flags=outcome.flags,
+            chi2=outcome.chi2,
+            dof=outcome.dof,
+            at_bound=outcome.at_bound,
+            low_information=outcome.low_information,
+            iterations=outcome.iterations,
+            message=outcome.message,
+            observed=observed,
+            best_fit=type(observed)(fits) if several else fits[0],
+            used=outcome.used if several else outcome.used[0],
         )
+
+    def table(self, names, outcomes, covariances, models):
+        """Return the table of many fits."""
+        table = QTable({"name": np.array(names, dtype=str)})
+        for i, name in enumerate(self.names):
+            unit = self.unit(name)
+            for column, part in ((name, "theta"), (f"{name}_err", "errors")):
+                values = np.array([getattr(o, part)[i] for o in outcomes], dtype=float)
+                table[column] = values * unit if unit else values
+        for name, kind in (("chi2", float), ("dof", int), ("flags", int), ("iterations", int)):
+            table[name] = np.array([getattr(o, name) for o in outcomes], dtype=kind)
+        for name in ("at_bound", "low_information"):
+            table[name] = np.array([" ".join(getattr(o, name)) for o in outcomes], dtype=str)
+        table["message"] = np.array([o.message for o in outcomes], dtype=str)
+        table.meta["free"] = list(self.fitter.parameters.free)
+        if covariances:
+            table["covariance"] = np.array([o.covariance for o in outcomes])
+        if models:
+            rows = [np.concatenate([*o.best_fit, []]) for o in outcomes]
+            longest = max((len(row) for row in rows), default=0)
+            padded = [np.pad(r, (0, longest - len(r)), constant_values=np.nan) for r in rows]
+            table["best_fit"] = np.array(padded)
+        return table
+
+
+def _model_spectrum(observed, flux, labels):
+    """Return the best fit of one arm as a spectrum."""
+    from specutils import Spectrum
+
+    return Spectrum(
+        spectral_axis=u.Quantity(observed.spectral_axis, subok=False),
+        flux=flux * observed.flux.unit,
+        mask=~np.isfinite(flux),
+        meta=dict(labels),
+    )
+
+
+def _mapping(given, what):
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} has to be a mapping of names to values, got {given!r}")
+    return given
+
+
+def _degree(continuum):
+    if continuum is None:
+        return None
+    if isinstance(continuum, bool) or continuum != int(continuum) or continuum < 0:
+        raise ValueError(f"continuum={continuum!r} has to be a degree: 0, 1, 2…, or None")
+    return int(continuum)
+
+
+def _not_negative(noise_floor):
+    if not 0 <= noise_floor < np.inf:
+        raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
+    return float(noise_floor)

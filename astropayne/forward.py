@@ -1,19 +1,20 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """The forward model: labels and velocities in, flux at observed pixels out, with the Jacobian.
 
-The network predicts flux on the grid's own pixels. Each window of them is put once on an axis
-uniform in ln λ; there, velocity and broadening are one multiplication between an FFT and its
-inverse; and a fixed interpolation samples the result at the observed pixels. Nothing
-in it knows units: wavelengths are Å in vacuum, velocities km/s, labels in their own units.
+The network predicts flux on the grid's own pixels. These are put once on an axis uniform in ln λ;
+there, velocity and broadening are one multiplication between an FFT and its inverse; and a fixed
+interpolation samples the result at the observed pixels. Everything is done for a batch of stars at
+once, each with its own pixels. Nothing in it knows units: wavelengths are Å in vacuum, velocities
+km/s, labels in their own units.
 """
 
 import copy
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
 import torch
+from scipy.special import comb
 
 from astropayne.broadening import (
     doppler_shift,
@@ -30,26 +31,28 @@ __all__ = ["VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
 VELOCITIES = ("rv", "vsini", "vmac")
 
 # Interpolation by polynomials through so many points, from the model's pixels to the axis and from
-# the axis to the observed pixels. The inverse transform makes the axis finer, so that fewer do.
-# Errors in units of the depth of a line: 2e-6 at 5 pixels a resolution element, 2e-4 at 3.3.
-_TAPS_IN, _TAPS_OUT, _FINER = 16, 8, 2
+# the axis to the observed pixels. Errors in units of the depth of a line: 2e-6 at 5 pixels a
+# resolution element, 2e-4 at 3.3.
+_TAPS = 16
 _TAPER = 64  # pixels over which a window is continued beyond its edges
+
+# The transfer function of a narrow kernel is wide and smooth: it is computed at few frequencies,
+# so many times more than its width asks for, and interpolated. Good to 1e-8.
+_OVERSAMPLING, _TRANSFER_TAPS = 6, 12
 
 
 @dataclass(frozen=True)
 class _Interpolation:
-    """Values at new points as sums over neighbouring old ones."""
+    """Values at new points as sums over neighbouring old ones, which are rows of a table."""
 
-    index: torch.Tensor  # (n, taps), into the last axis
+    index: torch.Tensor  # (n, taps), of rows
     weight: torch.Tensor  # (n, taps)
 
-    def __call__(self, values):
+    def __call__(self, table):
         # A bag of weighted rows is what this is; torch has it on all devices, and fast.
-        table = values.reshape(-1, values.shape[-1]).T.contiguous()
-        summed = torch.nn.functional.embedding_bag(
+        return torch.nn.functional.embedding_bag(
             self.index, table, per_sample_weights=self.weight, mode="sum"
         )
-        return summed.T.reshape(*values.shape[:-1], len(self.index))
 
 
 def _lagrange(nodes, points, taps):
@@ -65,27 +68,62 @@ def _lagrange(nodes, points, taps):
     return index, weight
 
 
+def _uniform_lagrange(fraction, taps, dtype):
+    """Return weights of Lagrange interpolation, ``fraction`` beyond the middle of uniform nodes.
+
+    The barycentric form (Berrut & Trefethen 2004, SIAM Review 46, 501); a point on a node is moved
+    from it by nothing that could be seen.
+    """
+    nodes = np.arange(taps)
+    binomial = ((-1.0) ** nodes * comb(taps - 1, nodes)).astype(dtype)
+    nodes = (nodes - (taps // 2 - 1)).astype(dtype)
+    distance = fraction[..., None].astype(dtype) - nodes
+    tiny = np.finfo(dtype).eps
+    distance[np.abs(distance) < tiny] = tiny
+    weight = np.divide(binomial, distance, out=distance)
+    weight /= weight.sum(axis=-1, keepdims=True)
+    return weight
+
+
 @dataclass(frozen=True)
 class Pixels:
-    """Observed pixels, as `Broadener.pixels` places them on the model's windows.
+    """Observed pixels of a batch of stars, as `Broadener.pixels` places them on the axis.
 
     Attributes
     ----------
-    wavelength : numpy.ndarray, shape (n_pixels,)
-        Å, vacuum.
-    rv : float
-        Velocity in km/s at which they were placed; those fitted should be near it.
-    window : numpy.ndarray of int, shape (n_pixels,)
+    wavelength : numpy.ndarray, shape (n, n_pixels)
+        Å, vacuum; NaN for no pixel.
+    rv : numpy.ndarray, shape (n,)
+        Velocities in km/s at which they were placed; those fitted should be near.
+    window : numpy.ndarray of int, shape (n, n_pixels)
         Window of the model each lies in, −1 for none.
-    margin : numpy.ndarray, shape (n_pixels,)
+    margin : numpy.ndarray, shape (n, n_pixels)
         Distance in km/s from that window's nearer edge; negative outside.
     """
 
     wavelength: np.ndarray
-    rv: float
+    rv: np.ndarray
     window: np.ndarray
     margin: np.ndarray
-    sampling: _Interpolation
+    index: torch.Tensor  # (n, n_pixels, taps), of the points of the axis that make up the pixel
+    weight: torch.Tensor  # (n, n_pixels, taps)
+
+    def __len__(self):
+        return len(self.rv)
+
+    def __getitem__(self, rows):
+        """Return some of the stars."""
+        return Pixels(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+
+    def take(self, columns):
+        """Return some of the pixels of every star: ``columns`` has shape (n, n_kept)."""
+        i = torch.as_tensor(columns, device=self.index.device)[..., None].expand(-1, -1, _TAPS)
+        arrays = {
+            name: np.take_along_axis(getattr(self, name), columns, axis=1)
+            for name in ("wavelength", "window", "margin")
+        }
+        tensors = {name: torch.gather(getattr(self, name), 1, i) for name in ("index", "weight")}
+        return replace(self, **arrays, **tensors)
 
 
 class Broadener:
@@ -98,7 +136,7 @@ class Broadener:
     resolution : float or None
         λ/FWHM of the spectra.
     limb_darkening : float
-        Linear coefficient ε.
+        Linear coefficient ε, from 0 to 1.
     dtype : torch.dtype
     device : torch.device or str
     """
@@ -106,9 +144,13 @@ class Broadener:
     def __init__(
         self, wavelength, resolution, *, limb_darkening=0.6, dtype=torch.float64, device="cpu"
     ):
+        if not 0 <= limb_darkening <= 1:
+            raise ValueError(f"limb_darkening={limb_darkening!r} has to be from 0 to 1")
         self.dtype, self.device = dtype, torch.device(device)
-        self.resolution, self.limb_darkening = resolution, limb_darkening
-        self._make_axis(np.asarray(wavelength, dtype=float))
+        self.resolution, self.limb_darkening = resolution, float(limb_darkening)
+        self.wavelength = np.asarray(wavelength, dtype=float)
+        self._make_axis(self.wavelength)
+        self._transfer_nodes = {}
 
     def _tensor(self, values, dtype=None):
         return torch.as_tensor(np.asarray(values), dtype=dtype or self.dtype, device=self.device)
@@ -116,19 +158,21 @@ class Broadener:
     # --- the axis uniform in ln λ
 
     def _make_axis(self, wavelength):
-        """Lay out one row for each window: same step, same length, room around it."""
+        """Lay the windows out one after another, with one step and room around each."""
         log = np.log(wavelength)
         windows = find_windows(wavelength)
-        if min(w.stop - w.start for w in windows) < _TAPS_IN:
-            raise ValueError(f"a window of the model has fewer than {_TAPS_IN} pixels")
+        if min(w.stop - w.start for w in windows) < _TAPS:
+            raise ValueError(f"a window of the model has fewer than {_TAPS} pixels")
         self.step = min(np.diff(log[w]).min() for w in windows)
         self.start = np.array([log[w.start] for w in windows])
         self.end = np.array([log[w.stop - 1] for w in windows])
         self.length = np.floor((self.end - self.start) / self.step * (1 + 1e-12)).astype(int) + 1
-        self.n_fft = scipy.fft.next_fast_len(int(self.length.max()) + 2 * _TAPER, real=True)
+        self.offset = np.cumsum([_TAPER, *(self.length[:-1] + 2 * _TAPER)])
+        needed = int(self.offset[-1] + self.length[-1] + _TAPER)
+        self.n_fft = scipy.fft.next_fast_len(needed, real=True)
         index, weight = [], []
         for w, start, length in zip(windows, self.start, self.length, strict=True):
-            i, x = _lagrange(log[w], start + self.step * np.arange(length), _TAPS_IN)
+            i, x = _lagrange(log[w], start + self.step * np.arange(length), _TAPS)
             index.append(i + w.start)
             weight.append(x)
         self._to_axis = _Interpolation(
@@ -144,82 +188,100 @@ class Broadener:
         The continuation is the window's point reflection in its last pixel (value and slope go
         on), tapered to zero depth. Pixels that depend on it are not supported, and masked.
         """
-        n, rows = self.n_fft, len(self.length)
-        mirror, edge = np.zeros((2, rows, n), dtype=int)
-        of_mirror, of_edge = np.zeros((2, rows, n))
-        offset = np.concatenate([[0], np.cumsum(self.length)[:-1]])
-        for row, (length, first) in enumerate(zip(self.length, offset, strict=True)):
-            mirror[row, :length] = first + np.arange(length)
-            of_mirror[row, :length] = 1
+        position, mirror, edge, taper = [], [], [], []
+        for offset, length in zip(self.offset, self.length, strict=True):
             reach = min(_TAPER, length - 1)
             k = np.arange(1, reach + 1)
-            taper = np.cos(0.5 * np.pi * k / (reach + 1)) ** 2
-            for position, last, inwards in (
-                (length - 1 + k, first + length - 1, -1),
-                (n - k, first, 1),
-            ):
-                mirror[row, position], of_mirror[row, position] = last + inwards * k, -taper
-                edge[row, position], of_edge[row, position] = last, 2 * taper
-        self._mirror, self._edge = (self._tensor(a, torch.long) for a in (mirror, edge))
-        self._of_mirror, self._of_edge = self._tensor(of_mirror), self._tensor(of_edge)
+            for last, outwards in ((offset + length - 1, 1), (offset, -1)):
+                position.append(last + outwards * k)
+                mirror.append(last - outwards * k)
+                edge.append(np.full(reach, last))
+                taper.append(np.cos(0.5 * np.pi * k / (reach + 1)) ** 2)
+        self._continued = [
+            self._tensor(np.concatenate(a), torch.long) for a in (position, mirror, edge)
+        ]
+        self._taper = self._tensor(np.concatenate(taper))
+        inside = [o + np.arange(n) for o, n in zip(self.offset, self.length, strict=True)]
+        self._inside = self._tensor(np.concatenate(inside), torch.long)
 
-    def _spectrum(self, depth):
-        """Fourier transform of every window: (..., n_model_pixels) → (..., windows, n_freq)."""
-        row = self._to_axis(depth)
-        row = row[..., self._mirror] * self._of_mirror + row[..., self._edge] * self._of_edge
-        return torch.fft.rfft(row, n=self.n_fft)
+    def _spectrum(self, table):
+        """Fourier transform: depths of shape (n_model_pixels, n) → (n, n_frequencies)."""
+        on_axis = self._to_axis(table).T
+        row = on_axis.new_zeros(len(on_axis), self.n_fft)
+        row[:, self._inside] = on_axis
+        position, mirror, edge = self._continued
+        row[:, position] = self._taper * (2 * row[:, edge] - row[:, mirror])
+        return torch.fft.rfft(row)
 
     def pixels(self, wavelength, rv=0.0):
-        """Place observed pixels on the model's windows.
+        """Place observed pixels on the axis.
 
         Parameters
         ----------
-        wavelength : array_like, shape (n_pixels,)
-            Å, vacuum.
-        rv : float
+        wavelength : array_like, shape (n_pixels,) or (n, n_pixels)
+            Å, vacuum. NaN fills up the rows of stars that have fewer pixels.
+        rv : float or array_like, shape (n,)
             Velocity in km/s the star has about: it decides which pixels lie in which window.
 
         Returns
         -------
         Pixels
         """
-        wavelength = np.asarray(wavelength, dtype=float)
-        rest = np.log(wavelength) - math.atanh(rv / C_KMS)
-        inside = np.minimum(rest[:, None] - self.start, self.end - rest[:, None])
-        row = inside.argmax(axis=1)
-        margin = C_KMS * inside[np.arange(len(rest)), row]
-        position = (rest - self.start[row]) / self.step * _FINER
-        first = np.floor(position).astype(int) - _TAPS_OUT // 2 + 1
-        _, weight = _lagrange(np.arange(float(_TAPS_OUT)), position - first, _TAPS_OUT)
-        n = self.n_fft * _FINER
-        index = row[:, None] * n + (first[:, None] + np.arange(_TAPS_OUT)) % n
+        wavelength, rv = np.atleast_2d(np.asarray(wavelength, float)), np.atleast_1d(rv)
+        n = max(len(wavelength), len(rv))
+        wavelength = np.broadcast_to(wavelength, (n, wavelength.shape[1]))
+        rv = np.array(np.broadcast_to(rv, n), dtype=float)
+        rest, row, margin = self._locate(wavelength, rv)
+        position = np.nan_to_num((rest - self.start[row]) / self.step)
+        middle = np.floor(position)
+        dtype = np.float32 if self.dtype == torch.float32 else np.float64
+        weight = _uniform_lagrange(position - middle, _TAPS, dtype)
+        weight[np.isnan(rest)] = 0
+        first = self.offset[row] + middle.astype(int) - (_TAPS // 2 - 1)
+        first = np.clip(first, 0, self.n_fft - _TAPS).astype(np.int32)  # far from any window
         return Pixels(
             wavelength,
             rv,
             np.where(margin >= -1e-6 * C_KMS * self.step, row, -1),
             margin,
-            _Interpolation(self._tensor(index, torch.long), self._tensor(weight)),
+            self._tensor(first[..., None] + np.arange(_TAPS, dtype=np.int32), torch.int32),
+            self._tensor(weight),
         )
 
-    def supported(self, pixels, vsini=0.0, vmac=0.0, resolution=None, reserve=0.0):
+    def _locate(self, wavelength, rv):
+        """Return ln λ in the star's frame, the nearest window, and the distance from its edges."""
+        rest = np.log(wavelength) - np.arctanh(rv / C_KMS)[:, None]
+        row, inside = np.full(rest.shape, -1), np.full(rest.shape, -np.inf)
+        for window, (start, end) in enumerate(zip(self.start, self.end, strict=True)):
+            distance = np.minimum(rest - start, end - rest)
+            nearer = distance > inside
+            row[nearer], inside[nearer] = window, distance[nearer]
+        return rest, row, C_KMS * inside
+
+    def margin(self, wavelength, rv):
+        """Return the distance in km/s of pixels from the edges of their windows, as in `Pixels`."""
+        return self._locate(np.atleast_2d(wavelength), np.atleast_1d(rv))[2]
+
+    def reach(self, vsini=0.0, vmac=0.0, resolution=None):
+        """Return how far from the edges of a window a pixel has to be, in km/s."""
+        fwhm = instrument_fwhm(resolution, self.resolution)
+        return half_width(vsini, vmac, fwhm) + _TAPS // 2 * C_KMS * self.step
+
+    def supported(self, pixels, vsini=0.0, vmac=0.0, resolution=None):
         """Say which pixels see nothing from beyond the edges of their window.
 
         Parameters
         ----------
         pixels : Pixels
-        vsini, vmac : float
+        vsini, vmac : float or array_like, shape (n,)
             In km/s.
-        resolution : float, optional
-        reserve : float
-            More distance in km/s to keep, for a velocity that is not known yet.
+        resolution : float or array_like, shape (n,), optional
 
         Returns
         -------
-        numpy.ndarray of bool, shape (n_pixels,)
+        numpy.ndarray of bool, shape (n, n_pixels)
         """
-        fwhm = instrument_fwhm(resolution, self.resolution)
-        reach = half_width(vsini, vmac, fwhm) + _TAPS_OUT * C_KMS * self.step + reserve
-        return pixels.margin >= reach
+        return pixels.margin >= np.atleast_1d(self.reach(vsini, vmac, resolution))[:, None]
 
     # --- what is done on it
 
@@ -229,10 +291,12 @@ class Broadener:
         Parameters
         ----------
         flux : array_like, shape (n, n_model_pixels)
+            Around one: what is broadened is 1 − flux.
         velocities : array_like, shape (n, 3)
             rv, vsini and vmac in km/s.
         pixels : Pixels
-        resolution : float, optional
+            Of one star, for all spectra, or of ``n``.
+        resolution : float or array_like, shape (n,), optional
             λ/FWHM of the instrument; the spectra's own by default.
 
         Returns
@@ -240,29 +304,83 @@ class Broadener:
         torch.Tensor, shape (n, n_pixels)
         """
         velocities = torch.atleast_2d(self._tensor(velocities))
-        phase, _ = self._phase(velocities[:, 0], pixels)
-        spectra = self._broadened(1 - self._tensor(flux), velocities, resolution)
-        return 1 - self._sample(spectra * phase[:, None], pixels)
+        spectra = self._spectrum((1 - self._tensor(flux)).T.contiguous())
+        transfer = self._transfer(velocities, pixels.rv, resolution)[:, 0]
+        return 1 - self._sample((spectra * transfer)[:, None], pixels)[..., 0]
 
-    def _broadened(self, depth, velocities, resolution):
-        """Fourier transform of every window, broadened but not shifted."""
-        _, vsini, vmac = velocities.T
-        transfer, *_ = rotation_macroturbulence(self.frequency, vsini, vmac, self.limb_darkening)
-        return self._spectrum(depth) * (transfer * self._instrument(resolution))[:, None]
+    def broaden_rows(self, rows, velocities, pixels, resolution=None):
+        """Broaden, shift and sample the same rows for every star.
 
-    def _phase(self, rv, pixels):
-        """Phase of what is left of the velocity after the pixels were placed."""
-        phase, by_rv = doppler_shift(self.frequency, rv)
-        placed, _ = doppler_shift(self.frequency, self._tensor([pixels.rv]))
-        return phase * placed.conj(), by_rv * placed.conj()
+        Parameters
+        ----------
+        rows : torch.Tensor, shape (k, n_model_pixels)
+            Around zero.
+        velocities, pixels, resolution
+            As for `broaden`.
+
+        Returns
+        -------
+        torch.Tensor, shape (n, n_pixels, k)
+        """
+        velocities = torch.atleast_2d(self._tensor(velocities))
+        transfer = self._transfer(velocities, pixels.rv, resolution)
+        return self._sample(self._spectrum(self._tensor(rows).T.contiguous()) * transfer, pixels)
+
+    def _transfer(self, velocities, placed_rv, resolution, derivatives=()):
+        """Transfer functions and, of them, derivatives by velocities: shape (n, 1 + k, n_freq).
+
+        Of the velocity, only what the pixels have not been placed with is left.
+        """
+        rv, vsini, vmac = velocities.T
+        phase, by_rv = doppler_shift(self.frequency, rv, self._tensor(placed_rv))
+        broad, by_vsini, by_vmac = self._rotation_macroturbulence(vsini, vmac)
+        by = {"rv": (broad, by_rv), "vsini": (by_vsini, phase), "vmac": (by_vmac, phase)}
+        products = [broad * phase, *(a * b for a, b in (by[name] for name in derivatives))]
+        return torch.stack(products, dim=1) * self._instrument(resolution)[:, None]
+
+    def _rotation_macroturbulence(self, vsini, vmac):
+        """Interpolate the transfer functions from the few frequencies their width asks for."""
+        width = float(half_width(float(vsini.abs().max()), float(vmac.abs().max()), 0.0))
+        period = self.n_fft * C_KMS * self.step
+        stride = 2 ** int(np.log2(max(1.0, period / (2 * max(width, 1.0) * _OVERSAMPLING))))
+        if stride == 1:
+            return rotation_macroturbulence(self.frequency, vsini, vmac, self.limb_darkening)
+        if stride not in self._transfer_nodes:
+            self._transfer_nodes[stride] = self._coarser_frequencies(stride)
+        few, to_all = self._transfer_nodes[stride]
+        coarse = torch.cat(rotation_macroturbulence(few, vsini, vmac, self.limb_darkening))
+        return to_all(coarse.T.contiguous()).T.reshape(3, len(vsini), -1)
+
+    def _coarser_frequencies(self, stride):
+        """Return each so many-th frequency, and the interpolation to all of them."""
+        n, half = len(self.frequency), _TRANSFER_TAPS // 2
+        nodes = np.arange(-half, (n - 1) // stride + half + 2)
+        position = np.arange(n) / stride
+        weight = _uniform_lagrange(position - np.floor(position), _TRANSFER_TAPS, float)
+        first = np.floor(position).astype(int) + half - (half - 1)
+        to_all = _Interpolation(
+            self._tensor(first[:, None] + np.arange(_TRANSFER_TAPS), torch.long),
+            self._tensor(weight),
+        )
+        # the functions are even, so that those left of zero are known
+        return self._tensor(np.abs(nodes) * stride) * self.frequency[1], to_all
 
     def _instrument(self, resolution):
         fwhm = instrument_fwhm(resolution, self.resolution)
-        return gaussian(self.frequency, self._tensor([fwhm]))[0]
+        return gaussian(self.frequency, self._tensor(np.atleast_1d(fwhm)))[0]
 
     def _sample(self, spectra, pixels):
-        rows = torch.fft.irfft(spectra, n=self.n_fft * _FINER) * _FINER
-        return pixels.sampling(rows.flatten(-2))
+        """Go back to wavelengths: (n, k, n_frequencies) → (n, n_pixels, k)."""
+        rows = torch.fft.irfft(spectra, n=self.n_fft)
+        n, k, length = rows.shape
+        if len(pixels) == 1:  # all stars have the same pixels
+            table = rows.reshape(n * k, length).T.contiguous()
+            sampled = _Interpolation(pixels.index[0], pixels.weight[0])(table)
+            return sampled.reshape(-1, n, k).transpose(0, 1)
+        table = rows.transpose(1, 2).reshape(n * length, k)
+        first = length * torch.arange(n, dtype=torch.int32, device=self.device)[:, None, None]
+        sampling = _Interpolation((pixels.index + first).flatten(0, 1), pixels.weight.flatten(0, 1))
+        return sampling(table).reshape(n, -1, k)
 
 
 class ForwardModel(Broadener):
@@ -286,17 +404,14 @@ class ForwardModel(Broadener):
 
     def forward(self, theta, pixels, resolution=None):
         """Return the flux alone; parameters as in `forward_and_jacobian`."""
-        labels, velocities = self._split(theta)
-        return self.broaden(self.network(self._scaled(labels)), velocities, pixels, resolution)
+        return self.forward_and_jacobian(theta, pixels, resolution, by=())[0]
 
     def rows(self, theta, resolution=None):
-        """Return the flux on the axis uniform in ln λ: shape (n, windows, n_fft), rest frame."""
+        """Return the flux on the axis uniform in ln λ: shape (n, n_fft), in the rest frame."""
         labels, velocities = self._split(theta)
-        depth = 1 - self.network(self._scaled(labels))
-        return 1 - torch.fft.irfft(self._broadened(depth, velocities, resolution), n=self.n_fft)
-
-    def _scaled(self, labels):
-        return (labels - self.minimum) / self.width - 0.5
+        spectra = self._spectrum(self._depths(labels, [])[..., 0])
+        transfer = self._transfer(velocities, 0.0, resolution)[:, 0]
+        return 1 - torch.fft.irfft(spectra * transfer, n=self.n_fft)
 
     def _split(self, theta):
         """Return labels and velocities."""
@@ -307,38 +422,49 @@ class ForwardModel(Broadener):
             raise ValueError(f"theta has shape {tuple(theta.shape)}; it needs {n} columns")
         return theta[:, :n_labels], theta[:, n_labels:]
 
-    def forward_and_jacobian(self, theta, pixels, resolution=None):
-        """Return the flux at the observed pixels and its derivatives by all parameters.
+    def _depths(self, labels, by):
+        """Depth, and its derivatives by some labels: shape (n_model_pixels, n, 1 + n_by).
+
+        Pixels come first, because the interpolations take weighted sums of rows.
+        """
+        scaled = (labels - self.minimum) / self.width - 0.5
+        features, tangents = self.network.features_and_tangents(scaled, by)
+        flux, slope = self.network.pixel_flux(features.T)
+        if not by:
+            return 1 - flux[..., None]
+        tangents = tangents / -self.width[by][:, None]
+        by_label = (self.network.pixels.weight @ tangents.flatten(0, 1).T).unflatten(
+            1, (-1, len(by))
+        )
+        return torch.cat([1 - flux[..., None], by_label * slope[..., None]], dim=2)
+
+    def forward_and_jacobian(self, theta, pixels, resolution=None, by=None):
+        """Return the flux at the observed pixels and its derivatives by the parameters.
 
         Parameters
         ----------
         theta : array_like, shape (n, n_labels + 3)
             Labels in their own units, then rv, vsini and vmac in km/s.
         pixels : Pixels
-        resolution : float, optional
+            Of one star, for all of the batch, or of ``n``.
+        resolution : float or array_like, shape (n,), optional
             λ/FWHM of the instrument; the network's own by default.
+        by : sequence of int, optional
+            Indices, increasing, of the parameters to derive by; all by default.
 
         Returns
         -------
         flux : torch.Tensor, shape (n, n_pixels)
-        jacobian : torch.Tensor, shape (n, n_pixels, n_labels + 3)
+        jacobian : torch.Tensor, shape (n, n_pixels, n_by)
         """
         labels, velocities = self._split(theta)
-        flux, by_label = self.network.flux_and_jacobian(self._scaled(labels))
-        depths = torch.cat([1 - flux[:, None], -by_label / self.width[:, None]], dim=1)
-        spectra = self._spectrum(depths)
-        depth, by_label = spectra[:, :1], spectra[:, 1:]
-
-        rv, vsini, vmac = velocities.T
-        broad, by_vsini, by_vmac = rotation_macroturbulence(
-            self.frequency, vsini, vmac, self.limb_darkening
-        )
-        phase, by_rv = self._phase(rv, pixels)
-        transfer = torch.stack(
-            [broad * phase, broad * by_rv, by_vsini * phase, by_vmac * phase], dim=1
-        )
-        transfer = (transfer * self._instrument(resolution))[:, :, None]
-        products = torch.cat([depth * transfer, by_label * transfer[:, :1]], dim=1)
+        n_labels = len(self.width)
+        by = range(n_labels + len(VELOCITIES)) if by is None else by
+        by_labels = [i for i in by if i < n_labels]
+        by_velocities = [VELOCITIES[i - n_labels] for i in by if i >= n_labels]
+        depths = self._depths(labels, by_labels)
+        spectra = self._spectrum(depths.flatten(1)).unflatten(0, depths.shape[1:])
+        transfer = self._transfer(velocities, pixels.rv, resolution, by_velocities)
+        products = torch.cat([spectra * transfer[:, :1], spectra[:, :1] * transfer[:, 1:]], dim=1)
         sampled = self._sample(products, pixels)
-        flux, velocities, labels = sampled[:, 0], sampled[:, 1:4], sampled[:, 4:]
-        return 1 - flux, -torch.cat([labels, velocities], dim=1).transpose(1, 2)
+        return 1 - sampled[..., 0], -sampled[..., 1:]

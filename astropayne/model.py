@@ -23,6 +23,8 @@ from astropayne.wavelengths import find_windows, to_vacuum, vacuum_angstrom
 
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
 
+_BLOCK = 1 << 18  # pixels that are predicted at a time
+
 
 class PayneModelRead(UnifiedReadWrite):
     """Read a model.
@@ -390,13 +392,17 @@ class PayneModel:
             return self.network(torch.as_tensor(scaled, dtype=torch.float32)).numpy()
 
     def _forward_flux(self, theta, wavelength, resolution):
-        """Return broadened and shifted flux, NaN where it is not supported, row by row."""
+        """Return broadened and shifted flux, NaN where it is not supported, in blocks of rows."""
         model = self.forward_model()
         flux = np.empty((len(theta), len(wavelength)))
-        for row, (*_, rv, vsini, vmac) in enumerate(theta):
+        size = max(1, _BLOCK // len(wavelength))
+        for block in (slice(i, i + size) for i in range(0, len(theta), size)):
+            rv, vsini, vmac = theta[block, -len(VELOCITIES) :].T
             pixels = model.pixels(wavelength, rv)
-            flux[row] = model.forward(theta[row], pixels, resolution)[0].numpy()
-            flux[row, ~model.supported(pixels, vsini, vmac, resolution)] = np.nan
+            with torch.no_grad():
+                values = model.forward(theta[block], pixels, resolution).numpy()
+            supported = model.supported(pixels, vsini, vmac, resolution)
+            flux[block] = np.where(supported, values, np.nan)
         return flux
 
     @property

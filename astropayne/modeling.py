@@ -10,7 +10,7 @@ from astropayne.abundances import solar_scale
 from astropayne.broadening import instrument_fwhm
 from astropayne.forward import VELOCITIES
 from astropayne.labels import strip_unit
-from astropayne.wavelengths import to_vacuum
+from astropayne.wavelengths import spectral_equivalencies, to_vacuum
 
 __all__ = ["PayneSpectrum"]
 
@@ -64,7 +64,6 @@ class PayneSpectrum(Fittable1DModel):
     n_inputs = 1
     n_outputs = 1
     linear = False
-    input_units_equivalencies = {"x": u.spectral()}
     _input_units_allow_dimensionless = True
     _param_names = ()
 
@@ -119,6 +118,11 @@ class PayneSpectrum(Fittable1DModel):
         return {"x": u.AA}
 
     @property
+    def input_units_equivalencies(self):
+        """Frequencies, energies and wave numbers are vacuum's, whatever the model's medium."""
+        return {"x": spectral_equivalencies(self.model.medium)}
+
+    @property
     def return_units(self):
         """Normalised flux has no unit."""
         return {"y": u.dimensionless_unscaled}
@@ -129,19 +133,19 @@ class PayneSpectrum(Fittable1DModel):
 
     def evaluate(self, x, *parameters):
         """Return the flux at wavelengths ``x``."""
-        forward, pixels = self._pixels(x)
+        theta = self._theta(parameters)
+        forward, pixels = self._pixels(x, theta)
         with torch.no_grad():
-            flux = forward.forward(self._theta(parameters), pixels, self.resolution)[0].numpy()
+            flux = forward.forward(theta, pixels, self.resolution)[0].numpy()
         flux = flux.reshape(np.shape(x))
         return flux * u.dimensionless_unscaled if isinstance(x, u.Quantity) else flux
 
     def fit_deriv(self, x, *parameters):
         """Return the derivatives of the flux by each parameter, a list of arrays."""
-        forward, pixels = self._pixels(x)
+        theta = self._theta(parameters)
+        forward, pixels = self._pixels(x, theta)
         with torch.no_grad():
-            _, jacobian = forward.forward_and_jacobian(
-                self._theta(parameters), pixels, self.resolution
-            )
+            _, jacobian = forward.forward_and_jacobian(theta, pixels, self.resolution)
         return list(jacobian[0].numpy().T)
 
     def supported(self, x):
@@ -156,9 +160,9 @@ class PayneSpectrum(Fittable1DModel):
         -------
         numpy.ndarray of bool
         """
-        forward, pixels = self._pixels(x)
-        pixels = forward.pixels(pixels.wavelength, self.rv.value)
-        good = forward.supported(pixels, self.vsini.value, self.vmac.value, self.resolution)
+        theta = self._theta([getattr(self, name).quantity for name in self.param_names])
+        forward, pixels = self._pixels(x, theta)
+        good = forward.supported(pixels, *theta[-2:], self.resolution)[0]
         return good.reshape(np.shape(x))
 
     def _theta(self, parameters):
@@ -169,19 +173,13 @@ class PayneSpectrum(Fittable1DModel):
             values.append(strip_unit(p, name, _KMS))
         return np.array([float(np.squeeze(value)) for value in values])
 
-    def _pixels(self, x):
-        """Return the forward model, and the pixels placed on it: kept while x is the same."""
+    def _pixels(self, x, theta):
+        """Return the forward model, and the pixels placed on it at the star's velocity."""
         forward = self.model.forward_model(limb_darkening=self.limb_darkening)
-        wavelength = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
-        wavelength = np.ravel(wavelength.to_value(u.AA, u.spectral()))
-        kept = self.__dict__.get("_kept")
-        if kept is None or not np.array_equal(kept[0], wavelength):
-            placed = forward.pixels(to_vacuum(wavelength, self.model.medium), 0.0)
-            self.__dict__["_kept"] = kept = (wavelength.copy(), placed)
-        return forward, kept[1]
-
-    def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
+        x = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
+        wavelength = x.to_value(u.AA, self.input_units_equivalencies["x"])
+        wavelength = to_vacuum(np.ravel(wavelength), self.model.medium)
+        return forward, forward.pixels(wavelength, theta[-len(VELOCITIES)])
 
 
 def _multiply(self, other):

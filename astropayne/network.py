@@ -134,12 +134,42 @@ class SpectralNetwork(nn.Module):
         -------
         torch.Tensor, shape (n, n_pixels)
         """
-        activation, output = ACTIVATIONS[self.activation], OUTPUTS[self.output]
+        activation = ACTIVATIONS[self.activation]
         for layer in self.hidden:
             x = activation(layer(x))[0]
         if self.coefficients is not None:
             x = self.coefficients(x)
-        return output(self.pixels(x))[0]
+        return OUTPUTS[self.output](self.pixels(x))[0]
+
+    def features_and_tangents(self, x, by):
+        """Return what the last layer is given, and its derivatives by some of the scaled labels.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, n_labels)
+        by : sequence of int
+            The labels' indices.
+
+        Returns
+        -------
+        features : torch.Tensor, shape (n, n_features)
+        tangents : torch.Tensor, shape (n, n_by, n_features)
+        """
+        activation = ACTIVATIONS[self.activation]
+        directions = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)[list(by)]
+        tangents = directions.expand(len(x), -1, -1)
+        for layer in self.hidden:
+            x, slope = activation(layer(x))
+            tangents = (tangents @ layer.weight.T) * slope[:, None]
+        if self.coefficients is not None:
+            x = self.coefficients(x)
+            tangents = tangents @ self.coefficients.weight.T
+        return x, tangents
+
+    def pixel_flux(self, features):
+        """Return the last layer's flux and its slope, pixels first: shape (n_pixels, n) each."""
+        z = torch.addmm(self.pixels.bias[:, None], self.pixels.weight, features)
+        return OUTPUTS[self.output](z)
 
     def flux_and_jacobian(self, x):
         """Return the flux and its derivatives by the scaled labels.
@@ -153,16 +183,9 @@ class SpectralNetwork(nn.Module):
         flux : torch.Tensor, shape (n, n_pixels)
         jacobian : torch.Tensor, shape (n, n_labels, n_pixels)
         """
-        activation, output = ACTIVATIONS[self.activation], OUTPUTS[self.output]
-        tangent = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device).expand(len(x), -1, -1)
-        for layer in self.hidden:
-            x, slope = activation(layer(x))
-            tangent = (tangent @ layer.weight.T) * slope[:, None]
-        if self.coefficients is not None:
-            x = self.coefficients(x)
-            tangent = tangent @ self.coefficients.weight.T
-        flux, slope = output(self.pixels(x))
-        return flux, (tangent @ self.pixels.weight.T) * slope[:, None]
+        features, tangents = self.features_and_tangents(x, range(x.shape[-1]))
+        flux, slope = OUTPUTS[self.output](self.pixels(features))
+        return flux, (tangents @ self.pixels.weight.T) * slope[:, None]
 
 
 def pick_device(name="auto"):

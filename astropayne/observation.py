@@ -48,7 +48,7 @@ class Observation:
         return bool(self.sigma.any())
 
 
-def observe(spectrum, medium="air", regions=None):
+def observe(spectrum, medium="air", regions=None, exclude=None):
     """Unpack a spectrum.
 
     Parameters
@@ -60,6 +60,8 @@ def observe(spectrum, medium="air", regions=None):
         vacuum's.
     regions : `~specutils.SpectralRegion`, optional
         Use only the pixels inside.
+    exclude : `~specutils.SpectralRegion`, optional
+        Leave out the pixels inside.
 
     Returns
     -------
@@ -90,7 +92,9 @@ def observe(spectrum, medium="air", regions=None):
     if spectrum.mask is not None:
         good &= ~np.asarray(spectrum.mask, dtype=bool)
     if regions is not None:
-        good &= inside_regions(axis, regions)
+        good &= inside_regions(axis, regions, medium)
+    if exclude is not None:
+        good &= ~inside_regions(axis, exclude, medium)
     if not good.any():
         raise ValueError(
             f"the spectrum has no usable pixel: of {len(values)}, {np.isfinite(values).sum()} have "
@@ -166,7 +170,7 @@ def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, 
     pixels = broadener.pixels(observation.wavelength, velocities[0])
     flux = broadener.broaden(observation.flux[order][None], velocities, pixels, resolution)[0]
     flux = flux.numpy()
-    flux[~broadener.supported(pixels, *velocities[1:], resolution)] = np.nan
+    flux[~broadener.supported(pixels, *velocities[1:], resolution)[0]] = np.nan
     meta = dict(zip(VELOCITIES, velocities * (u.km / u.s), strict=True))
     meta["resolution"] = resolution or spectrum.meta.get("resolution")
     return Spectrum(

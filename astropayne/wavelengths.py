@@ -101,7 +101,7 @@ def to_air(wavelength):
     return vac_to_air(wavelength * u.AA, method="Morton2000").to_value(u.AA)
 
 
-def inside_regions(axis, regions):
+def inside_regions(axis, regions, medium="air"):
     """Say which pixels lie in a region, its ends included.
 
     Parameters
@@ -110,16 +110,53 @@ def inside_regions(axis, regions):
         In any spectral unit.
     regions : `~specutils.SpectralRegion`
         One or several; units need not be the axis'.
+    medium : {"air", "vacuum"}
+        What wavelengths, of the axis or of the regions, are measured in.
 
     Returns
     -------
     numpy.ndarray of bool
     """
+    wavelength = vacuum_angstrom(axis, medium)
     inside = np.zeros(len(axis), dtype=bool)
     for lower, upper in regions.subregions:
-        bounds = u.Quantity([lower, upper]).to_value(axis.unit, u.spectral())
-        inside |= (axis.value >= bounds.min()) & (axis.value <= bounds.max())
+        bounds = vacuum_angstrom(u.Quantity([lower, upper]), medium)
+        slack = 1e-12 * bounds  # of rounding, for pixels on the very end
+        inside |= (wavelength >= (bounds - slack).min()) & (wavelength <= (bounds + slack).max())
     return inside
+
+
+def spectral_equivalencies(medium):
+    """Return what astropy needs to convert other spectral units to wavelengths in a medium.
+
+    Parameters
+    ----------
+    medium : {"air", "vacuum"}
+
+    Returns
+    -------
+    list of tuple
+        As `astropy.units.spectral` gives it for vacuum.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropayne.wavelengths import spectral_equivalencies
+    >>> (508.8 * u.THz).to(u.AA, spectral_equivalencies("air")).round(1)
+    <Quantity 5890.5 Angstrom>
+    """
+    if medium == "vacuum":
+        return u.spectral()
+
+    def pair(unit):
+        return (
+            u.AA,
+            unit,
+            lambda air: (to_vacuum(air, "air") * u.AA).to_value(unit, u.spectral()),
+            lambda other: to_air((other * unit).to_value(u.AA, u.spectral())),
+        )
+
+    return [pair(unit) for unit in (u.Hz, u.J, u.m**-1, u.rad / u.m)]
 
 
 def vacuum_angstrom(axis, medium):

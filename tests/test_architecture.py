@@ -30,7 +30,10 @@ ORDER = [
     "model",
     "formats.asdf_model",
     "observation",
+    "least_squares",
+    "likelihood",
     "search",
+    "batch",
     "fitting",
     "modeling",
     "plotting",
@@ -38,6 +41,7 @@ ORDER = [
     "cli",
 ]
 WITHOUT_UNITS = ["broadening", "network", "training", "forward", "search", "resampling"]
+WITHOUT_UNITS += ["least_squares", "likelihood", "batch"]
 
 
 def _room(module):

@@ -12,6 +12,7 @@ from specutils import Spectrum
 from astropayne import fit_spectrum
 from astropayne.labels import LabelRangeWarning
 from astropayne.modeling import PayneSpectrum
+from astropayne.wavelengths import to_vacuum
 
 TRUTH = {"teff": 5777 * u.K, "logg": 4.44, "feh": 0.0, "vmic": 1.1 * u.km / u.s, "A_Li": 2.0}
 VELOCITIES = {"rv": 4.0, "vsini": 6.0}
@@ -50,7 +51,9 @@ def test_quantities_in_quantities_out(model, star):
     assert not isinstance(plain, u.Quantity)
     assert flux.value == pytest.approx(plain, abs=1e-12)
     assert star(x.to(u.nm)).value == pytest.approx(plain, abs=1e-9)
-    assert star(x.to(u.THz, u.spectral())).value == pytest.approx(plain, abs=1e-9)
+    vacuum = to_vacuum(x.value, "air") * u.AA  # frequencies are vacuum's
+    assert star(vacuum.to(u.THz, u.spectral())).value == pytest.approx(plain, abs=1e-6)
+    assert star(vacuum.to(u.eV, u.spectral())).value == pytest.approx(plain, abs=1e-6)
     assert star(x[3]).shape == ()
     with pytest.raises(u.UnitsError):
         star(3 * u.K)
@@ -75,6 +78,23 @@ def test_derivatives_against_central_differences(model, star):
         number = (star.evaluate(x, *ahead) - star.evaluate(x, *behind)) / (2 * step)
         assert np.abs(number).max() > 0
         assert derivatives[i] == pytest.approx(number, abs=1e-4 * np.abs(number).max()), name
+
+
+def test_frequencies_are_fitted_as_fit_spectrum_does(model, star, rng):
+    star.vmac = 0 * u.km / u.s
+    wavelength = model.wavelength[100:1500]
+    frequency = (to_vacuum(wavelength.value, "air") * u.AA).to(u.GHz, u.spectral())[::-1]
+    flux = star(frequency) + rng.normal(0, 0.01, len(frequency))
+    observed = Spectrum(
+        spectral_axis=frequency, flux=flux, uncertainty=StdDevUncertainty(0.01 + 0 * flux.value)
+    )
+    assert fit_spectrum(observed, model, resolution=15000).labels["rv"].value == pytest.approx(
+        4.0, abs=0.5
+    )
+    start = star.copy()
+    start.rv = 0 * u.km / u.s
+    fitted = TRFLSQFitter()(start, frequency, flux, weights=star.supported(frequency) / 0.01)
+    assert fitted.rv.value == pytest.approx(4.0, abs=0.5)
 
 
 @pytest.mark.parametrize("fitter", [TRFLSQFitter, DogBoxLSQFitter])

@@ -1,0 +1,400 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Fits of a batch of stars, from arrays to numbers: starts, passes, covariances, flags.
+
+Plain numpy and torch, no units: wavelengths are Å in vacuum, velocities km/s, labels in their own
+units.
+"""
+
+import enum
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from astropayne.forward import VELOCITIES
+from astropayne.least_squares import levenberg_marquardt
+from astropayne.likelihood import Arm, Likelihood, Parameters
+from astropayne.search import Templates
+
+__all__ = ["BatchFitter", "Flag", "Outcome", "Star"]
+
+_N_STARTS = 3
+_FIRST_REACH = {"vsini": 40.0, "reserve": 20.0}  # km/s of rotation and velocity to leave room for
+_RESERVE = 2.0  # km/s, once velocity and rotation are known
+_FIRST_TOLERANCE = 1.0  # of χ², for the choice among starts
+_MIN_PIXELS = 20
+_BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache
+_AMBIGUOUS = 25.0  # χ² that another velocity is worse by at most
+_POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
+_UNMEASURED = 0.2  # of a label's range, the error of one that the spectrum says little of
+
+
+class Flag(enum.IntFlag):
+    """What is to be known of a fit; zero if nothing."""
+
+    NOT_CONVERGED = 1
+    """The optimiser stopped before it was sure."""
+    AT_BOUND = 2
+    """A label or velocity is at the end of its range; ``at_bound`` says which."""
+    NO_UNCERTAINTY = 4
+    """The spectrum has no uncertainty: errors count the emulator's only, χ² says nothing."""
+    SINGULAR = 8
+    """The spectrum does not determine all parameters; those it does not are NaN."""
+    FEW_PIXELS = 16
+    """Less than half of the model's range is covered by usable pixels."""
+    BAD_INPUT = 32
+    """The spectrum could not be fitted at all: everything is NaN, the message says why."""
+    LOW_INFORMATION = 64
+    """The spectrum says little of a label: it is NaN, and ``low_information`` names it."""
+    VELOCITY_AMBIGUOUS = 128
+    """Another velocity fits templates about as well."""
+    POOR_FIT = 256
+    """χ² is more than noise and the emulator's error explain."""
+
+
+@dataclass(frozen=True)
+class Star:
+    """One star's spectra, an array each for every arm.
+
+    Attributes
+    ----------
+    wavelength, flux, sigma : list of numpy.ndarray
+        Sigma is infinite where a pixel is not to be used, and zero everywhere where the noise is
+        not known.
+    resolution : list of float or None
+    scale : float
+        What flux and sigma have been divided by, to be around one.
+    """
+
+    wavelength: list
+    flux: list
+    sigma: list
+    resolution: list
+    scale: float = 1.0
+
+    @property
+    def noise_known(self):
+        """Whether there is an uncertainty."""
+        return any((np.isfinite(s) & (s > 0)).any() for s in self.sigma)
+
+
+@dataclass
+class Outcome:
+    """What is found for one star; as `~astropayne.FitResult` has it, without units."""
+
+    theta: np.ndarray
+    errors: np.ndarray
+    covariance: np.ndarray
+    flags: Flag
+    chi2: float = np.nan
+    dof: int = 0
+    iterations: int = 0
+    message: str = ""
+    at_bound: tuple = ()
+    low_information: tuple = ()
+    used: list = field(default_factory=list)
+    best_fit: list = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class BatchFitter:
+    """What all stars of a run have in common, and the way they are fitted.
+
+    Attributes
+    ----------
+    forward : `~astropayne.forward.ForwardModel`
+    parameters : Parameters
+    templates : Templates
+    low, high : numpy.ndarray, shape (n_names,)
+        Bounds of all parameters; those of rv are relative to where the search finds it.
+    fixed, start : dict of str to float
+    continuum, loss : see `~astropayne.likelihood.Likelihood`
+    error, modes : numpy.ndarray or None
+        The emulator's: total error of each pixel, and the shared part of it.
+    """
+
+    forward: object
+    parameters: Parameters
+    templates: Templates
+    low: np.ndarray
+    high: np.ndarray
+    fixed: dict
+    start: dict
+    continuum: int | None
+    loss: str
+    error: np.ndarray | None
+    modes: np.ndarray | None
+
+    @property
+    def names(self):
+        """All parameters."""
+        return self.parameters.names
+
+    def rejected(self, message):
+        """Return the outcome of a star that cannot be fitted."""
+        n, k = len(self.names), len(self.parameters.free)
+        nan = np.full(n, np.nan)
+        return Outcome(nan, nan.copy(), np.full((k, k), np.nan), Flag.BAD_INPUT, message=message)
+
+    def fit(self, stars, *, best_fits=False):
+        """Fit some stars.
+
+        Parameters
+        ----------
+        stars : sequence of Star
+            With the same number of arms each.
+        best_fits : bool
+            Whether to compute the best-fitting model at all pixels.
+
+        Returns
+        -------
+        list of Outcome
+            In their order.
+        """
+        outcomes, starts, ambiguous = [None] * len(stars), {}, {}
+        for i, star in enumerate(stars):
+            try:
+                starts[i], ambiguous[i] = self._starts(star)
+            except ValueError as error:
+                outcomes[i] = self.rejected(str(error))
+        going = self._enough_pixels(stars, starts, outcomes)
+        if going:
+            theta = self._choose_start([stars[i] for i in going], [starts[i] for i in going])
+            found = self._final([stars[i] for i in going], theta, best_fits)
+            for i, outcome in zip(going, found, strict=True):
+                if ambiguous[i]:
+                    outcome.flags |= Flag.VELOCITY_AMBIGUOUS
+                outcomes[i] = outcome
+        return outcomes
+
+    # --- where to start
+
+    def _starts(self, star):
+        """Return parameter vectors to start from, and whether the velocity is ambiguous."""
+        wavelength, flux = np.concatenate(star.wavelength), np.concatenate(star.flux)
+        sigma = np.concatenate(star.sigma)
+        if not star.noise_known:
+            sigma = np.where(np.isfinite(sigma), 1e-2 * np.nanmedian(np.abs(flux)), np.inf)
+        velocity = self.templates.correlate(
+            wavelength,
+            np.nan_to_num(flux),
+            np.maximum(sigma, 1e-300) ** -2.0,
+            near=self.start.get("rv"),
+            known=self.fixed.get("rv"),
+        )
+        if not velocity.gain.max() > 0:
+            raise ValueError(
+                "no template of the model resembles the spectrum more than a constant does, at any "
+                "velocity that was looked at: do the wavelengths overlap "
+                f"({np.nanmin(wavelength):.0f}-{np.nanmax(wavelength):.0f} Angstrom in vacuum), "
+                "and are there absorption lines?"
+            )
+        best = np.argsort(-velocity.gain)[:_N_STARTS]
+        theta = self.templates.theta[best].copy()
+        theta[:, self.names.index("rv")] = velocity.rv[best[0]]
+        for name, value in {**self.start, **self.fixed}.items():
+            if name != "rv" or name in self.fixed:
+                theta[:, self.names.index(name)] = value
+        return theta, velocity.rival > velocity.gain.max() - _AMBIGUOUS
+
+    def _enough_pixels(self, stars, starts, outcomes):
+        """Return the stars that have pixels to be fitted; the others get their outcome."""
+        going = []
+        for i, theta in starts.items():
+            margin = self._margin(stars[i], theta[0])
+            n_pixels = sum(
+                ((m >= self._reach(theta[:1], r)) & np.isfinite(s)).sum()
+                for m, r, s in zip(margin, stars[i].resolution, stars[i].sigma, strict=True)
+            )
+            if n_pixels >= max(_MIN_PIXELS, len(self.parameters.free)):
+                going.append(i)
+            else:
+                rv = theta[0, self.names.index("rv")]
+                outcomes[i] = self.rejected(
+                    f"only {n_pixels} usable pixels lie in the model's windows at the velocity "
+                    f"{rv:.0f} km/s, too few for {len(self.parameters.free)} parameters"
+                )
+        return going
+
+    def _margin(self, star, theta):
+        rv = theta[self.names.index("rv")]
+        return [self.forward.margin(wavelength, rv)[0] for wavelength in star.wavelength]
+
+    def _reach(self, theta, resolution):
+        _, vsini, vmac = theta[:, -len(VELOCITIES) :].T
+        return self.forward.reach(vsini, vmac, resolution) + _RESERVE
+
+    # --- the two passes
+
+    def _choose_start(self, stars, starts):
+        """Go some way from each start, and return where the best is: (n, n_names)."""
+        n = len(starts[0])
+        theta = np.concatenate(starts)
+        many = [star for star in stars for _ in range(n)]
+        roomy = theta.copy()
+        vsini = self.names.index("vsini")
+        roomy[:, vsini] = np.maximum(roomy[:, vsini], _FIRST_REACH["vsini"])
+        arms, _ = self._arms(many, roomy, _FIRST_REACH["reserve"])
+        if not all(np.isfinite(a.sigma).sum(axis=1).min() >= _MIN_PIXELS for a in arms[:1]):
+            arms, _ = self._arms(many, theta, _RESERVE)
+        theta, solution = self._solve(arms, theta, _FIRST_TOLERANCE, modes=False)[:2]
+        chi2 = np.nan_to_num(solution.chi2.numpy().reshape(-1, n), nan=np.inf)
+        return theta.reshape(-1, n, theta.shape[1])[np.arange(len(stars)), chi2.argmin(axis=1)]
+
+    def _final(self, stars, theta, best_fits):
+        """Fit with the pixels that velocity and broadening allow; return the outcomes."""
+        arms, used = self._arms(stars, theta, _RESERVE)
+        theta, solution, likelihood = self._solve(arms, theta, 1e-4, modes=True)
+        covariance, known = self._covariance(solution.hessian.numpy(), likelihood.noise_known)
+        outcomes = []
+        models = self._best_fits(stars, theta, likelihood) if best_fits else [[]] * len(stars)
+        n_linear = 0 if likelihood.basis is None else (likelihood.basis != 0).any(dim=1).sum(dim=1)
+        n_linear = np.broadcast_to(np.asarray(n_linear), len(stars))
+        for i, star in enumerate(stars):
+            dof = int(sum(u.sum() for u in used[i])) - len(self.parameters.free) - int(n_linear[i])
+            outcome = Outcome(
+                theta[i], np.full(len(self.names), np.nan), covariance[i], Flag(0),
+                float(solution.chi2[i]), dof, int(solution.iterations[i]),
+                used=used[i], best_fit=models[i],
+            )  # fmt: skip
+            self._judge(outcome, bool(solution.converged[i]), known[i])
+            if not star.noise_known:
+                outcome.flags |= Flag.NO_UNCERTAINTY
+            elif outcome.chi2 > dof + _POOR * np.sqrt(2 * max(dof, 1)):
+                outcome.flags |= Flag.POOR_FIT
+            if self._covers_little(star, used[i]):
+                outcome.flags |= Flag.FEW_PIXELS
+            outcomes.append(outcome)
+        return outcomes
+
+    def _arms(self, stars, theta, reserve):
+        """Return the arms, with the pixels that can be used only, and which these are."""
+        arms, used = [], [[] for _ in stars]
+        for a in range(len(stars[0].wavelength)):
+            n = max(len(star.wavelength[a]) for star in stars)
+            wavelength, flux, sigma = (
+                np.stack([np.pad(getattr(s, name)[a], (0, n - len(s.flux[a])), constant_values=rest)
+                          for s in stars])
+                for name, rest in (("wavelength", np.nan), ("flux", 0.0), ("sigma", np.inf))
+            )  # fmt: skip
+            resolution = np.array([s.resolution[a] or np.nan for s in stars])
+            resolution = None if np.isnan(resolution).any() else resolution
+            margin = self.forward.margin(wavelength, theta[:, self.names.index("rv")])
+            reach = self._reach(theta, resolution) - _RESERVE + reserve
+            good = np.isfinite(sigma) & (margin >= np.atleast_1d(reach)[:, None])
+            for star, mine, row in zip(stars, used, good, strict=True):
+                mine.append(row[: len(star.flux[a])])
+            arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution).keep(good))
+        return arms, used
+
+    def _solve(self, arms, theta, tolerance, modes):
+        """Minimise χ² from parameters on; return those found, the solution and the likelihood."""
+        index = self.parameters.index
+        low, high = (np.tile(bound, (len(theta), 1)) for bound in (self.low, self.high))
+        rv = self.names.index("rv")
+        low[:, rv] += theta[:, rv]
+        high[:, rv] += theta[:, rv]
+        theta = self.parameters.expand(np.clip(theta, low, high)[:, index], theta)
+        error, shared = self._emulator(modes)
+        likelihood = Likelihood(
+            self.forward, self.parameters, arms, theta,
+            continuum=self.continuum, error=error, modes=shared, loss=self.loss,
+        )  # fmt: skip
+        single = self.forward.dtype == torch.float32
+        size = max(1, _BLOCK // max(1, likelihood.flux.shape[1]))
+
+        def evaluate(x, rows):
+            blocks = zip(x.split(size), rows.split(size), strict=True)
+            parts = [likelihood.normal_equations(*block) for block in blocks]
+            return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+
+        solution = levenberg_marquardt(
+            evaluate,
+            torch.as_tensor(theta[:, index]),
+            *(torch.as_tensor(bound[:, index]) for bound in (low, high)),
+            tolerance=tolerance,
+            rounding=1e-6 if single else 1e-12,
+        )
+        return self.parameters.expand(solution.x.numpy(), theta), solution, likelihood
+
+    def _emulator(self, modes):
+        """Return the emulator's error: all of it pixel by pixel, or without what modes say."""
+        if not modes or self.modes is None or self.error is None:
+            return self.error, None
+        rest = np.maximum(self.error**2 - np.sum(self.modes**2, axis=0), 0.0)
+        return np.sqrt(rest), self.modes
+
+    # --- what is known then
+
+    def _covariance(self, hessian, noise_known):
+        """Return covariances of the free parameters (n, k, k), and which are determined (n, k).
+
+        That a label is within its range is known beforehand; it matters where the spectrum says
+        little. It is counted as a Gaussian as wide as a uniform distribution over the range.
+        """
+        width = (self.high - self.low)[self.parameters.index]
+        is_label = self.parameters.index < len(self.names) - len(VELOCITIES)
+        prior = np.where(is_label, 12 / width**2, 0.0)
+        matrix = hessian + np.diag(prior)
+        scale = np.sqrt(np.maximum(np.diagonal(matrix, axis1=1, axis2=2), 1e-300))
+        size, vectors = np.linalg.eigh(np.nan_to_num(matrix / scale[:, :, None] / scale[:, None]))
+        weak = size < 1e-10 * size[:, -1:]
+        inverse = np.where(weak, 0.0, 1 / np.where(weak, 1.0, size))
+        covariance = np.einsum("nij,nj,nkj->nik", vectors, inverse, vectors)
+        covariance = covariance / scale[:, :, None] / scale[:, None]
+        known = np.einsum("nij,nj->ni", vectors**2, weak.astype(float)) < 1e-6
+        known &= noise_known[:, None] & np.isfinite(hessian).all(axis=(1, 2))[:, None]
+        return np.where(known[:, :, None] & known[:, None], covariance, np.nan), known
+
+    def _judge(self, outcome, converged, known):
+        """Set flags and errors, and NaN for what was not measured."""
+        names, index = np.array(self.parameters.free), self.parameters.index
+        x, low, high = outcome.theta[index], self.low[index], self.high[index]
+        is_rv = names == "rv"  # its bounds are where the search ends, not where velocities do
+        slack = 1e-6 * (high - low)
+        at_bound = ((x <= low + slack) | (x >= high - slack)) & ~is_rv
+        error = np.sqrt(np.diagonal(outcome.covariance))
+        is_label = index < len(self.names) - len(VELOCITIES)
+        little = is_label & known & (error > _UNMEASURED * (high - low))
+        if not converged:
+            outcome.flags |= Flag.NOT_CONVERGED
+            outcome.message = "the optimiser stopped before it was sure"
+        for which, flag, attribute in (
+            (at_bound, Flag.AT_BOUND, "at_bound"),
+            (little, Flag.LOW_INFORMATION, "low_information"),
+        ):
+            if which.any():
+                outcome.flags |= flag
+                setattr(outcome, attribute, tuple(names[which].tolist()))
+        if not (known | is_label).all():
+            outcome.flags |= Flag.SINGULAR
+        outcome.covariance[little] = outcome.covariance[:, little] = np.nan
+        # A velocity at zero has no error to speak of: its derivative vanishes there.
+        error[little | (at_bound & ~is_label)] = np.nan
+        outcome.errors[index] = error
+        outcome.theta[index[little]] = np.nan
+
+    def _best_fits(self, stars, theta, likelihood):
+        """Return the model at every pixel of every arm, NaN where it is not supported."""
+        coefficients, models, first = likelihood.coefficients(theta), [[] for _ in stars], 0
+        for a in range(len(stars[0].wavelength)):
+            for i, star in enumerate(stars):
+                rv, vsini, vmac = theta[i, -len(VELOCITIES) :]
+                pixels = self.forward.pixels(star.wavelength[a], rv)
+                flux = self.forward.forward(theta[i], pixels, star.resolution[a])[0].cpu().numpy()
+                if coefficients is not None:
+                    basis = likelihood.continua[a][i : i + 1].basis(pixels)[0]
+                    m = basis.shape[1]
+                    flux = flux * (basis @ coefficients[i, first : first + m])
+                good = self.forward.supported(pixels, vsini, vmac, star.resolution[a])[0]
+                models[i].append(np.where(good, flux * star.scale, np.nan))
+            if coefficients is not None:
+                first += m
+        return models
+
+    def _covers_little(self, star, used):
+        covered = 0.0
+        for wavelength, mine in zip(star.wavelength, used, strict=True):
+            step = np.abs(np.gradient(np.log(wavelength))) if len(wavelength) > 1 else 0.0
+            covered += np.sum(step * mine)
+        return covered < 0.5 * (self.forward.end - self.forward.start).sum()

@@ -1,0 +1,150 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Levenberg–Marquardt with bounds, for many small problems at once.
+
+Each problem is its normal equations: what computes them, and for which data, is the caller's. All
+problems of a batch take their steps together; those that are done leave it. Plain torch, no units.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Solution", "levenberg_marquardt"]
+
+_DAMPING = 1e-3  # at first, relative to the diagonal
+_LEAST, _MOST = 1e-9, 1e8
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What `levenberg_marquardt` found.
+
+    Attributes
+    ----------
+    x : torch.Tensor, shape (n, k)
+    chi2 : torch.Tensor, shape (n,)
+    hessian : torch.Tensor, shape (n, k, k)
+        JᵀJ at ``x``.
+    converged : torch.Tensor of bool, shape (n,)
+    iterations : torch.Tensor of int, shape (n,)
+        Evaluations that were made.
+    """
+
+    x: torch.Tensor
+    chi2: torch.Tensor
+    hessian: torch.Tensor
+    converged: torch.Tensor
+    iterations: torch.Tensor
+
+
+def levenberg_marquardt(
+    evaluate, x, low, high, *, tolerance=1e-4, max_iterations=50, rounding=1e-13
+):
+    """Minimise χ² = |r|² of many problems within bounds.
+
+    Steps are damped as Marquardt (1963, SIAM J. 11, 431) does, relative to the diagonal of JᵀJ.
+    A parameter at a bound that the gradient points beyond stays there; a step that would cross a
+    bound ends on it, and the other parameters' step takes that into account.
+
+    Parameters
+    ----------
+    evaluate : callable
+        ``evaluate(x, rows)`` returns χ² (n,), the gradient Jᵀr (n, k) and JᵀJ (n, k, k) of the
+        problems ``rows`` (a tensor of int) at ``x``, float64.
+    x : torch.Tensor, shape (n, k)
+        Where to start, within the bounds; float64.
+    low, high : torch.Tensor, shape (n, k)
+    tolerance : float
+        Converged is a problem whose next step promises to lower χ² by less.
+    max_iterations : int
+        Evaluations at most.
+    rounding : float
+        Relative error of χ² that is only rounding; it does not stop a step that promises less.
+
+    Returns
+    -------
+    Solution
+
+    Examples
+    --------
+    Two exponential decays through five points each:
+
+    >>> import torch
+    >>> from astropayne.least_squares import levenberg_marquardt
+    >>> t = torch.arange(5, dtype=torch.float64)
+    >>> data = torch.exp(-t * torch.tensor([[0.3], [1.2]]))
+    >>> def evaluate(x, rows):
+    ...     model = torch.exp(-t * x)
+    ...     r, jacobian = model - data[rows], (-t * model)[..., None]
+    ...     gradient = (jacobian * r[..., None]).sum(1)
+    ...     return (r**2).sum(1), gradient, jacobian.mT @ jacobian
+    >>> start = torch.full((2, 1), 0.5, dtype=torch.float64)
+    >>> solution = levenberg_marquardt(evaluate, start, 0 * start, 9 + start, tolerance=1e-12)
+    >>> solution.x.flatten().round(decimals=4).tolist()
+    [0.3, 1.2]
+    """
+    n = len(x)
+    x, rows = x.clone(), torch.arange(n, device=x.device)
+    chi2, gradient, hessian = evaluate(x, rows)
+    iterations = torch.ones(n, dtype=torch.long, device=x.device)
+    converged = torch.zeros(n, dtype=torch.bool, device=x.device)
+    damping = torch.full_like(chi2, _DAMPING)
+    for _ in range(max_iterations):
+        here = x[rows], gradient[rows], hessian[rows], low[rows], high[rows]
+        step, gain = _step(*here, damping[rows])
+        # What a step without damping promises decides: damped ones may just be short.
+        promise = torch.where(damping[rows] <= _DAMPING, gain, _step(*here, 0 * gain + _LEAST)[1])
+        done = (promise < tolerance) & torch.isfinite(chi2[rows])
+        converged[rows[done]] = True
+        hopeless = (damping[rows] >= _MOST) | (iterations[rows] >= max_iterations)
+        going = ~done & ~hopeless
+        rows, step, gain = rows[going], step[going], gain[going]
+        if not len(rows):
+            break
+        trial = torch.clamp(x[rows] + step, low[rows], high[rows])
+        new_chi2, new_gradient, new_hessian = evaluate(trial, rows)
+        iterations[rows] += 1
+        ratio = (chi2[rows] - new_chi2 + rounding * chi2[rows]) / gain
+        better = ratio > 1e-3  # False for NaN
+        factor = torch.where(ratio > 0.75, 0.1, torch.where(better, 1.0, 10.0))
+        factor = torch.where(better & (ratio < 0.25), 4.0, factor)
+        damping[rows] = (damping[rows] * factor).clamp(_LEAST, _MOST)
+        taken = rows[better]
+        x[taken], chi2[taken] = trial[better], new_chi2[better]
+        gradient[taken], hessian[taken] = new_gradient[better], new_hessian[better]
+    return Solution(x, chi2, hessian, converged, iterations)
+
+
+def _step(x, gradient, hessian, low, high, damping):
+    """Return the step, and how much it lowers χ² if the problem is linear.
+
+    The way goes along the damped step until a parameter comes to its bound and is held there,
+    then along the step of the others; χ² falls all the way.
+    """
+    held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
+    step = torch.zeros_like(x)
+    for _ in range(x.shape[1]):
+        slope = gradient + (hessian @ step[..., None])[..., 0]
+        direction = _solve(slope, hessian, held, damping)
+        bound = torch.where(direction > 0, high, low)
+        room = torch.where(direction != 0, (bound - x - step) / direction, torch.inf)
+        part = room.amin(dim=1, keepdim=True).clamp(0, 1)
+        step = step + part * direction
+        met = (room <= part) & (part < 1)
+        step = torch.where(met, bound - x, step)
+        held = held | met
+        if not met.any():
+            break
+    curvature = (hessian @ step[..., None])[..., 0]
+    return step, -(step * (2 * gradient + curvature)).sum(dim=1)
+
+
+def _solve(slope, hessian, held, damping):
+    """Solve the damped normal equations for the parameters that are not held."""
+    free = (~held).to(hessian.dtype)
+    diagonal = hessian.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(hessian.dtype).tiny)
+    scale = diagonal.rsqrt() * free
+    matrix = hessian * scale[:, :, None] * scale[:, None, :]
+    matrix = matrix + torch.diag_embed(damping[:, None] * free + (1 - free))
+    solution, failed = torch.linalg.solve_ex(matrix, -(slope * scale)[..., None])
+    return torch.where((failed != 0)[:, None], 0.0, solution[..., 0]) * scale

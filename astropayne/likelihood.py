@@ -1,0 +1,371 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""χ² of a batch of stars, and its normal equations.
+
+What is linear is never a parameter of the search: the continuum's coefficients and those of the
+emulator's error are solved for, or marginalised, at every step. Plain numpy and torch, no units:
+wavelengths are Å in vacuum, velocities km/s, labels in their own units.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.polynomial import chebyshev
+
+from astropayne.forward import VELOCITIES
+from astropayne.wavelengths import C_KMS
+
+__all__ = ["Arm", "Continuum", "Likelihood", "Parameters"]
+
+_HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
+_STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Which parameters of the forward model a fit is free to change, and how.
+
+    Attributes
+    ----------
+    names : tuple of str
+        All parameters of the forward model: labels, then rv, vsini and vmac.
+    free : tuple of str
+        Those that are fitted.
+    scale : numpy.ndarray, shape (n_names,)
+        Typical sizes of changes.
+    tied : mapping of str to callable
+        Parameters that follow from the others: a function of a mapping of names to arrays.
+    priors : mapping of str to (float, float)
+        Mean and standard deviation of Gaussian priors on free parameters.
+    """
+
+    names: tuple
+    free: tuple
+    scale: np.ndarray
+    tied: dict = field(default_factory=dict)
+    priors: dict = field(default_factory=dict)
+
+    @property
+    def index(self):
+        """Positions of the free parameters among all."""
+        return np.array([self.names.index(name) for name in self.free], dtype=int)
+
+    @property
+    def moving(self):
+        """Positions of the parameters that are free or tied, increasing (list of int)."""
+        return [i for i, name in enumerate(self.names) if name in self.free or name in self.tied]
+
+    def expand(self, free, theta):
+        """Put free parameters (n, n_free) into all (n, n_names), and follow the ties."""
+        theta = theta.copy()
+        theta[:, self.index] = free
+        values = dict(zip(self.names, theta.T, strict=True))
+        for name, function in self.tied.items():
+            theta[:, self.names.index(name)] = function(values)
+        return theta
+
+    def chain(self, free, theta):
+        """Return derivatives of the moving parameters by the free: (n, n_moving, n_free)."""
+        by = np.zeros((len(free), len(self.names), len(self.free)))
+        by[:, self.index, np.arange(len(self.free))] = 1
+        if self.tied:
+            tied = [self.names.index(name) for name in self.tied]
+            for k, i in enumerate(self.index):
+                step = np.zeros(len(self.free))
+                step[k] = _STEP * self.scale[i]
+                ahead, behind = (self.expand(free + s, theta)[:, tied] for s in (step, -step))
+                by[:, tied, k] = (ahead - behind) / (2 * step[k])
+        return by[:, self.moving]
+
+    def prior(self):
+        """Return means and inverse variances of the free parameters' priors."""
+        pairs = [self.priors.get(name, (0.0, np.inf)) for name in self.free]
+        mean, sigma = np.transpose(pairs) if pairs else np.zeros((2, 0))
+        return mean, sigma**-2.0
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Observed pixels that one instrument measured, of a batch of stars.
+
+    Rows are stars. Stars with fewer pixels than others have NaN wavelengths, and weight 0.
+
+    Attributes
+    ----------
+    wavelength : numpy.ndarray, shape (n, n_pixels)
+    flux, sigma : numpy.ndarray, shape (n, n_pixels)
+        Sigma is infinite where a pixel is not to be used.
+    resolution : numpy.ndarray, shape (n,), or None
+        λ/FWHM; `None` for the model's own.
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    sigma: np.ndarray
+    resolution: np.ndarray | None
+
+    def __getitem__(self, rows):
+        """Return some of the stars."""
+        resolution = self.resolution if self.resolution is None else self.resolution[rows]
+        return Arm(self.wavelength[rows], self.flux[rows], self.sigma[rows], resolution)
+
+    def keep(self, used):
+        """Return only the pixels that are used (n, n_pixels), in as few columns as that takes."""
+        columns = np.argsort(~used, axis=1, kind="stable")[:, : max(1, used.sum(axis=1).max())]
+        taken = np.take_along_axis(used, columns, axis=1)
+
+        def pick(array, rest):
+            return np.where(taken, np.take_along_axis(array, columns, axis=1), rest)
+
+        return replace(
+            self,
+            wavelength=pick(self.wavelength, np.nan),
+            flux=pick(self.flux, 0.0),
+            sigma=pick(self.sigma, np.inf),
+        )
+
+
+@dataclass(frozen=True)
+class Continuum:
+    """Chebyshev polynomials over each window, as far as it is observed, that multiply the model.
+
+    Attributes
+    ----------
+    degree : int
+    middle, half : numpy.ndarray, shape (n, n_windows)
+        Of the observed range, in ln λ.
+    """
+
+    degree: int
+    middle: np.ndarray
+    half: np.ndarray
+
+    @classmethod
+    def over(cls, pixels, used, degree, n_windows):
+        """Lay polynomials over the pixels that are used, in each of the model's windows."""
+        log = np.log(pixels.wavelength)
+        middle, half = np.zeros((2, len(log), n_windows))
+        for window in range(n_windows):
+            inside = used & (pixels.window == window)
+            low = np.where(inside, log, np.inf).min(axis=1)
+            high = np.where(inside, log, -np.inf).max(axis=1)
+            some = inside.any(axis=1)
+            middle[some, window] = 0.5 * (low + high)[some]
+            half[some, window] = 0.5 * (high - low)[some]
+        return cls(degree, middle, half)
+
+    def __getitem__(self, rows):
+        """Return those of some stars."""
+        return Continuum(self.degree, self.middle[rows], self.half[rows])
+
+    def basis(self, pixels):
+        """Return the polynomials at pixels: shape (n, n_pixels, n_windows · (degree + 1))."""
+        columns = []
+        for window in range(self.middle.shape[1]):
+            middle, half = self.middle[:, window, None], self.half[:, window, None]
+            inside = (pixels.window == window) & (middle > 0)
+            x = (np.log(pixels.wavelength) - middle) / np.maximum(half, 1e-12)
+            values = chebyshev.chebvander(np.where(inside, x, 0.0), self.degree)
+            columns.append(values * inside[..., None])
+        return np.concatenate(columns, axis=2)
+
+
+class Likelihood:
+    """χ² of a batch of stars, each with its own pixels.
+
+    Parameters
+    ----------
+    forward : `~astropayne.forward.ForwardModel`
+    parameters : Parameters
+    arms : sequence of Arm
+        What was observed.
+    theta : numpy.ndarray, shape (n, n_names)
+        All parameters: where the pixels are placed, the continuum is first measured and the
+        emulator's error is broadened; the values of those that are not free.
+    continuum : int, optional
+        Degree of the polynomials; `None` for normalised flux.
+    error : numpy.ndarray, shape (n_model_pixels,), optional
+        The emulator's own error, what its modes say excluded.
+    modes : numpy.ndarray, shape (k, n_model_pixels), optional
+        Errors of the emulator that are shared between pixels, each one standard deviation large.
+    loss : {"linear", "huber"}
+    """
+
+    def __init__(
+        self,
+        forward,
+        parameters,
+        arms,
+        theta,
+        *,
+        continuum=None,
+        error=None,
+        modes=None,
+        loss="linear",
+    ):
+        self.forward, self.parameters, self.theta, self.loss = forward, parameters, theta, loss
+        self._moving = parameters.moving
+        velocities = theta[:, -len(VELOCITIES) :]
+        self.pixels = [forward.pixels(arm.wavelength, velocities[:, 0]) for arm in arms]
+        self.resolution = [arm.resolution for arm in arms]
+        self.flux = self._tensor(np.concatenate([arm.flux for arm in arms], axis=1))
+        sigma = np.concatenate([arm.sigma for arm in arms], axis=1)
+        self.continua = self.basis = self.modes = None
+        if continuum is not None:
+            self.continua = [
+                Continuum.over(p, np.isfinite(arm.sigma), continuum, len(forward.start))
+                for p, arm in zip(self.pixels, arms, strict=True)
+            ]
+            self.basis = self._blocks(
+                [c.basis(p) for c, p in zip(self.continua, self.pixels, strict=True)]
+            )
+        level = self._level_at_first(sigma)
+        if error is not None:
+            emulator = [self._at_pixels(error, p) for p in self.pixels]
+            sigma = np.hypot(sigma, np.abs(level) * np.concatenate(emulator, axis=1))
+        noiseless = ~(sigma > 0).any(axis=1, keepdims=True)
+        # Without any noise, all pixels count the same, and more than priors do.
+        sigma = np.where(noiseless, 1e-3 * np.median(np.abs(level), axis=1)[:, None], sigma)
+        self.noise_known = ~noiseless[:, 0]
+        self.sigma = np.where(
+            np.concatenate([np.isnan(p.wavelength) for p in self.pixels], 1), np.inf, sigma
+        )
+        self.weight = self._tensor(1 / self.sigma)
+        if modes is not None and len(modes):
+            broadened = (
+                forward.broaden_rows(modes, velocities, p, r)
+                for p, r in zip(self.pixels, self.resolution, strict=True)
+            )
+            self.modes = torch.cat(list(broadened), dim=1) * self._tensor(level)[..., None]
+
+    def __len__(self):
+        return len(self.theta)
+
+    def _tensor(self, values):
+        return torch.as_tensor(values, dtype=self.forward.dtype, device=self.forward.device)
+
+    def _blocks(self, parts):
+        """Put arms below each other, and their coefficients beside each other."""
+        widths = [part.shape[2] for part in parts]
+        rows = [
+            np.pad(part, ((0, 0), (0, 0), (sum(widths[:i]), sum(widths[i + 1 :]))))
+            for i, part in enumerate(parts)
+        ]
+        return self._tensor(np.concatenate(rows, axis=1))
+
+    def _at_pixels(self, error, pixels):
+        """Return the emulator's error where a star's pixels are in its own frame."""
+        beta = pixels.rv / C_KMS
+        rest = pixels.wavelength * np.sqrt((1 - beta) / (1 + beta))[:, None]
+        return np.nan_to_num(np.interp(rest, self.forward.wavelength, error))
+
+    def _level_at_first(self, sigma):
+        """Return the continuum at the parameters the fit starts from."""
+        if self.basis is None:
+            return np.ones_like(sigma)
+        finite = np.isfinite(sigma)
+        known = finite & (sigma > 0)
+        self.weight = self._tensor(
+            np.where(known.any(1)[:, None], known / np.where(known, sigma, 1), finite)
+        )
+        rows = torch.arange(len(self))
+        return self._solve_continuum(self._model(self.theta, rows, ())[0], rows)[1].cpu().numpy()
+
+    def _model(self, theta, rows, by):
+        """Return flux and Jacobian over all arms."""
+        everything = len(rows) == len(self)
+        parts = []
+        for pixels, resolution in zip(self.pixels, self.resolution, strict=True):
+            if not everything:
+                i = rows.numpy()
+                pixels = pixels[i]
+                resolution = resolution if resolution is None else resolution[i]
+            parts.append(self.forward.forward_and_jacobian(theta, pixels, resolution, by))
+        return tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+
+    def _solve_continuum(self, flux, rows):
+        """Return the coefficients that fit best, and the continuum they make at the pixels."""
+        basis = self.basis[rows]
+        design = basis * (flux * self.weight[rows])[..., None]
+        normal = (design.mT @ design).double()
+        right = (design.mT @ (self.flux[rows] * self.weight[rows])[..., None]).double()
+        coefficients = torch.linalg.solve(_regular(normal), right)
+        level = basis @ coefficients.to(basis.dtype)
+        return coefficients[..., 0], level[..., 0]
+
+    def normal_equations(self, free, rows):
+        """Return χ² and what Levenberg–Marquardt needs of it.
+
+        Parameters
+        ----------
+        free : torch.Tensor, shape (n, n_free), float64
+        rows : torch.Tensor of int, shape (n,)
+            Which stars of the batch.
+
+        Returns
+        -------
+        chi2 : torch.Tensor, shape (n,)
+        gradient : torch.Tensor, shape (n, n_free)
+            Jᵀr.
+        hessian : torch.Tensor, shape (n, n_free, n_free)
+            JᵀJ, what is linear eliminated.
+        """
+        rows, vector = rows.cpu(), free.cpu().numpy()
+        base = self.theta[rows.numpy()]
+        theta = self.parameters.expand(vector, base)
+        flux, jacobian = self._model(theta, rows, self._moving)
+        if self.parameters.tied:
+            jacobian = jacobian @ self._tensor(self.parameters.chain(vector, base))
+        weight, linear = self.weight[rows], []
+        if self.basis is not None:
+            _, level = self._solve_continuum(flux, rows)
+            linear.append(self.basis[rows] * (flux * weight)[..., None])
+            flux, jacobian = flux * level, jacobian * level[..., None]
+        residual = (flux - self.flux[rows]) * weight
+        if self.modes is not None:
+            linear.append(self.modes[rows] * weight[..., None])
+        matrix = torch.cat([jacobian * weight[..., None], *linear, residual[..., None]], dim=2)
+        excess = 0.0
+        if self.loss == "huber":
+            size = residual.abs()
+            root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
+            matrix = matrix * root[..., None]
+            excess = (_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1).double()
+        products = (matrix.mT @ matrix).double()
+        return self._eliminate(products, free, excess)
+
+    def _eliminate(self, products, free, excess):
+        """Eliminate what is linear from the products of all columns, and add the priors."""
+        k = free.shape[1]
+        n_modes = 0 if self.modes is None else self.modes.shape[2]
+        inner = products[:, k:-1, k:-1].clone()
+        n_linear = inner.shape[1]
+        # the coefficients of the emulator's errors have priors of standard deviation one
+        diagonal = torch.arange(n_linear - n_modes, n_linear)
+        inner[:, diagonal, diagonal] += 1
+        outer = torch.cat([products[:, k:-1, :k], products[:, k:-1, -1:]], dim=2)
+        keep = [*range(k), products.shape[1] - 1]
+        reduced = products[:, keep][:, :, keep]
+        if n_linear:
+            reduced = reduced - outer.mT @ torch.linalg.solve(_regular(inner), outer)
+        mean, precision = (torch.as_tensor(a, device=free.device) for a in self.parameters.prior())
+        away = free - mean
+        chi2 = reduced[:, -1, -1] + excess + (precision * away**2).sum(dim=1)
+        gradient = reduced[:, :-1, -1] + precision * away
+        return chi2, gradient, reduced[:, :-1, :-1] + torch.diag(precision)
+
+    def coefficients(self, theta):
+        """Return the continuum's coefficients at parameters (n, n_names); `None` without one."""
+        if self.basis is None:
+            return None
+        rows = torch.arange(len(self))
+        return self._solve_continuum(self._model(theta, rows, ())[0], rows)[0].cpu().numpy()
+
+
+def _regular(matrix):
+    """Return a matrix whose coefficients without any pixel are zero instead of undefined."""
+    diagonal = matrix.diagonal(dim1=1, dim2=2)
+    largest = diagonal.amax(dim=1, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
+    return matrix + torch.diag_embed(
+        torch.where(diagonal > 1e-14 * largest, 1e-12 * diagonal, largest)
+    )
