@@ -26,6 +26,7 @@ _MIN_PIXELS = 20
 _BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache
 _AMBIGUOUS = 25.0  # χ² that another velocity is worse by at most
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
+_ROUNDING = 1e-6  # of the flux, which is computed in single precision
 _UNMEASURED = 0.2  # of a label's range, the error of one that the spectrum says little of
 
 
@@ -300,7 +301,6 @@ class BatchFitter:
             self.forward, self.parameters, arms, theta,
             continuum=self.continuum, error=error, modes=shared, loss=self.loss,
         )  # fmt: skip
-        single = self.forward.dtype == torch.float32
         size = max(1, _BLOCK // max(1, likelihood.flux.shape[1]))
 
         def evaluate(x, rows):
@@ -308,12 +308,14 @@ class BatchFitter:
             parts = [likelihood.normal_equations(*block) for block in blocks]
             return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
+        # What errors of the flux do to the size of the residuals' vector.
+        rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight.double(), dim=1)
         solution = levenberg_marquardt(
             evaluate,
             torch.as_tensor(theta[:, index]),
             *(torch.as_tensor(bound[:, index]) for bound in (low, high)),
-            tolerance=tolerance,
-            rounding=1e-6 if single else 1e-12,
+            tolerance=torch.clamp_min(rounding**2, tolerance),
+            rounding=6 * rounding,
         )
         return self.parameters.expand(solution.x.numpy(), theta), solution, likelihood
 

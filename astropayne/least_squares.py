@@ -37,9 +37,7 @@ class Solution:
     iterations: torch.Tensor
 
 
-def levenberg_marquardt(
-    evaluate, x, low, high, *, tolerance=1e-4, max_iterations=50, rounding=1e-13
-):
+def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iterations=50, rounding=0.0):
     """Minimise χ² = |r|² of many problems within bounds.
 
     Steps are damped as Marquardt (1963, SIAM J. 11, 431) does, relative to the diagonal of JᵀJ.
@@ -54,12 +52,12 @@ def levenberg_marquardt(
     x : torch.Tensor, shape (n, k)
         Where to start, within the bounds; float64.
     low, high : torch.Tensor, shape (n, k)
-    tolerance : float
+    tolerance : float or torch.Tensor, shape (n,)
         Converged is a problem whose next step promises to lower χ² by less.
     max_iterations : int
         Evaluations at most.
-    rounding : float
-        Relative error of χ² that is only rounding; it does not stop a step that promises less.
+    rounding : float or torch.Tensor, shape (n,)
+        Error of χ² that is only rounding: a step that makes χ² higher by less is taken.
 
     Returns
     -------
@@ -89,12 +87,17 @@ def levenberg_marquardt(
     iterations = torch.ones(n, dtype=torch.long, device=x.device)
     converged = torch.zeros(n, dtype=torch.bool, device=x.device)
     damping = torch.full_like(chi2, _DAMPING)
+    tolerance, rounding = (
+        torch.as_tensor(a, dtype=chi2.dtype, device=x.device).expand(n)
+        for a in (tolerance, rounding)
+    )
+    best = chi2.clone()
     for _ in range(max_iterations):
         here = x[rows], gradient[rows], hessian[rows], low[rows], high[rows]
         step, gain = _step(*here, damping[rows])
         # What a step without damping promises decides: damped ones may just be short.
         promise = torch.where(damping[rows] <= _DAMPING, gain, _step(*here, 0 * gain + _LEAST)[1])
-        done = (promise < tolerance) & torch.isfinite(chi2[rows])
+        done = (promise < tolerance[rows]) & torch.isfinite(chi2[rows])
         converged[rows[done]] = True
         hopeless = (damping[rows] >= _MOST) | (iterations[rows] >= max_iterations)
         going = ~done & ~hopeless
@@ -104,13 +107,14 @@ def levenberg_marquardt(
         trial = torch.clamp(x[rows] + step, low[rows], high[rows])
         new_chi2, new_gradient, new_hessian = evaluate(trial, rows)
         iterations[rows] += 1
-        ratio = (chi2[rows] - new_chi2 + rounding * chi2[rows]) / gain
-        better = ratio > 1e-3  # False for NaN
+        ratio = (chi2[rows] - new_chi2) / gain
+        better = (ratio > 1e-3) | (new_chi2 < best[rows] + rounding[rows])  # False for NaN
         factor = torch.where(ratio > 0.75, 0.1, torch.where(better, 1.0, 10.0))
         factor = torch.where(better & (ratio < 0.25), 4.0, factor)
         damping[rows] = (damping[rows] * factor).clamp(_LEAST, _MOST)
         taken = rows[better]
         x[taken], chi2[taken] = trial[better], new_chi2[better]
+        best[taken] = torch.minimum(best[taken], chi2[taken])
         gradient[taken], hessian[taken] = new_gradient[better], new_hessian[better]
     return Solution(x, chi2, hessian, converged, iterations)
 
