@@ -10,12 +10,11 @@ or ``"Teff"``, and `parse_label` knows what they mean.
 import difflib
 import re
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable, Table
+from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
@@ -24,6 +23,7 @@ __all__ = [
     "LabelRangeWarning",
     "LabelSpace",
     "LabelTransform",
+    "named_columns",
     "parse_label",
     "strip_unit",
 ]
@@ -325,9 +325,9 @@ class LabelSpace:
 
         Parameters
         ----------
-        labels : `~astropy.table.Table`, mapping of str to values, or array_like
-            Names in any spelling; an array has its labels in this space's order along the last
-            axis.
+        labels : `~astropy.table.Table`, `pandas.DataFrame`, mapping, or array_like
+            Whatever has names, as `named_columns` understands it, goes by them, in any spelling
+            and order; an array without has its labels in this space's order along the last axis.
         solar : mapping of str to float, optional
             Solar abundances A(X). With it, abundances that are left out are solar-scaled:
             [X/Fe] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H].
@@ -341,9 +341,8 @@ class LabelSpace:
         ValueError
             If a label is unknown, given twice, or missing, or the shape is wrong.
         """
-        if isinstance(labels, Table):
-            labels = {name: labels[name] for name in labels.colnames}
-        if not isinstance(labels, Mapping):
+        named = named_columns(labels)
+        if named is None:
             values = np.atleast_2d(np.asarray(labels, dtype=float))
             if values.ndim != 2 or values.shape[1] != len(self):
                 raise ValueError(
@@ -351,7 +350,7 @@ class LabelSpace:
                     f"in this order: {', '.join(self.names)}"
                 )
             return values
-        columns = self._columns(labels)
+        columns = self._columns(named)
         if solar is not None:
             self._fill_solar_scaled(columns, solar)
         missing = [name for name in self.names if name not in columns]
@@ -432,6 +431,50 @@ class LabelSpace:
         )
 
 
+def named_columns(labels):
+    """Return what has names as a dict, or `None` if there are none.
+
+    Parameters
+    ----------
+    labels : object
+        A table or row of astropy, a data frame or series of pandas, a structured array, a mapping:
+        anything with ``dtype.names``, ``keys()`` or ``columns``; or a plain array.
+
+    Returns
+    -------
+    dict of str to array_like, or None
+        `None` for a plain array.
+
+    Raises
+    ------
+    ValueError
+        If there are columns, but they are called by numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.labels import named_columns
+    >>> rows = np.array([(5777.0, 4.44), (4500.0, 2.5)], dtype=[("teff", float), ("logg", float)])
+    >>> named_columns(rows)["logg"]
+    array([4.44, 2.5 ])
+    >>> named_columns([[5777.0, 4.44]]) is None
+    True
+    """
+    names = getattr(getattr(labels, "dtype", None), "names", None)
+    if names is None:
+        names = labels.keys() if hasattr(labels, "keys") else getattr(labels, "columns", None)
+    if names is None:
+        return None
+    names = list(names)
+    if numbers := [name for name in names if not isinstance(name, str)]:
+        raise ValueError(
+            f"labels are matched by name, but a {type(labels).__name__} has columns called "
+            f"{', '.join(map(repr, numbers))}: name them, or give its values as a plain array, "
+            "whose columns are in the model's order"
+        )
+    return {name: labels[name] for name in names}
+
+
 def unknown_label_message(name, known):
     """Say that a label is not known, which are, and what may have been meant."""
     message = f"label {str(name)!r} is not one of {', '.join(known)}"
@@ -457,12 +500,17 @@ def strip_unit(value, what, *accepted):
     ------
     astropy.units.UnitConversionError
         If it converts to none.
+    ValueError
+        If it is not a number.
     """
-    if getattr(value, "mask", None) is not None:  # masked columns and quantities
+    if hasattr(value, "filled"):  # masked columns and quantities
         value = value.astype(float).filled(np.nan)
     unit = getattr(value, "unit", None)
     if unit is None:
-        return np.asarray(value, dtype=float)[()]
+        try:
+            return np.asarray(value, dtype=float)[()]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} has to be a number, but: {error}") from None
     for candidate in accepted:
         if u.Unit(unit).is_equivalent(candidate):
             quantity = value if hasattr(value, "to_value") else u.Quantity(value)

@@ -350,8 +350,10 @@ class PayneModel:
 
         Parameters
         ----------
-        labels : `~astropy.table.Table`, mapping of str to array, or array_like
-            A row a spectrum. An array has a column for each label, in the order of ``labels``.
+        labels : `~astropy.table.Table`, `pandas.DataFrame`, mapping, or array_like
+            A row a spectrum. Whatever has names, also a row or a structured array, goes by them,
+            in any spelling and order; a plain array has a column for each label, in the order of
+            ``model.labels``.
         rv, vsini, vmac, resolution, wavelength
             As in calling the model; the velocities may be arrays, a value a spectrum.
 

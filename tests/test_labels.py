@@ -1,7 +1,8 @@
 import astropy.units as u
 import numpy as np
+import pandas as pd
 import pytest
-from astropy.table import MaskedColumn, QTable
+from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +128,60 @@ def test_tables_and_arrays_mean_the_same(space):
     assert (table["logg"] > 0.5).all()
     assert space.to_array(table[table.colnames[::-1]]) == pytest.approx(values)
     assert LabelSpace.from_table(table).names == space.names
+
+
+def _named(values, names):
+    """The same label values in everything that has names; the columns in another order."""
+    order = list(reversed(range(len(names))))
+    columns = {names[i]: values[:, i] for i in order}
+    fields = np.empty(len(values), dtype=[(name, float) for name in columns])
+    for name, column in columns.items():
+        fields[name] = column
+    frame = pd.DataFrame(columns)
+    return {
+        "mapping": columns,
+        "table": Table(columns),
+        "frame": frame,
+        "indexed": frame.set_index(np.arange(7, 7 + len(values))),
+        "nullable": frame.convert_dtypes(),
+        "structured": fields,
+        "recarray": fields.view(np.recarray),
+    }
+
+
+@pytest.mark.parametrize("kind", _named(np.zeros((1, 1)), ["teff"]))
+def test_whatever_has_names_goes_by_them(space, kind):
+    values = np.random.default_rng(3).uniform(space.minimum, space.maximum, (4, 6))
+    assert space.to_array(values).tolist() == values.tolist()  # without names: the order
+    assert space.to_array(_named(values, space.names)[kind]).tolist() == values.tolist()
+
+
+def test_rows_go_by_name_too(space):
+    values = np.random.default_rng(4).uniform(space.minimum, space.maximum, (4, 6))
+    named = _named(values, space.names)
+    rows = (
+        named["table"][2],
+        named["frame"].iloc[2],
+        named["structured"][2],
+        space.to_table(values)[2],
+    )
+    for row in rows:
+        assert space.to_array(row)[0] == pytest.approx(values[2], rel=1e-14)
+
+
+def test_columns_without_proper_names_are_an_error(space):
+    frame = pd.DataFrame(np.zeros((2, 6)))
+    with pytest.raises(ValueError, match=r"DataFrame has columns called 0, 1.*plain array"):
+        space.to_array(frame)
+    assert space.to_array(frame.to_numpy()).shape == (2, 6)
+    with pytest.raises(ValueError, match=r"label 'teff' has to be a number.*'hot'"):
+        space.to_array({"teff": "hot"})
+
+
+def test_missing_values_of_a_frame_are_nan():
+    frame = pd.DataFrame({"feh": pd.array([0.1, None], dtype="Float64")})
+    found = LabelSpace(["feh"], [-1], [1]).to_array(frame)
+    assert np.array_equal(found, [[0.1], [np.nan]], equal_nan=True)
 
 
 def test_outside_is_warned_about_with_the_range(space):
