@@ -8,6 +8,7 @@ or ``"Teff"``, and `parse_label` knows what they mean.
 """
 
 import difflib
+import keyword
 import re
 import warnings
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
     "ELEMENTS",
+    "RESERVED_NAMES",
     "Label",
     "LabelRangeWarning",
     "LabelSpace",
@@ -47,8 +49,37 @@ _ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases
 
 _UNIT = {"teff": u.K, "vmic": u.km / u.s}
 
-# What the forward model calls its own: no label may take these names.
-_RESERVED = ("rv", "vsini", "vmac", "resolution")
+# Names that mean something else where a label's name is used: as a keyword, a parameter of a
+# model, a column of a result or an entry of a spectrum's meta. No label may have one, in any case.
+_TAKEN = {
+    "a velocity or the resolution, which models take beside the labels": (
+        "rv vrad radial_velocity vsini vrot vmac vmacro macroturbulence zeta resolution redshift"
+    ),
+    "an argument of functions that take labels": (
+        "labels wavelength medium limb_darkening x y free start continuum regions progress "
+        "validation device"
+    ),
+    "a column of results or an entry of metadata": (
+        "flux errors uncertainty covariance chi2 dof flags message best_fit solar_scale normalised "
+        "source reader specname"
+    ),
+    "an attribute of astropy's models": (
+        "bbox_with_units bounding_box bounds coerce_units col_fit_deriv copy cov_matrix deepcopy "
+        "eqcons evaluate fit_deriv fittable fixed get_bounding_box has_bounds has_fixed "
+        "has_inverse has_tied has_user_bounding_box has_user_inverse ineqcons input_shape "
+        "input_units input_units_allow_dimensionless input_units_equivalencies "
+        "input_units_strict inputs inverse linear meta model model_constraints model_set_axis "
+        "n_inputs n_outputs n_submodels name output_units outputs param_names param_sets "
+        "parameter_constraints parameters prepare_inputs prepare_outputs rename render "
+        "return_units separable set_slice_args standard_broadcasting stds strip_units_from_tree "
+        "sum_of_implicit_terms supported sync_constraints tied uses_quantity "
+        "with_units_from_data without_units_for_data"
+    ),
+    "a word of Python": " ".join((*keyword.kwlist, *keyword.softkwlist)),
+}
+
+#: Names that no label can have, in lower case, and what each one is.
+RESERVED_NAMES = {name.lower(): what for what, names in _TAKEN.items() for name in names.split()}
 
 _RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h)\s*\]|([a-z]+)[/_](fe|h))")
 _ABSOLUTE = re.compile(r"a(?:\s*\(\s*([a-z]+)\s*\)|_([a-z]+))")
@@ -65,7 +96,8 @@ def parse_label(text):
     ----------
     text : str
         For example ``"Teff"``, ``"[Fe/H]"``, ``"vturb"``, ``"[Li/Fe]"``, ``"A(Li)"``. A name
-        that is not one of astronomy's is kept as it is if it can be a parameter name.
+        that is not one of astronomy's is kept as it is if it can be a parameter name, which
+        those in `RESERVED_NAMES` cannot.
 
     Returns
     -------
@@ -99,10 +131,10 @@ def parse_label(text):
         (element,) = filter(None, match.groups())
         if element in _SYMBOL:
             return f"A_{_SYMBOL[element]}"
-    if text in _RESERVED:
+    if what := _why_not(low):
         raise ValueError(
-            f"{text!r} cannot be a label: the forward model uses that name "
-            f"({', '.join(_RESERVED)} are its own)"
+            f"{text!r} cannot be a label: that is {what}. Give the column another name, such as "
+            f"{text + '_label'!r}, or leave it out"
         )
     if not text.isidentifier():
         raise ValueError(
@@ -110,6 +142,15 @@ def parse_label(text):
             "'[Mg/Fe]' (Mg_Fe), '[Mg/H]' (Mg_H) or 'A(Mg)' (A_Mg), or any Python identifier"
         )
     return text
+
+
+def _why_not(low):
+    """Say what a name in lower case is, if it cannot be a label's."""
+    if low.startswith("_"):
+        return "a private name"
+    if low.endswith("_err"):
+        return "the name of a column of errors"
+    return RESERVED_NAMES.get(low)
 
 
 @dataclass(frozen=True)
@@ -275,7 +316,10 @@ class LabelSpace:
         return iter(self.labels)
 
     def __contains__(self, name):
-        return parse_label(name) in self.names
+        try:
+            return parse_label(name) in self.names
+        except ValueError:  # what cannot be a label is not one of these
+            return False
 
     def __repr__(self):
         rows = (

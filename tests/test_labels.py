@@ -1,3 +1,5 @@
+import inspect
+
 import astropy.units as u
 import numpy as np
 import pandas as pd
@@ -7,14 +9,17 @@ from astropy.utils.masked import Masked
 from hypothesis import given
 from hypothesis import strategies as st
 
+from astropayne import PayneModel, fit_spectrum
 from astropayne.labels import (
     ELEMENTS,
+    RESERVED_NAMES,
     Label,
     LabelRangeWarning,
     LabelSpace,
     parse_label,
     strip_unit,
 )
+from astropayne.modeling import PayneSpectrum
 
 SPELLINGS = {
     "teff": ["teff", "Teff", "T_eff", "TEFF", "effective temperature"],
@@ -38,6 +43,39 @@ def test_every_spelling_leads_to_the_name(name, text):
 def test_what_is_not_a_label_is_refused(text):
     with pytest.raises(ValueError, match="label"):
         parse_label(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("RV", "a velocity"),
+        ("Zeta", "a velocity"),
+        ("Resolution", "a velocity or the resolution"),
+        ("wavelength", "an argument"),
+        ("chi2", "a column of results"),
+        ("Name", "an attribute of astropy's models"),
+        ("parameters", "an attribute of astropy's models"),
+        ("lambda", "a word of Python"),
+        ("None", "a word of Python"),
+        ("teff_err", "a column of errors"),
+        ("_hidden", "a private name"),
+    ],
+)
+def test_names_that_mean_something_else_are_refused(text, what):
+    for make in (parse_label, Label, lambda name: LabelSpace(["teff", name], [0, 0], [1, 1])):
+        with pytest.raises(ValueError, match=rf"'{text}' cannot be a label: that is .*{what}"):
+            make(text)
+
+
+def test_every_name_of_a_fittable_model_is_reserved(model):
+    star = PayneSpectrum(model)
+    taken = {name for name in (*dir(star), *vars(star)) if not name.startswith("_")}
+    functions = (PayneModel.__call__, PayneSpectrum.__init__, PayneSpectrum.evaluate, fit_spectrum)
+    for function in functions:
+        taken |= set(inspect.signature(function).parameters) - {"self", "values", "parameters"}
+    taken -= {*model.labels.names, "observed"}  # which is positional
+    assert not sorted({name.lower() for name in taken} - RESERVED_NAMES.keys())
+    assert "rv" not in model.labels
 
 
 @given(st.sampled_from(ELEMENTS[2:]), st.sampled_from(["[{}/Fe]", "[{}/H]", "A({})"]))
