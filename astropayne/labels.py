@@ -2,9 +2,9 @@
 """Labels: their names, units and ranges, and the scaling a network sees.
 
 A label is a number that says what a star is: ``teff``, ``logg``, ``feh``, ``vmic``, or an
-abundance: ``Mg_Fe`` for [Mg/Fe], ``Mg_H`` for [Mg/H], ``A_Mg`` for A(Mg). These names are
-identifiers because they are also parameter names; people may write ``"[Mg/Fe]"``, ``"A(Mg)"``
-or ``"Teff"``, and `parse_label` knows what they mean.
+abundance: ``Mg_Fe`` for [Mg/Fe], ``Mg_H`` for [Mg/H], ``A_Mg`` for A(Mg), ``alpha_Fe`` for
+[α/Fe]. These names are identifiers because they are also parameter names; people may write
+``"[Mg/Fe]"``, ``"A(Mg)"`` or ``"Teff"``, and `parse_label` knows what they mean.
 """
 
 import difflib
@@ -19,10 +19,12 @@ from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
+    "ALPHA_ELEMENTS",
     "ELEMENTS",
     "RESERVED_NAMES",
     "Label",
     "LabelRangeWarning",
+    "LabelRelation",
     "LabelSpace",
     "LabelTransform",
     "named_columns",
@@ -37,6 +39,9 @@ ELEMENTS = tuple(
     "Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U".split()
 )
 
+#: What [α/Fe] stands for where it stands for elements: García Pérez et al. 2016, AJ 151, 144.
+ALPHA_ELEMENTS = ("O", "Mg", "Si", "S", "Ca", "Ti")
+
 _SYMBOL = {symbol.lower(): symbol for symbol in (*ELEMENTS, "alpha")}
 
 _STELLAR = {
@@ -48,6 +53,8 @@ _STELLAR = {
 _ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases}
 
 _UNIT = {"teff": u.K, "vmic": u.km / u.s}
+# What a label is the logarithm of.
+_LOGARITHM_OF = {"logg": u.cm / u.s**2, **{f"log_{name}": unit for name, unit in _UNIT.items()}}
 
 # Names that mean something else where a label's name is used: as a keyword, a parameter of a
 # model, a column of a result or an entry of a spectrum's meta. No label may have one, in any case.
@@ -81,8 +88,9 @@ _TAKEN = {
 #: Names that no label can have, in lower case, and what each one is.
 RESERVED_NAMES = {name.lower(): what for what, names in _TAKEN.items() for name in names.split()}
 
-_RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h)\s*\]|([a-z]+)[/_](fe|h))")
+_RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h|alpha)\s*\]|([a-z]+)[/_](fe|h|alpha))")
 _ABSOLUTE = re.compile(r"a(?:\s*\(\s*([a-z]+)\s*\)|_([a-z]+))")
+_LOGARITHM = re.compile(r"log(?:10)?(?:\s*\(\s*(.+?)\s*\)|[\s_]*(.+))")
 
 
 class LabelRangeWarning(AstropyUserWarning):
@@ -116,21 +124,9 @@ def parse_label(text):
     ['teff', 'feh', 'vmic', 'Li_Fe', 'A_Li']
     """
     text = str(text).strip()
-    low = text.lower()
-    spaceless = low.replace(" ", "_")
-    for spelling in (spaceless, spaceless.replace("_", "")):
-        if spelling in _ALIAS:
-            return _ALIAS[spelling]
-    if match := _RATIO.fullmatch(low):
-        element, reference = filter(None, match.groups())
-        if (element, reference) == ("fe", "h"):
-            return "feh"
-        if element in _SYMBOL:
-            return f"{_SYMBOL[element]}_{reference.capitalize()}"
-    if match := _ABSOLUTE.fullmatch(low):
-        (element,) = filter(None, match.groups())
-        if element in _SYMBOL:
-            return f"A_{_SYMBOL[element]}"
+    low = text.lower().replace("α", "alpha")
+    if name := _stellar_name(low) or _abundance_name(low):
+        return name
     if what := _why_not(low):
         raise ValueError(
             f"{text!r} cannot be a label: that is {what}. Give the column another name, such as "
@@ -142,6 +138,34 @@ def parse_label(text):
             "'[Mg/Fe]' (Mg_Fe), '[Mg/H]' (Mg_H) or 'A(Mg)' (A_Mg), or any Python identifier"
         )
     return text
+
+
+def _stellar_name(low):
+    """Return the label that is no abundance, or `None`; ``low`` is in lower case."""
+    spaceless = re.sub(r"\s+", "_", low)
+    for spelling in (spaceless, spaceless.replace("_", "")):
+        if spelling in _ALIAS:
+            return _ALIAS[spelling]
+    match = _LOGARITHM.fullmatch(low)
+    inner = match and _stellar_name(match[1] or match[2])
+    return f"log_{inner}" if inner in _UNIT else None
+
+
+def _abundance_name(low):
+    """Return the label of an abundance, or `None`; ``low`` is in lower case."""
+    if match := _RATIO.fullmatch(low):
+        element, reference = filter(None, match.groups())
+        if (element, reference) == ("fe", "h"):
+            return "feh"
+        if element == reference:
+            raise ValueError(f"[{element}/{reference}] cannot be a label: it is always 0")
+        if element in _SYMBOL:
+            return f"{_SYMBOL[element]}_{_SYMBOL[reference]}"
+    if match := _ABSOLUTE.fullmatch(low):
+        (element,) = filter(None, match.groups())
+        if element in _SYMBOL and element != "alpha":
+            return f"A_{_SYMBOL[element]}"
+    return None
 
 
 def _why_not(low):
@@ -158,8 +182,8 @@ class Label:
     """A label: its name and its unit.
 
     Labels in dex are plain numbers in tables and results, because astropy's ``dex`` cannot be
-    compared with a number; on the way in, ``dex``, ``dex(cm / s2)`` and, for ``logg``, an
-    acceleration are understood as well.
+    compared with a number; on the way in, ``dex`` is understood, and for ``logg``, ``log_teff``
+    and ``log_vmic`` what they are the logarithm of, such as an acceleration.
 
     Parameters
     ----------
@@ -187,7 +211,7 @@ class Label:
     @property
     def unit(self):
         """Unit in which a bare number is understood (`~astropy.units.Unit`)."""
-        if self.element is not None or self.name in ("logg", "feh"):
+        if self.element is not None or self.name == "feh" or self.name in _LOGARITHM_OF:
             return u.dex
         return _UNIT.get(self.name, u.dimensionless_unscaled)
 
@@ -203,7 +227,9 @@ class Label:
         """The label as astronomers write it: ``"[Mg/Fe]"``, ``"A(Li)"``, ``"Teff"``."""
         first, _, second = self.name.partition("_")
         if self.element is None:
-            return {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}.get(self.name, self.name)
+            known = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}
+            known.update(log_teff="log Teff", log_vmic="log vmic")
+            return known.get(self.name, self.name)
         return f"A({second})" if first == "A" else f"[{first}/{second}]"
 
     def to_value(self, value):
@@ -227,8 +253,8 @@ class Label:
         accepted = [self.unit]
         if self.unit == u.dex:
             accepted.append(u.dimensionless_unscaled)
-        if self.name == "logg":
-            accepted.append(u.dex(u.cm / u.s**2))
+        if self.name in _LOGARITHM_OF:
+            accepted.append(u.dex(_LOGARITHM_OF[self.name]))
         return strip_unit(value, f"label {self.name!r}", *accepted)
 
     @property
@@ -374,7 +400,7 @@ class LabelSpace:
             and order; an array without has its labels in this space's order along the last axis.
         solar : mapping of str to float, optional
             Solar abundances A(X). With it, abundances that are left out are solar-scaled:
-            [X/Fe] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H].
+            [X/Fe] = [X/α] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H].
 
         Returns
         -------
@@ -418,7 +444,7 @@ class LabelSpace:
         for label in self.labels:
             if label.name in columns or label.element is None:
                 continue
-            if label.name.endswith("_Fe"):
+            if label.name.endswith(("_Fe", "_alpha")):
                 columns[label.name] = 0.0
             elif label.name.endswith("_H"):
                 columns[label.name] = feh
@@ -566,9 +592,12 @@ def strip_unit(value, what, *accepted):
 
 
 class LabelTransform:
-    """One label replaced by another: what a plugin registers.
+    """Another way to say what a label says: what a plugin registers.
 
-    Subclass it, set the three attributes, and write both directions.
+    Subclass it, set the three attributes, and write both directions. Source and target say the
+    same: where the labels in ``needs`` are known, each follows from the other. So nobody can give
+    both, and `~astropayne.conversion.LabelConversion` puts one in the place of the other, also by
+    way of several transforms.
 
     Attributes
     ----------
@@ -604,3 +633,44 @@ class LabelTransform:
 
     def __repr__(self):
         return f"<{type(self).__name__}: {self.source} -> {self.target}>"
+
+
+class LabelRelation:
+    """A label estimated from others, for want of better: what a plugin may register too.
+
+    It has no inverse, and is used only where its name is given in place of the label's value, as
+    in ``model(teff=5777, logg=4.44, feh=0, vmic="bruntt2010")``.
+
+    Attributes
+    ----------
+    name : str
+        How it is asked for: lower-case letters and digits.
+    target : str
+        The label it estimates.
+    needs : tuple of str
+        The labels it reads.
+    citation : str
+        Where it comes from.
+    """
+
+    name = ""
+    target = ""
+    needs = ()
+    citation = ""
+
+    def estimate(self, values):
+        """Compute the target.
+
+        Parameters
+        ----------
+        values : mapping of str to numpy.ndarray
+            The needed labels, in their own units.
+
+        Returns
+        -------
+        numpy.ndarray
+        """
+        raise NotImplementedError
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name!r}: {', '.join(self.needs)} -> {self.target}>"

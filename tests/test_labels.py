@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from astropayne import PayneModel, fit_spectrum
@@ -80,6 +80,7 @@ def test_every_name_of_a_fittable_model_is_reserved(model):
 
 @given(st.sampled_from(ELEMENTS[2:]), st.sampled_from(["[{}/Fe]", "[{}/H]", "A({})"]))
 def test_text_and_name_are_inverse(element, pattern):
+    assume((element, pattern) != ("Fe", "[{}/Fe]"))  # which is always 0, and no label
     text = pattern.format(element)
     label = Label(text)
     assert label.name.isidentifier()
