@@ -8,6 +8,7 @@ import pytest
 from astropy.table import Table
 
 import astropayne
+from astropayne import PayneModel, SpectralGrid
 from astropayne.abundances import SolarScale, solar_scale
 from astropayne.conversion import LabelConversion, labels_in
 from astropayne.labels import LabelRelation, LabelTransform
@@ -235,3 +236,118 @@ def test_a_relation_fills_in():
         labels_in(names, {**star, "vmic": "bruntt"}, SUN)
     with pytest.raises(ValueError, match="no label transform leads to 'logg'"):
         labels_in(names, {"teff": 5700, "feh": 0, "vmic": "bruntt2010"}, SUN)
+
+
+# --- models
+
+
+SAID_BY = {
+    "Mg_H": "Mg_Fe",
+    "A(Mg)": "Mg_Fe",
+    "A_Fe": "feh",
+    "Li_Fe": "A_Li",
+    "[Li/H]": "A_Li",
+    "log_vmic": "vmic",
+    "log Teff": "teff",
+}
+
+
+def test_a_model_takes_any_convention(model, sample):
+    own = {"teff": 5777, "logg": 4.44, "feh": -0.5, "vmic": 1.1, "Mg_Fe": 0.3, "A_Li": 2.0}
+    expected = model(**own).flux.value
+    for other in (
+        {"Mg_H": -0.2},
+        {"A(Mg)": 7.55 - 0.2},
+        {"A_Fe": 7.0, "Li_Fe": 2.0 + 0.5 - 1.05},
+        {"[Li/H]": 0.95, "log_vmic": np.log10(1.1), "log Teff": np.log10(5777)},
+    ):
+        replaced = {SAID_BY[name] for name in other}
+        labels = {name: value for name, value in own.items() if name not in replaced} | other
+        assert model(**labels).flux.value == pytest.approx(expected, abs=2e-6)
+    table = sample.transform_labels("Li_Fe", "Mg_H", "log_teff").labels[:4]
+    expected = model.predict(sample.labels[:4]).flux.value
+    assert model.predict(table).flux.value == pytest.approx(expected, abs=2e-6)
+    assert model.predict(table.to_pandas()).flux.value == pytest.approx(expected, abs=2e-6)
+    with pytest.raises(ValueError, match="'Mg_Fe' and 'Mg_H' are both given"):
+        model(**own, Mg_H=0.1)
+
+
+def test_alpha_and_relations_in_a_model(model):
+    star = {"teff": 5777, "logg": 4.44, "feh": -0.5}
+    vmic = 1.01 + 4.56e-4 * 77 + 2.75e-7 * 77**2
+    expected = model(**star, vmic=vmic, Mg_Fe=0.3, Ca_Fe=0.3, Ti_Fe=0.3)
+    found = model(**star, vmic="bruntt2010", alpha_Fe=0.3)
+    assert found.flux.value == pytest.approx(expected.flux.value, abs=2e-6)
+
+
+def test_a_model_reports_in_any_convention(model):
+    conversion = model.conversion(["[Mg/H]", "Li_Fe", "teff"])
+    values = model.label_array({**STAR, "feh": -0.5, "Mg_Fe": 0.3, "A_Li": 2.0})
+    assert conversion(values)[0] == pytest.approx([-0.2, 2.0 + 0.5 - 1.05, 5777])
+    sigma = np.linspace(0.01, 0.1, len(model.labels))
+    covariance = conversion.covariance(values[0], np.diag(sigma**2))
+    by_name = dict(zip(model.labels.names, sigma, strict=True))
+    assert covariance[0, 0] == pytest.approx(by_name["Mg_Fe"] ** 2 + by_name["feh"] ** 2)
+    assert covariance[0, 1] == pytest.approx(-(by_name["feh"] ** 2))
+    with pytest.raises(ValueError, match="no label transform leads to 'A_Eu'"):
+        model.conversion(["A_Eu"])
+    with pytest.raises(RuntimeError, match="not trained"):
+        PayneModel().conversion(["A_Li"])
+
+
+def test_an_unknown_scale_stays_unknown(sample):
+    grid = sample[:40]
+    grid.meta["solar_scale"] = None
+    model = PayneModel(hidden_layers=(8,), components=4)
+    model.train(grid, max_epochs=1)
+    assert model.solar_scale is None
+    star = {"teff": 5777, "logg": 4.44, "feh": 0.0, "vmic": 1.0}
+    model(**star, A_Li=1.05, Mg_H=0.1)  # needs no scale
+    for labels in (star, {**star, "Li_H": 0.0}):
+        with pytest.raises(ValueError, match=r"abundance of Li is needed.*the model's solar_scale"):
+            model(**labels)
+    model.solar_scale = "magg2022"
+    model(**star, Li_H=0.0)
+
+
+def test_ones_own_scale_works_everywhere(sample, tmp_path):
+    mine = SolarScale("mine", {**SUN, "Li": 1.10}, citation="me 2026", meteoritic=["Li"])
+    unknown = SpectralGrid.sample()[:40]
+    unknown.meta["solar_scale"] = None
+    grid = unknown.transform_labels("A(Li)", solar=mine)
+    change = grid.labels["A_Li"] - sample.labels["A_Li"][:40]
+    assert np.asarray(change) == pytest.approx(0.05, abs=1e-12)
+    grid.write(tmp_path / "grid.asdf")
+    grid = SpectralGrid.read(tmp_path / "grid.asdf")
+    assert grid.transform_labels("Li_H").labels["Li_H"] == pytest.approx(
+        np.asarray(grid.labels["A_Li"]) - 1.10
+    )
+    model = PayneModel(hidden_layers=(8,), components=4)
+    model.train(grid, max_epochs=1)
+    model.write(tmp_path / "model.asdf")
+    again = PayneModel.read(tmp_path / "model.asdf")
+    kept = solar_scale(again.solar_scale)
+    assert (kept.name, kept.citation, kept.meteoritic) == ("mine", "me 2026", {"Li"})
+    assert dict(kept) == dict(mine)
+    star = {"teff": 5500, "logg": 4.44, "feh": 0.0, "vmic": 1.0}
+    assert again(**star).meta["labels"]["A_Li"][0] == pytest.approx(1.10)
+    assert again(**star, Li_H=0.5).meta["labels"]["A_Li"][0] == pytest.approx(1.60)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("medium", "vacuum"), ("resolution", 47000.0), ("solar_scale", "asplund2009")],
+)
+def test_grids_of_two_kinds_are_not_trained_together(sample, key, value):
+    train, validation = sample[:30], sample[30:40]
+    validation.meta[key] = value
+    with pytest.raises(ValueError, match=rf"training grid has {key} .*validation grid .*{value}"):
+        PayneModel(hidden_layers=(8,), components=4).train(train, validation, max_epochs=1)
+
+
+def test_a_scale_in_another_spelling_is_the_same(sample):
+    train, validation = sample[:30], sample[30:40]
+    train.meta["solar_scale"], validation.meta["solar_scale"] = "Magg et al. (2022)", SUN
+    model = PayneModel(hidden_layers=(8,), components=4)
+    model.train(train, validation, max_epochs=1)
+    assert model.solar_scale == "magg2022"
