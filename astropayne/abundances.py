@@ -7,7 +7,9 @@ nothing without a solar scale: the same spectrum has another [X/Fe] on another s
 same A(X).
 
 α elements are said in one of two ways, as grids are made in one of two ways. A grid that varies
-them together has the one label ``alpha_Fe``. A grid that varies some of them on top of that has
+them together has the one label ``alpha_Fe``; if it lists them one by one, all equal, they become
+one by ``grid.transform_labels("alpha_Fe")``, because no network and no fit can tell them apart. A
+grid that varies some of them on top of that has
 also ``X_alpha``, [X/α] = [X/Fe] − [α/Fe], for each of those: this, and no mean of several [X/Fe],
 so that every label can be computed back from the others. ``alpha_Fe`` together with [X/Fe] is
 then said as well, and a model that has only [X/Fe] of its own takes ``alpha_Fe`` for those of

@@ -16,7 +16,7 @@ from astropayne.abundances import solar_scale
 from astropayne.conversion import LabelConversion
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
-from astropayne.labels import Label, LabelSpace, parse_label, strip_unit
+from astropayne.labels import ALPHA_ELEMENTS, Label, LabelSpace, parse_label, strip_unit
 from astropayne.plugins import grid_readers, list_plugins
 from astropayne.reading import Limits, chain_sources, common_wavelength, read_blocks, summary
 from astropayne.resampling import degrade_matrix, log_axis, rebin_matrix
@@ -325,6 +325,7 @@ class SpectralGrid:
         *targets : str
             Labels wanted, in any spelling. Registered transforms, also several in a row, have to
             lead to each from a label that says the same; it takes that label's place.
+            ``alpha_Fe`` takes the place of all [X/Fe] of α elements, if they are equal.
         solar : str, `~astropayne.abundances.SolarScale` or mapping, optional
             Solar abundances the grid was computed with, where its metadata does not say so.
 
@@ -633,10 +634,28 @@ def _without_constant_labels(source):
 def _transform(table, target, scale):
     if target in table.colnames:
         return table
+    if target == "alpha_Fe" and "alpha_H" not in table.colnames:
+        return _tie_alpha(table)
     conversion = LabelConversion(table.colnames, [target], scale)
     new, source = table.copy(), conversion.source(target)
     new[source] = conversion.table(table)[target]
     new.rename_column(source, target)
+    return new
+
+
+def _tie_alpha(table):
+    """Replace the [X/Fe] of α elements by [α/Fe]: they say one thing only if they are all alike."""
+    tied = [name for name in table.colnames if name in {f"{x}_Fe" for x in ALPHA_ELEMENTS}]
+    values = np.array([Label(name).to_value(table[name]) for name in tied])
+    if len(tied) < 2 or np.ptp(values, axis=0).max(initial=0.0) > 1e-6:
+        raise ValueError(
+            "'alpha_Fe' can replace the [X/Fe] of α elements where all of them are equal in every "
+            f"spectrum; here there is {', '.join(tied) or 'none'}, which "
+            f"{'vary apart: they are labels of their own' if len(tied) > 1 else 'is not several'}"
+        )
+    new = table.copy()
+    new.rename_column(tied[0], "alpha_Fe")
+    new.remove_columns(tied[1:])
     return new
 
 

@@ -10,6 +10,7 @@ abundance: ``Mg_Fe`` for [Mg/Fe], ``Mg_H`` for [Mg/H], ``A_Mg`` for A(Mg), ``alp
 import difflib
 import keyword
 import re
+import unicodedata
 import warnings
 from dataclasses import dataclass
 
@@ -123,7 +124,7 @@ def parse_label(text):
     >>> [parse_label(text) for text in ("Teff", "[Fe/H]", "vturb", "[Li/Fe]", "A(Li)")]
     ['teff', 'feh', 'vmic', 'Li_Fe', 'A_Li']
     """
-    text = str(text).strip()
+    text = unicodedata.normalize("NFKC", str(text)).strip()  # as Python does with identifiers
     low = text.lower().replace("α", "alpha")
     if name := _stellar_name(low) or _abundance_name(low):
         return name
@@ -413,7 +414,8 @@ class LabelSpace:
         """
         named = named_columns(labels)
         if named is None:
-            values = np.atleast_2d(np.asarray(labels, dtype=float))
+            plain = strip_unit(labels, "a plain array of labels", u.dimensionless_unscaled)
+            values = np.atleast_2d(plain)
             if values.ndim != 2 or values.shape[1] != len(self):
                 raise ValueError(
                     f"labels have shape {np.shape(labels)}; an array needs {len(self)} columns, "
@@ -580,7 +582,7 @@ def strip_unit(value, what, *accepted):
         try:
             return np.asarray(value, dtype=float)[()]
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{what} has to be a number, but: {error}") from None
+            raise ValueError(f"{what} has to be of numbers, but: {error}") from None
     for candidate in accepted:
         if u.Unit(unit).is_equivalent(candidate):
             quantity = value if hasattr(value, "to_value") else u.Quantity(value)

@@ -222,6 +222,19 @@ def test_alpha_is_for_the_alpha_elements_left_out():
     assert "Mg_alpha" not in labels_in(own, {"feh": 0.0, "alpha_Fe": 0.4})
 
 
+def test_tied_alpha_elements_become_one_label(sample):
+    with pytest.raises(ValueError, match="Mg_Fe, Ca_Fe, Ti_Fe, which vary apart"):
+        sample.transform_labels("alpha_Fe")
+    table = sample.labels[:20]
+    table["Ca_Fe"] = table["Ti_Fe"] = table["Mg_Fe"]
+    tied = SpectralGrid(sample.wavelength, sample.flux[:20], table, meta=sample.meta)
+    found = tied.transform_labels("[α/Fe]")
+    assert found.labels.colnames[3:6] == ["vmic", "alpha_Fe", "Na_Fe"]
+    assert np.array_equal(found.labels["alpha_Fe"], table["Mg_Fe"])
+    again = found.transform_labels("alpha_H").transform_labels("alpha_Fe").labels["alpha_Fe"]
+    assert np.asarray(again) == pytest.approx(np.asarray(table["Mg_Fe"]), abs=1e-12)
+
+
 def test_a_relation_fills_in():
     star = {"teff": [5700.0, 6000.0], "logg": 4.4, "A_Fe": 7.5}
     names = ["teff", "logg", "feh", "vmic"]

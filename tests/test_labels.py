@@ -67,6 +67,12 @@ def test_names_that_mean_something_else_are_refused(text, what):
             make(text)
 
 
+def test_names_are_read_as_python_reads_identifiers():
+    with pytest.raises(ValueError, match="'fixed' cannot be a label"):
+        parse_label("\ufb01xed")  # a ligature
+    assert parse_label("\uff34eff") == "teff"  # a wide letter
+
+
 def test_every_name_of_a_fittable_model_is_reserved(model):
     star = PayneSpectrum(model)
     taken = {name for name in (*dir(star), *vars(star)) if not name.startswith("_")}
@@ -213,8 +219,12 @@ def test_columns_without_proper_names_are_an_error(space):
     with pytest.raises(ValueError, match=r"DataFrame has columns called 0, 1.*plain array"):
         space.to_array(frame)
     assert space.to_array(frame.to_numpy()).shape == (2, 6)
-    with pytest.raises(ValueError, match=r"label 'teff' has to be a number.*'hot'"):
+    with pytest.raises(ValueError, match=r"label 'teff' has to be of numbers.*'hot'"):
         space.to_array({"teff": "hot"})
+    with pytest.raises(ValueError, match="a plain array of labels has to be of numbers"):
+        space.to_array([{"teff": 5777}])
+    with pytest.raises(u.UnitConversionError, match="a plain array of labels"):
+        space.to_array(np.zeros((2, 6)) * u.K)
 
 
 def test_missing_values_of_a_frame_are_nan():
