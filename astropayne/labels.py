@@ -607,6 +607,32 @@ class LabelTransform:
         The label that is replaced, and the one that takes its place.
     needs : tuple of str
         Other labels that the transform reads.
+
+    Examples
+    --------
+    [M/H] of a mixture where the α elements count (Salaris et al. 1993, ApJ 414, 580):
+
+    >>> import numpy as np
+    >>> import astropayne
+    >>> from astropayne.labels import LabelTransform
+    >>> class Metallicity(LabelTransform):
+    ...     source, target, needs = "M_H", "feh", ("alpha_Fe",)
+    ...     def difference(self, values):
+    ...         return np.log10(0.638 * 10.0 ** values["alpha_Fe"] + 0.362)
+    ...     def forward(self, values, solar):
+    ...         return values["M_H"] - self.difference(values)
+    ...     def inverse(self, values, solar):
+    ...         return values["feh"] + self.difference(values)
+    >>> class MyPlugin:
+    ...     @astropayne.hookimpl
+    ...     def astropayne_label_transforms(self):
+    ...         return [Metallicity()]
+    >>> astropayne.register_plugin(MyPlugin(), name="metallicity")
+    'metallicity'
+    >>> from astropayne.conversion import LabelConversion
+    >>> LabelConversion(["M_H", "[α/Fe]"], ["A(Fe)"], "magg2022")([-1.0, 0.4]).round(2).tolist()
+    [6.21]
+    >>> astropayne.unregister_plugin("metallicity")
     """
 
     source = ""

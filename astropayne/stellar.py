@@ -54,7 +54,9 @@ class MicroturbulenceRelation(LabelRelation):
     ----------
     name, citation : str
     formula : callable
-        vmic in km/s from teff in K, logg and feh, all arrays of one shape.
+        vmic in km/s from the labels needed, in their order: arrays of one shape.
+    needs : tuple of str
+        The labels needed: of ``teff``, ``logg`` and ``feh``.
     **ranges : tuple of float
         Ranges of labels that it was found in, where they are known; a
         `~astropayne.labels.LabelRangeWarning` says if it is used beyond.
@@ -70,14 +72,14 @@ class MicroturbulenceRelation(LabelRelation):
     """
 
     target = "vmic"
-    needs = ("teff", "logg", "feh")
 
-    def __init__(self, name, citation, formula, **ranges):
-        self.name, self.citation, self.formula, self.ranges = name, citation, formula, ranges
+    def __init__(self, name, citation, formula, needs, **ranges):
+        self.name, self.citation, self.formula = name, citation, formula
+        self.needs, self.ranges = needs, ranges
 
     def estimate(self, values):
         """Compute vmic; parameters as in `~astropayne.labels.LabelRelation.estimate`."""
-        teff, logg, feh = (np.asarray(values[name], dtype=float) for name in self.needs)
+        columns = np.broadcast_arrays(*(np.asarray(values[n], dtype=float) for n in self.needs))
         for name, (low, high) in self.ranges.items():
             if np.any((values[name] < low) | (values[name] > high)):
                 warnings.warn(
@@ -86,15 +88,15 @@ class MicroturbulenceRelation(LabelRelation):
                     LabelRangeWarning,
                     stacklevel=2,
                 )
-        return self.formula(*np.broadcast_arrays(teff, logg, feh))
+        return self.formula(*columns)
 
 
-def _bruntt2010(teff, logg, feh):
+def _bruntt2010(teff, logg):
     t = teff - 5700.0
     return 1.01 + 4.56e-4 * t + 2.75e-7 * t**2
 
 
-def _tsantaki2013(teff, logg, feh):
+def _tsantaki2013(teff, logg):
     return 6.932e-4 * teff - 0.348 * logg - 1.437
 
 
@@ -136,6 +138,7 @@ def stellar_transforms():
             "bruntt2010",
             "Bruntt et al. 2010, MNRAS 405, 1907, doi:10.1111/j.1365-2966.2010.16575.x",
             _bruntt2010,
+            ("teff", "logg"),
             teff=(5000, 6500),
             logg=(4.0, 5.0),
         ),
@@ -143,6 +146,7 @@ def stellar_transforms():
             "tsantaki2013",
             "Tsantaki et al. 2013, A&A 555, A150",
             _tsantaki2013,
+            ("teff", "logg"),
             teff=(4500, 6500),
             logg=(3.95, 5.0),
         ),
@@ -151,5 +155,6 @@ def stellar_transforms():
             "Gaia-ESO Survey, as in Blanco-Cuaresma et al. 2014, A&A 569, A111, "
             "doi:10.1051/0004-6361/201423945",
             _gaiaeso,
+            ("teff", "logg", "feh"),
         ),
     )

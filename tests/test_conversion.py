@@ -245,6 +245,10 @@ def test_a_relation_fills_in():
     assert labels_in(names, dict(frame), SUN)["vmic"] == pytest.approx([1.01, 1.17155])
     said = labels_in(["teff", "logg", "feh", "log_vmic"], {**star, "vmic": "bruntt2010"}, SUN)
     assert said["log_vmic"] == pytest.approx(np.log10([1.01, 1.17155]))
+    # iron that only the relation reads is not a label too many
+    said = labels_in(["teff", "logg", "vmic"], {**star, "vmic": "gaiaeso"}, SUN)
+    assert said["vmic"][0] == pytest.approx(1.05 + 0.0502 + 0.006 - 0.056 - 0.0008)
+    assert labels_in(["vmic"], {"teff": 5700, "logg": 4.4, "vmic": "bruntt2010"})["vmic"] == 1.01
     with pytest.raises(ValueError, match="takes a number or the name of a relation: bruntt2010, "):
         labels_in(names, {**star, "vmic": "bruntt"}, SUN)
     with pytest.raises(ValueError, match="no label transform leads to 'logg'"):
