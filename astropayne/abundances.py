@@ -5,21 +5,32 @@ Three labels say how much of an element a star holds: ``X_Fe`` is [X/Fe], ``X_H`
 ``A_X`` is A(X) = log10(N_X / N_H) + 12. The first two are relative to the Sun, so they mean
 nothing without a solar scale: the same spectrum has another [X/Fe] on another scale, but the
 same A(X).
+
+α elements are said in one of two ways, as grids are made in one of two ways. A grid that varies
+them together has the one label ``alpha_Fe``; if it lists them one by one, all equal, they become
+one by ``grid.transform_labels("alpha_Fe")``, because no network and no fit can tell them apart. A
+grid that varies some of them on top of that has
+also ``X_alpha``, [X/α] = [X/Fe] − [α/Fe], for each of those: this, and no mean of several [X/Fe],
+so that every label can be computed back from the others. ``alpha_Fe`` together with [X/Fe] is
+then said as well, and a model that has only [X/Fe] of its own takes ``alpha_Fe`` for those of
+`~astropayne.labels.ALPHA_ELEMENTS` that are left out.
 """
 
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
 
-from astropayne.labels import ELEMENTS, LabelTransform, parse_label
+from astropayne.labels import ALPHA_ELEMENTS, ELEMENTS, LabelTransform, parse_label
 
 __all__ = [
     "SOLAR_SCALES",
     "AbundanceTransform",
+    "MissingAbundanceError",
     "SolarScale",
     "abundance_transforms",
     "solar_scale",
@@ -132,6 +143,13 @@ U          -0.52m        -0.54m       -0.54m       -0.52m       .
 """
 
 
+class MissingAbundanceError(KeyError, ValueError):
+    """A solar scale does not hold an element, or no scale is known at all."""
+
+    def __str__(self):
+        return str(self.args[0])  # a KeyError shows its message in quotes
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SolarScale(Mapping):
     """Solar abundances A(X) = log10(N_X / N_H) + 12, by element: a read-only mapping.
@@ -181,7 +199,9 @@ class SolarScale(Mapping):
         try:
             return self.abundances[element]
         except KeyError:
-            raise KeyError(
+            if not self.abundances:
+                raise MissingAbundanceError(_unknown_scale_message(element)) from None
+            raise MissingAbundanceError(
                 f"solar scale {self.name!r} has no abundance of {element!r}; it holds "
                 f"{', '.join(self)}. Use another scale, or a SolarScale of your own that adds "
                 f"{element!r} to these"
@@ -192,6 +212,23 @@ class SolarScale(Mapping):
 
     def __len__(self):
         return len(self.abundances)
+
+    @property
+    def entry(self):
+        """What metadata keeps and `solar_scale` reads: a built-in scale's name, else all of it.
+
+        `None` for the scale that is not known.
+        """
+        if SOLAR_SCALES.get(self.name) == self:
+            return self.name
+        if not self.abundances:
+            return None
+        return {
+            "name": self.name,
+            "abundances": dict(self),
+            "citation": self.citation,
+            "meteoritic": sorted(self.meteoritic),
+        }
 
     def __repr__(self):
         return f"<SolarScale {self.name!r}: {len(self)} elements>"
@@ -217,6 +254,15 @@ def _checked_abundance(scale, element, value):
             "log10(N_X / N_H) + 12, so that A(H) is 12; leave out what is not known"
         )
     return number
+
+
+def _unknown_scale_message(element):
+    return (
+        f"the solar abundance of {element} is needed, but the grid or the model does not say which "
+        "solar abundances it was computed with: give solar=, or set the grid's "
+        f"meta['solar_scale'] or the model's solar_scale, to one of {', '.join(SOLAR_SCALES)}, or "
+        "to A(X) by element, such as {'Li': 1.05, 'Fe': 7.5}"
+    )
 
 
 def _read_table():
@@ -248,9 +294,11 @@ def solar_scale(value):
 
     Parameters
     ----------
-    value : str, `SolarScale`, or mapping of str to float
+    value : str, `SolarScale`, mapping of str to float, or None
         The name of a built-in scale (case, spaces, punctuation and "et al." do not matter), a
-        scale, or abundances A(X) by element, which become the scale ``"custom"``.
+        scale, its `SolarScale.entry`, or abundances A(X) by element, which become the scale
+        ``"custom"``. `None` gives the scale ``"unknown"``, which holds nothing and says so when
+        it is asked.
 
     Returns
     -------
@@ -274,7 +322,9 @@ def solar_scale(value):
     if isinstance(value, SolarScale):
         return value
     if isinstance(value, Mapping):
-        return SolarScale("custom", value)
+        return SolarScale(**value) if "abundances" in value else SolarScale("custom", value)
+    if value is None:
+        return SolarScale("unknown", {})
     accepted = (
         f"give the name of a scale ({', '.join(SOLAR_SCALES)}), a SolarScale, or A(X) by element, "
         "such as {'Li': 1.05, 'Fe': 7.5}"
@@ -287,14 +337,20 @@ def solar_scale(value):
     return SOLAR_SCALES[key]
 
 
+# The ways to say an abundance, from one to the next by adding a label or the Sun's abundance:
+# [X/α] + [α/Fe] = [X/Fe]; [X/Fe] + [Fe/H] = [X/H]; [X/H] + A(X)☉ = A(X).
+_LADDER = ("alpha", "Fe", "H", "A")
+_ADDED = ("alpha_Fe", "feh")
+
+
 class AbundanceTransform(LabelTransform):
     """One way to give an element's abundance replaced by another.
 
     Parameters
     ----------
     source, target : str
-        Two of [X/Fe], [X/H] and A(X), for the same element X, in any spelling that
-        `~astropayne.labels.parse_label` knows. For iron, ``feh`` is [X/H].
+        Two of [X/α], [X/Fe], [X/H] and A(X), for the same element X, in any spelling that
+        `~astropayne.labels.parse_label` knows. For iron, ``feh`` is [X/H]; X may be α itself.
 
     Raises
     ------
@@ -303,7 +359,7 @@ class AbundanceTransform(LabelTransform):
 
     Notes
     -----
-    [X/H] = [X/Fe] + [Fe/H] and A(X) = [X/H] + A(X)☉.
+    [X/Fe] = [X/α] + [α/Fe], [X/H] = [X/Fe] + [Fe/H] and A(X) = [X/H] + A(X)☉.
 
     Examples
     --------
@@ -323,22 +379,32 @@ class AbundanceTransform(LabelTransform):
     def __init__(self, source, target):
         self.source = parse_label(source)
         self.target = parse_label(target)
-        element, before = _element_and_reference(self.source)
+        self.element, before = _element_and_reference(self.source)
         same, after = _element_and_reference(self.target)
-        if element != same or before == after:
+        if self.element != same or before == after:
             raise ValueError(
                 f"{self.source!r} cannot become {self.target!r}: give two different ones of "
-                f"'[{element}/Fe]', '[{element}/H]' and 'A({element})'"
+                f"'[{self.element}/Fe]', '[{self.element}/H]' and 'A({self.element})'"
             )
-        self.needs = ("feh",) if "Fe" in (before, after) else ()
+        self._rungs = _LADDER.index(before), _LADDER.index(after)
+        self.needs = _ADDED[min(self._rungs) : max(self._rungs)]
 
     def forward(self, values, solar):
         """Compute the target; parameters as in `~astropayne.labels.LabelTransform.forward`."""
-        return _convert(values, self.source, self.target, solar)
+        return self._climb(values, self.source, *self._rungs, solar)
 
     def inverse(self, values, solar):
         """Compute the source from the target; parameters as in `forward`."""
-        return _convert(values, self.target, self.source, solar)
+        return self._climb(values, self.target, *self._rungs[::-1], solar)
+
+    def _climb(self, values, given, start, end, solar):
+        result = np.asarray(values[given], dtype=float)  # a plain array, also out of a table
+        up = start < end
+        for rung in range(start, end) if up else reversed(range(end, start)):
+            added = solar[self.element] if rung == len(_ADDED) else values[_ADDED[rung]]
+            added = np.asarray(added, dtype=float)
+            result = result + added if up else result - added
+        return result
 
 
 def _element_and_reference(label):
@@ -347,7 +413,7 @@ def _element_and_reference(label):
         return "Fe", "H"
     first, _, second = label.partition("_")
     element, reference = (second, "A") if first == "A" else (first, second)
-    if element not in ELEMENTS or reference not in ("Fe", "H", "A") or label == "Fe_Fe":
+    if element not in (*ELEMENTS, "alpha") or reference not in _LADDER or label == "Fe_alpha":
         raise ValueError(
             f"{label!r} is not an element's abundance: give '[X/Fe]', '[X/H]' or 'A(X)' with an "
             "element symbol for X, or 'feh'"
@@ -355,43 +421,27 @@ def _element_and_reference(label):
     return element, reference
 
 
-def _convert(values, given, wanted, solar):
-    element, before = _element_and_reference(given)
-    _, after = _element_and_reference(wanted)
-
-    def label(name):  # a plain array, also out of a table
-        return np.asarray(values[name], dtype=float)
-
-    # by way of [X/H], so that A(X) needs the Sun and [X/Fe] the iron, and nothing else
-    result = label(given)
-    if before != "H":
-        result = result + label("feh") if before == "Fe" else result - solar[element]
-    if after != "H":
-        result = result - label("feh") if after == "Fe" else result + solar[element]
-    return result
-
-
+@cache
 def abundance_transforms():
     """Return the transforms between abundance labels, for all elements from lithium on.
 
     Returns
     -------
-    list of AbundanceTransform
-        For each element [X/Fe] → A(X), [X/Fe] → [X/H] and [X/H] → A(X); for iron [Fe/H] → A(Fe).
-        The other directions are their inverses.
+    tuple of AbundanceTransform
+        For each element [X/Fe] → [X/H] and [X/H] → A(X), for α elements [X/α] → [X/Fe], for
+        iron [Fe/H] → A(Fe), and [α/Fe] → [α/H]. The other directions are their inverses, and
+        longer ways are made of these.
 
     Examples
     --------
     >>> from astropayne.abundances import abundance_transforms
-    >>> abundance_transforms()[:3]  # doctest: +NORMALIZE_WHITESPACE
-    [<AbundanceTransform: Li_Fe -> A_Li>, <AbundanceTransform: Li_Fe -> Li_H>,
-     <AbundanceTransform: Li_H -> A_Li>]
+    >>> abundance_transforms()[:2]
+    (<AbundanceTransform: Li_Fe -> Li_H>, <AbundanceTransform: Li_H -> A_Li>)
     """
     pairs = []
     for element in ELEMENTS[2:]:
-        ratio, relative, absolute = f"{element}_Fe", f"{element}_H", f"A_{element}"
-        if element == "Fe":
-            pairs.append(("feh", absolute))
-        else:
-            pairs += [(ratio, absolute), (ratio, relative), (relative, absolute)]
-    return [AbundanceTransform(source, target) for source, target in pairs]
+        if element != "Fe":
+            pairs += [(f"{element}_Fe", f"{element}_H"), (f"{element}_H", f"A_{element}")]
+    pairs += [(f"{element}_alpha", f"{element}_Fe") for element in ALPHA_ELEMENTS]
+    pairs += [("alpha_Fe", "alpha_H"), ("feh", "A_Fe")]
+    return tuple(AbundanceTransform(source, target) for source, target in pairs)

@@ -12,11 +12,12 @@ from astropy.table import QTable, vstack
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne import __version__
-from astropayne.abundances import SOLAR_SCALES, solar_scale
+from astropayne.abundances import solar_scale
+from astropayne.conversion import LabelConversion
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
-from astropayne.labels import Label, LabelSpace, parse_label, strip_unit
-from astropayne.plugins import grid_readers, label_transforms, list_plugins
+from astropayne.labels import ALPHA_ELEMENTS, Label, LabelSpace, parse_label, strip_unit
+from astropayne.plugins import grid_readers, list_plugins
 from astropayne.reading import Limits, chain_sources, common_wavelength, read_blocks, summary
 from astropayne.resampling import degrade_matrix, log_axis, rebin_matrix
 from astropayne.wavelengths import MEDIA, find_windows, inside_regions, to_air, to_vacuum
@@ -322,8 +323,9 @@ class SpectralGrid:
         Parameters
         ----------
         *targets : str
-            Labels wanted, in any spelling. A registered transform has to reach each from a label
-            that is there; it takes that label's place.
+            Labels wanted, in any spelling. Registered transforms, also several in a row, have to
+            lead to each from a label that says the same; it takes that label's place.
+            ``alpha_Fe`` takes the place of all [X/Fe] of α elements, if they are equal.
         solar : str, `~astropayne.abundances.SolarScale` or mapping, optional
             Solar abundances the grid was computed with, where its metadata does not say so.
 
@@ -334,7 +336,7 @@ class SpectralGrid:
         Raises
         ------
         ValueError
-            If no transform reaches a target, or the solar scale is not known.
+            If no transforms lead to a target, or they need the solar scale and it is not known.
 
         Examples
         --------
@@ -347,25 +349,17 @@ class SpectralGrid:
         table = self.labels
         for target in targets:
             table = _transform(table, parse_label(target), scale)
-        known = scale.name if scale.name in SOLAR_SCALES else dict(scale)
-        return self._with(labels=table, meta={**self.meta, "solar_scale": known})
+        return self._with(labels=table, meta={**self.meta, "solar_scale": scale.entry})
 
     def _solar_scale(self, given):
         """Return the scale the grid was computed with: what it says itself, or what is given."""
         own = self.meta["solar_scale"]
-        if own is None:
-            if given is None:
-                raise ValueError(
-                    "the grid does not say which solar abundances it was computed with: give "
-                    f"solar=, one of {', '.join(SOLAR_SCALES)} or a mapping of element to A(X)"
-                )
-            return solar_scale(given)
-        if given is not None and dict(solar_scale(given)) != dict(solar_scale(own)):
+        if None not in (own, given) and dict(solar_scale(given)) != dict(solar_scale(own)):
             raise ValueError(
                 f"the grid was computed with the solar scale {own!r}, which solar= contradicts; "
                 "if the grid is wrong about it, set grid.meta['solar_scale']"
             )
-        return solar_scale(own)
+        return solar_scale(given if own is None else own)
 
     # --- files
 
@@ -640,21 +634,29 @@ def _without_constant_labels(source):
 def _transform(table, target, scale):
     if target in table.colnames:
         return table
-    values = {name: Label(name).to_value(table[name]) for name in table.colnames}
-    for transform in label_transforms():
-        for source, result, compute in (
-            (transform.source, transform.target, transform.forward),
-            (transform.target, transform.source, transform.inverse),
-        ):
-            if result == target and {source, *transform.needs} <= values.keys():
-                new = table.copy()
-                new[source] = Label(target).column(compute(values, scale))
-                new.rename_column(source, target)
-                return new
-    raise ValueError(
-        f"no label transform leads to {target!r} from {', '.join(table.colnames)}; "
-        "`astropayne plugins` lists where transforms come from"
-    )
+    if target == "alpha_Fe" and "alpha_H" not in table.colnames:
+        return _tie_alpha(table)
+    conversion = LabelConversion(table.colnames, [target], scale)
+    new, source = table.copy(), conversion.source(target)
+    new[source] = conversion.table(table)[target]
+    new.rename_column(source, target)
+    return new
+
+
+def _tie_alpha(table):
+    """Replace the [X/Fe] of α elements by [α/Fe]: they say one thing only if they are all alike."""
+    tied = [name for name in table.colnames if name in {f"{x}_Fe" for x in ALPHA_ELEMENTS}]
+    values = np.array([Label(name).to_value(table[name]) for name in tied])
+    if len(tied) < 2 or np.ptp(values, axis=0).max(initial=0.0) > 1e-6:
+        raise ValueError(
+            "'alpha_Fe' can replace the [X/Fe] of α elements where all of them are equal in every "
+            f"spectrum; here there is {', '.join(tied) or 'none'}, which "
+            f"{'vary apart: they are labels of their own' if len(tied) > 1 else 'is not several'}"
+        )
+    new = table.copy()
+    new.rename_column(tied[0], "alpha_Fe")
+    new.remove_columns(tied[1:])
+    return new
 
 
 def _find_reader(path, format):

@@ -2,28 +2,33 @@
 """Labels: their names, units and ranges, and the scaling a network sees.
 
 A label is a number that says what a star is: ``teff``, ``logg``, ``feh``, ``vmic``, or an
-abundance: ``Mg_Fe`` for [Mg/Fe], ``Mg_H`` for [Mg/H], ``A_Mg`` for A(Mg). These names are
-identifiers because they are also parameter names; people may write ``"[Mg/Fe]"``, ``"A(Mg)"``
-or ``"Teff"``, and `parse_label` knows what they mean.
+abundance: ``Mg_Fe`` for [Mg/Fe], ``Mg_H`` for [Mg/H], ``A_Mg`` for A(Mg), ``alpha_Fe`` for
+[α/Fe]. These names are identifiers because they are also parameter names; people may write
+``"[Mg/Fe]"``, ``"A(Mg)"`` or ``"Teff"``, and `parse_label` knows what they mean.
 """
 
 import difflib
+import keyword
 import re
+import unicodedata
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable, Table
+from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
+    "ALPHA_ELEMENTS",
     "ELEMENTS",
+    "RESERVED_NAMES",
     "Label",
     "LabelRangeWarning",
+    "LabelRelation",
     "LabelSpace",
     "LabelTransform",
+    "named_columns",
     "parse_label",
     "strip_unit",
 ]
@@ -34,6 +39,9 @@ ELEMENTS = tuple(
     "Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy "
     "Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U".split()
 )
+
+#: What [α/Fe] stands for where it stands for elements: García Pérez et al. 2016, AJ 151, 144.
+ALPHA_ELEMENTS = ("O", "Mg", "Si", "S", "Ca", "Ti")
 
 _SYMBOL = {symbol.lower(): symbol for symbol in (*ELEMENTS, "alpha")}
 
@@ -46,12 +54,44 @@ _STELLAR = {
 _ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases}
 
 _UNIT = {"teff": u.K, "vmic": u.km / u.s}
+# What a label is the logarithm of.
+_LOGARITHM_OF = {"logg": u.cm / u.s**2, **{f"log_{name}": unit for name, unit in _UNIT.items()}}
 
-# What the forward model calls its own: no label may take these names.
-_RESERVED = ("rv", "vsini", "vmac", "resolution")
+# Names that mean something else where a label's name is used: as a keyword, a parameter of a
+# model, a column of a result or an entry of a spectrum's meta. No label may have one, in any case.
+_TAKEN = {
+    "a velocity or the resolution, which models take beside the labels": (
+        "rv vrad radial_velocity vsini vrot vmac vmacro macroturbulence zeta resolution redshift"
+    ),
+    "an argument of functions that take labels": (
+        "labels wavelength medium limb_darkening x y free start continuum regions progress "
+        "validation device"
+    ),
+    "a column of results or an entry of metadata": (
+        "flux errors uncertainty covariance chi2 dof flags message best_fit solar_scale normalised "
+        "source reader specname"
+    ),
+    "an attribute of astropy's models": (
+        "bbox_with_units bounding_box bounds coerce_units col_fit_deriv copy cov_matrix deepcopy "
+        "eqcons evaluate fit_deriv fittable fixed get_bounding_box has_bounds has_fixed "
+        "has_inverse has_tied has_user_bounding_box has_user_inverse ineqcons input_shape "
+        "input_units input_units_allow_dimensionless input_units_equivalencies "
+        "input_units_strict inputs inverse linear meta model model_constraints model_set_axis "
+        "n_inputs n_outputs n_submodels name output_units outputs param_names param_sets "
+        "parameter_constraints parameters prepare_inputs prepare_outputs rename render "
+        "return_units separable set_slice_args standard_broadcasting stds strip_units_from_tree "
+        "sum_of_implicit_terms supported sync_constraints tied uses_quantity "
+        "with_units_from_data without_units_for_data"
+    ),
+    "a word of Python": " ".join((*keyword.kwlist, *keyword.softkwlist)),
+}
 
-_RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h)\s*\]|([a-z]+)[/_](fe|h))")
+#: Names that no label can have, in lower case, and what each one is.
+RESERVED_NAMES = {name.lower(): what for what, names in _TAKEN.items() for name in names.split()}
+
+_RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h|alpha)\s*\]|([a-z]+)[/_](fe|h|alpha))")
 _ABSOLUTE = re.compile(r"a(?:\s*\(\s*([a-z]+)\s*\)|_([a-z]+))")
+_LOGARITHM = re.compile(r"log(?:10)?(?:\s*\(\s*(.+?)\s*\)|[\s_]*(.+))")
 
 
 class LabelRangeWarning(AstropyUserWarning):
@@ -65,7 +105,8 @@ def parse_label(text):
     ----------
     text : str
         For example ``"Teff"``, ``"[Fe/H]"``, ``"vturb"``, ``"[Li/Fe]"``, ``"A(Li)"``. A name
-        that is not one of astronomy's is kept as it is if it can be a parameter name.
+        that is not one of astronomy's is kept as it is if it can be a parameter name, which
+        those in `RESERVED_NAMES` cannot.
 
     Returns
     -------
@@ -83,26 +124,14 @@ def parse_label(text):
     >>> [parse_label(text) for text in ("Teff", "[Fe/H]", "vturb", "[Li/Fe]", "A(Li)")]
     ['teff', 'feh', 'vmic', 'Li_Fe', 'A_Li']
     """
-    text = str(text).strip()
-    low = text.lower()
-    spaceless = low.replace(" ", "_")
-    for spelling in (spaceless, spaceless.replace("_", "")):
-        if spelling in _ALIAS:
-            return _ALIAS[spelling]
-    if match := _RATIO.fullmatch(low):
-        element, reference = filter(None, match.groups())
-        if (element, reference) == ("fe", "h"):
-            return "feh"
-        if element in _SYMBOL:
-            return f"{_SYMBOL[element]}_{reference.capitalize()}"
-    if match := _ABSOLUTE.fullmatch(low):
-        (element,) = filter(None, match.groups())
-        if element in _SYMBOL:
-            return f"A_{_SYMBOL[element]}"
-    if text in _RESERVED:
+    text = unicodedata.normalize("NFKC", str(text)).strip()  # as Python does with identifiers
+    low = text.lower().replace("α", "alpha")
+    if name := _stellar_name(low) or _abundance_name(low):
+        return name
+    if what := _why_not(low):
         raise ValueError(
-            f"{text!r} cannot be a label: the forward model uses that name "
-            f"({', '.join(_RESERVED)} are its own)"
+            f"{text!r} cannot be a label: that is {what}. Give the column another name, such as "
+            f"{text + '_label'!r}, or leave it out"
         )
     if not text.isidentifier():
         raise ValueError(
@@ -112,13 +141,50 @@ def parse_label(text):
     return text
 
 
+def _stellar_name(low):
+    """Return the label that is no abundance, or `None`; ``low`` is in lower case."""
+    spaceless = re.sub(r"\s+", "_", low)
+    for spelling in (spaceless, spaceless.replace("_", "")):
+        if spelling in _ALIAS:
+            return _ALIAS[spelling]
+    match = _LOGARITHM.fullmatch(low)
+    inner = match and _stellar_name(match[1] or match[2])
+    return f"log_{inner}" if inner in _UNIT else None
+
+
+def _abundance_name(low):
+    """Return the label of an abundance, or `None`; ``low`` is in lower case."""
+    if match := _RATIO.fullmatch(low):
+        element, reference = filter(None, match.groups())
+        if (element, reference) == ("fe", "h"):
+            return "feh"
+        if element == reference:
+            raise ValueError(f"[{element}/{reference}] cannot be a label: it is always 0")
+        if element in _SYMBOL:
+            return f"{_SYMBOL[element]}_{_SYMBOL[reference]}"
+    if match := _ABSOLUTE.fullmatch(low):
+        (element,) = filter(None, match.groups())
+        if element in _SYMBOL and element != "alpha":
+            return f"A_{_SYMBOL[element]}"
+    return None
+
+
+def _why_not(low):
+    """Say what a name in lower case is, if it cannot be a label's."""
+    if low.startswith("_"):
+        return "a private name"
+    if low.endswith("_err"):
+        return "the name of a column of errors"
+    return RESERVED_NAMES.get(low)
+
+
 @dataclass(frozen=True)
 class Label:
     """A label: its name and its unit.
 
     Labels in dex are plain numbers in tables and results, because astropy's ``dex`` cannot be
-    compared with a number; on the way in, ``dex``, ``dex(cm / s2)`` and, for ``logg``, an
-    acceleration are understood as well.
+    compared with a number; on the way in, ``dex`` is understood, and for ``logg``, ``log_teff``
+    and ``log_vmic`` what they are the logarithm of, such as an acceleration.
 
     Parameters
     ----------
@@ -146,7 +212,7 @@ class Label:
     @property
     def unit(self):
         """Unit in which a bare number is understood (`~astropy.units.Unit`)."""
-        if self.element is not None or self.name in ("logg", "feh"):
+        if self.element is not None or self.name == "feh" or self.name in _LOGARITHM_OF:
             return u.dex
         return _UNIT.get(self.name, u.dimensionless_unscaled)
 
@@ -162,7 +228,9 @@ class Label:
         """The label as astronomers write it: ``"[Mg/Fe]"``, ``"A(Li)"``, ``"Teff"``."""
         first, _, second = self.name.partition("_")
         if self.element is None:
-            return {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}.get(self.name, self.name)
+            known = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}
+            known.update(log_teff="log Teff", log_vmic="log vmic")
+            return known.get(self.name, self.name)
         return f"A({second})" if first == "A" else f"[{first}/{second}]"
 
     def to_value(self, value):
@@ -186,8 +254,8 @@ class Label:
         accepted = [self.unit]
         if self.unit == u.dex:
             accepted.append(u.dimensionless_unscaled)
-        if self.name == "logg":
-            accepted.append(u.dex(u.cm / u.s**2))
+        if self.name in _LOGARITHM_OF:
+            accepted.append(u.dex(_LOGARITHM_OF[self.name]))
         return strip_unit(value, f"label {self.name!r}", *accepted)
 
     @property
@@ -275,7 +343,10 @@ class LabelSpace:
         return iter(self.labels)
 
     def __contains__(self, name):
-        return parse_label(name) in self.names
+        try:
+            return parse_label(name) in self.names
+        except ValueError:  # what cannot be a label is not one of these
+            return False
 
     def __repr__(self):
         rows = (
@@ -325,12 +396,12 @@ class LabelSpace:
 
         Parameters
         ----------
-        labels : `~astropy.table.Table`, mapping of str to values, or array_like
-            Names in any spelling; an array has its labels in this space's order along the last
-            axis.
+        labels : `~astropy.table.Table`, `pandas.DataFrame`, mapping, or array_like
+            Whatever has names, as `named_columns` understands it, goes by them, in any spelling
+            and order; an array without has its labels in this space's order along the last axis.
         solar : mapping of str to float, optional
             Solar abundances A(X). With it, abundances that are left out are solar-scaled:
-            [X/Fe] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H].
+            [X/Fe] = [X/α] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H].
 
         Returns
         -------
@@ -341,17 +412,17 @@ class LabelSpace:
         ValueError
             If a label is unknown, given twice, or missing, or the shape is wrong.
         """
-        if isinstance(labels, Table):
-            labels = {name: labels[name] for name in labels.colnames}
-        if not isinstance(labels, Mapping):
-            values = np.atleast_2d(np.asarray(labels, dtype=float))
+        named = named_columns(labels)
+        if named is None:
+            plain = strip_unit(labels, "a plain array of labels", u.dimensionless_unscaled)
+            values = np.atleast_2d(plain)
             if values.ndim != 2 or values.shape[1] != len(self):
                 raise ValueError(
                     f"labels have shape {np.shape(labels)}; an array needs {len(self)} columns, "
                     f"in this order: {', '.join(self.names)}"
                 )
             return values
-        columns = self._columns(labels)
+        columns = self._columns(named)
         if solar is not None:
             self._fill_solar_scaled(columns, solar)
         missing = [name for name in self.names if name not in columns]
@@ -375,7 +446,7 @@ class LabelSpace:
         for label in self.labels:
             if label.name in columns or label.element is None:
                 continue
-            if label.name.endswith("_Fe"):
+            if label.name.endswith(("_Fe", "_alpha")):
                 columns[label.name] = 0.0
             elif label.name.endswith("_H"):
                 columns[label.name] = feh
@@ -432,6 +503,50 @@ class LabelSpace:
         )
 
 
+def named_columns(labels):
+    """Return what has names as a dict, or `None` if there are none.
+
+    Parameters
+    ----------
+    labels : object
+        A table or row of astropy, a data frame or series of pandas, a structured array, a mapping:
+        anything with ``dtype.names``, ``keys()`` or ``columns``; or a plain array.
+
+    Returns
+    -------
+    dict of str to array_like, or None
+        `None` for a plain array.
+
+    Raises
+    ------
+    ValueError
+        If there are columns, but they are called by numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.labels import named_columns
+    >>> rows = np.array([(5777.0, 4.44), (4500.0, 2.5)], dtype=[("teff", float), ("logg", float)])
+    >>> named_columns(rows)["logg"]
+    array([4.44, 2.5 ])
+    >>> named_columns([[5777.0, 4.44]]) is None
+    True
+    """
+    names = getattr(getattr(labels, "dtype", None), "names", None)
+    if names is None:
+        names = labels.keys() if hasattr(labels, "keys") else getattr(labels, "columns", None)
+    if names is None:
+        return None
+    names = list(names)
+    if numbers := [name for name in names if not isinstance(name, str)]:
+        raise ValueError(
+            f"labels are matched by name, but a {type(labels).__name__} has columns called "
+            f"{', '.join(map(repr, numbers))}: name them, or give its values as a plain array, "
+            "whose columns are in the model's order"
+        )
+    return {name: labels[name] for name in names}
+
+
 def unknown_label_message(name, known):
     """Say that a label is not known, which are, and what may have been meant."""
     message = f"label {str(name)!r} is not one of {', '.join(known)}"
@@ -457,12 +572,17 @@ def strip_unit(value, what, *accepted):
     ------
     astropy.units.UnitConversionError
         If it converts to none.
+    ValueError
+        If it is not a number.
     """
-    if getattr(value, "mask", None) is not None:  # masked columns and quantities
+    if hasattr(value, "filled"):  # masked columns and quantities
         value = value.astype(float).filled(np.nan)
     unit = getattr(value, "unit", None)
     if unit is None:
-        return np.asarray(value, dtype=float)[()]
+        try:
+            return np.asarray(value, dtype=float)[()]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} has to be of numbers, but: {error}") from None
     for candidate in accepted:
         if u.Unit(unit).is_equivalent(candidate):
             quantity = value if hasattr(value, "to_value") else u.Quantity(value)
@@ -474,9 +594,12 @@ def strip_unit(value, what, *accepted):
 
 
 class LabelTransform:
-    """One label replaced by another: what a plugin registers.
+    """Another way to say what a label says: what a plugin registers.
 
-    Subclass it, set the three attributes, and write both directions.
+    Subclass it, set the three attributes, and write both directions. Source and target say the
+    same: where the labels in ``needs`` are known, each follows from the other. So nobody can give
+    both, and `~astropayne.conversion.LabelConversion` puts one in the place of the other, also by
+    way of several transforms.
 
     Attributes
     ----------
@@ -484,6 +607,32 @@ class LabelTransform:
         The label that is replaced, and the one that takes its place.
     needs : tuple of str
         Other labels that the transform reads.
+
+    Examples
+    --------
+    [M/H] of a mixture where the α elements count (Salaris et al. 1993, ApJ 414, 580):
+
+    >>> import numpy as np
+    >>> import astropayne
+    >>> from astropayne.labels import LabelTransform
+    >>> class Metallicity(LabelTransform):
+    ...     source, target, needs = "M_H", "feh", ("alpha_Fe",)
+    ...     def difference(self, values):
+    ...         return np.log10(0.638 * 10.0 ** values["alpha_Fe"] + 0.362)
+    ...     def forward(self, values, solar):
+    ...         return values["M_H"] - self.difference(values)
+    ...     def inverse(self, values, solar):
+    ...         return values["feh"] + self.difference(values)
+    >>> class MyPlugin:
+    ...     @astropayne.hookimpl
+    ...     def astropayne_label_transforms(self):
+    ...         return [Metallicity()]
+    >>> astropayne.register_plugin(MyPlugin(), name="metallicity")
+    'metallicity'
+    >>> from astropayne.conversion import LabelConversion
+    >>> LabelConversion(["M_H", "[α/Fe]"], ["A(Fe)"], "magg2022")([-1.0, 0.4]).round(2).tolist()
+    [6.21]
+    >>> astropayne.unregister_plugin("metallicity")
     """
 
     source = ""
@@ -512,3 +661,44 @@ class LabelTransform:
 
     def __repr__(self):
         return f"<{type(self).__name__}: {self.source} -> {self.target}>"
+
+
+class LabelRelation:
+    """A label estimated from others, for want of better: what a plugin may register too.
+
+    It has no inverse, and is used only where its name is given in place of the label's value, as
+    in ``model(teff=5777, logg=4.44, feh=0, vmic="bruntt2010")``.
+
+    Attributes
+    ----------
+    name : str
+        How it is asked for: lower-case letters and digits.
+    target : str
+        The label it estimates.
+    needs : tuple of str
+        The labels it reads.
+    citation : str
+        Where it comes from.
+    """
+
+    name = ""
+    target = ""
+    needs = ()
+    citation = ""
+
+    def estimate(self, values):
+        """Compute the target.
+
+        Parameters
+        ----------
+        values : mapping of str to numpy.ndarray
+            The needed labels, in their own units.
+
+        Returns
+        -------
+        numpy.ndarray
+        """
+        raise NotImplementedError
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name!r}: {', '.join(self.needs)} -> {self.target}>"

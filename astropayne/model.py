@@ -15,8 +15,9 @@ from astropy.table import QTable
 from astropayne import __version__
 from astropayne.abundances import solar_scale
 from astropayne.config import conf
+from astropayne.conversion import LabelConversion, labels_in
 from astropayne.forward import VELOCITIES, ForwardModel
-from astropayne.labels import LabelSpace, strip_unit
+from astropayne.labels import LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.training import TrainingOptions, train_network
 from astropayne.wavelengths import find_windows, to_vacuum, vacuum_angstrom
@@ -114,8 +115,9 @@ class PayneModel:
     medium : {"air", "vacuum"}
     resolution : float or None
         λ/FWHM of the spectra it was trained on.
-    solar_scale : str
-        Name of the solar abundances.
+    solar_scale : str, dict or None
+        The solar abundances of the training grid: the name of a scale, or one of its own as
+        `astropayne.abundances.SolarScale.entry` has it; `None` if they are not known.
     error : numpy.ndarray, shape (n_pixels,)
         The emulator's own error: rms on the validation spectra, pixel by pixel.
     history : `~astropy.table.QTable`
@@ -180,7 +182,7 @@ class PayneModel:
         *,
         medium="air",
         resolution=None,
-        solar_scale="asplund2009",
+        solar_scale=None,
         error=None,
         history=None,
         meta=None,
@@ -286,7 +288,7 @@ class PayneModel:
         self.network, self.labels = network.cpu().eval(), labels
         self.wavelength = grid.wavelength
         self.medium, self.resolution = grid.meta["medium"], grid.meta["resolution"]
-        self.solar_scale = grid.meta["solar_scale"] or "asplund2009"
+        self.solar_scale = solar_scale(grid.meta["solar_scale"]).entry
         residual = self._network_flux(x_valid) - validation.flux
         self.error = np.sqrt(np.mean(residual**2, axis=0))
         names = ("step", "time", "learning_rate", "train_rms", "valid_rms")
@@ -317,8 +319,8 @@ class PayneModel:
         wavelength : `~astropy.units.Quantity`, optional
             Where to compute the flux, in the model's medium; on the model's pixels by default.
         **labels
-            A value for each label, in any spelling (``**{"[Mg/Fe]": 0.3}``). Abundances that are
-            left out are solar-scaled.
+            A value for each label, in any spelling (``**{"[Mg/Fe]": 0.3}``) and convention, as in
+            `label_array`. Abundances that are left out are solar-scaled.
 
         Returns
         -------
@@ -329,7 +331,8 @@ class PayneModel:
         Raises
         ------
         ValueError
-            If a label is unknown or missing, or the resolution is higher than the model's.
+            If a label is unknown or missing, two labels say the same, or the resolution is higher
+            than the model's.
         astropy.units.UnitConversionError
             If a unit is wrong.
 
@@ -352,8 +355,8 @@ class PayneModel:
 
         Parameters
         ----------
-        labels : `~astropy.table.Table`, mapping of str to array, or array_like
-            A row a spectrum. An array has a column for each label, in the order of ``labels``.
+        labels : `~astropy.table.Table`, `pandas.DataFrame`, mapping, or array_like
+            A row a spectrum, as in `label_array`.
         rv, vsini, vmac, resolution, wavelength
             As in calling the model; the velocities may be arrays, a value a spectrum.
 
@@ -363,7 +366,7 @@ class PayneModel:
             With flux of shape (n_spectra, n_pixels).
         """
         self._require_trained()
-        values = self.labels.to_array(labels, solar=solar_scale(self.solar_scale))
+        values = self.label_array(labels)
         if not np.isfinite(values).all():
             bad = np.array(self.labels.names)[~np.isfinite(values).all(axis=0)]
             raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
@@ -385,6 +388,74 @@ class PayneModel:
             theta = np.column_stack([values, *velocities])
             flux = self._forward_flux(theta, vacuum_angstrom(wavelength, self.medium), resolution)
         return _spectrum(wavelength, flux * u.dimensionless_unscaled, meta)
+
+    def label_array(self, labels):
+        """Return labels, in whatever convention they are, as the model's own.
+
+        Parameters
+        ----------
+        labels : `~astropy.table.Table`, `pandas.DataFrame`, mapping, or array_like
+            Whatever has names, also a row or a structured array, goes by them, in any spelling,
+            order and convention that the registered transforms reach: A(Mg) or [Mg/H] do for a
+            model of [Mg/Fe]. A relation's name stands for what it estimates
+            (``{"vmic": "gaiaeso"}``); [α/Fe] is that of α elements that are left out; other
+            abundances that are left out are solar-scaled. A plain array has a column for each
+            label, in the order of ``model.labels``.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_labels)
+
+        Raises
+        ------
+        ValueError
+            If a label is unknown or missing, two labels say the same, or a transform needs
+            another label or the solar scale, and that is not known.
+
+        Examples
+        --------
+        >>> from astropayne import PayneModel
+        >>> model = PayneModel.sample()
+        >>> star = {"teff": 5777, "logg": 4.44, "feh": -0.5, "vmic": "bruntt2010", "[Mg/H]": -0.1}
+        >>> dict(zip(model.labels.names, model.label_array(star)[0].round(3).tolist()))["Mg_Fe"]
+        0.4
+        """
+        self._require_trained()
+        named = named_columns(labels)
+        if named is None:
+            return self.labels.to_array(labels)
+        said = labels_in(self.labels.names, named, self.solar_scale)
+        return self.labels.to_array(said, solar=solar_scale(self.solar_scale))
+
+    def conversion(self, wanted):
+        """Return the way from the model's labels to others, for values and covariances.
+
+        Parameters
+        ----------
+        wanted : sequence of str
+            Labels, in any spelling, that the registered transforms reach.
+
+        Returns
+        -------
+        `~astropayne.conversion.LabelConversion`
+
+        Raises
+        ------
+        ValueError
+            If no transforms lead to a label.
+
+        Examples
+        --------
+        >>> from astropayne import PayneModel
+        >>> model = PayneModel.sample()
+        >>> conversion = model.conversion(["[Li/H]", "A(Mg)"])
+        >>> prediction = model(teff=5777, logg=4.44, feh=0, vmic=1, A_Li=2.05)
+        >>> found = conversion.table(prediction.meta["labels"])
+        >>> float(found["Li_H"][0].round(6)), float(found["A_Mg"][0].round(6))
+        (1.0, 7.55)
+        """
+        self._require_trained()
+        return LabelConversion(self.labels.names, wanted, self.solar_scale)
 
     def _network_flux(self, scaled):
         """Return the network's flux for scaled labels, shape (n, n_pixels)."""
@@ -452,6 +523,14 @@ def _require_same_axes(grid, validation):
         )
     if not np.array_equal(grid.wavelength, validation.wavelength):
         raise ValueError("the training and the validation grid have different wavelengths")
+    for key in ("medium", "resolution", "solar_scale"):
+        one, other = grid.meta[key], validation.meta[key]
+        same = solar_scale(one) == solar_scale(other) if key == "solar_scale" else one == other
+        if not same:
+            raise ValueError(
+                f"the training grid has {key} {one!r}, and the validation grid {other!r}: they "
+                f"have to be the same; if one is wrong, set its meta[{key!r}]"
+            )
 
 
 def _spectrum(wavelength, flux, meta):

@@ -15,6 +15,7 @@ ROOT = Path(astropayne.__file__).parent
 ORDER = [
     "labels",
     "abundances",
+    "stellar",
     "wavelengths",
     "config",
     "broadening",
@@ -25,6 +26,7 @@ ORDER = [
     "formats.container",
     "formats.grid_file",
     "plugins",
+    "conversion",
     "reading",
     "grid",
     "model",

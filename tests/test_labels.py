@@ -1,19 +1,25 @@
+import inspect
+
 import astropy.units as u
 import numpy as np
+import pandas as pd
 import pytest
-from astropy.table import MaskedColumn, QTable
+from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from astropayne import PayneModel, fit_spectrum
 from astropayne.labels import (
     ELEMENTS,
+    RESERVED_NAMES,
     Label,
     LabelRangeWarning,
     LabelSpace,
     parse_label,
     strip_unit,
 )
+from astropayne.modeling import PayneSpectrum
 
 SPELLINGS = {
     "teff": ["teff", "Teff", "T_eff", "TEFF", "effective temperature"],
@@ -39,8 +45,48 @@ def test_what_is_not_a_label_is_refused(text):
         parse_label(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("RV", "a velocity"),
+        ("Zeta", "a velocity"),
+        ("Resolution", "a velocity or the resolution"),
+        ("wavelength", "an argument"),
+        ("chi2", "a column of results"),
+        ("Name", "an attribute of astropy's models"),
+        ("parameters", "an attribute of astropy's models"),
+        ("lambda", "a word of Python"),
+        ("None", "a word of Python"),
+        ("teff_err", "a column of errors"),
+        ("_hidden", "a private name"),
+    ],
+)
+def test_names_that_mean_something_else_are_refused(text, what):
+    for make in (parse_label, Label, lambda name: LabelSpace(["teff", name], [0, 0], [1, 1])):
+        with pytest.raises(ValueError, match=rf"'{text}' cannot be a label: that is .*{what}"):
+            make(text)
+
+
+def test_names_are_read_as_python_reads_identifiers():
+    with pytest.raises(ValueError, match="'fixed' cannot be a label"):
+        parse_label("\ufb01xed")  # a ligature
+    assert parse_label("\uff34eff") == "teff"  # a wide letter
+
+
+def test_every_name_of_a_fittable_model_is_reserved(model):
+    star = PayneSpectrum(model)
+    taken = {name for name in (*dir(star), *vars(star)) if not name.startswith("_")}
+    functions = (PayneModel.__call__, PayneSpectrum.__init__, PayneSpectrum.evaluate, fit_spectrum)
+    for function in functions:
+        taken |= set(inspect.signature(function).parameters) - {"self", "values", "parameters"}
+    taken -= {*model.labels.names, "observed"}  # which is positional
+    assert not sorted({name.lower() for name in taken} - RESERVED_NAMES.keys())
+    assert "rv" not in model.labels
+
+
 @given(st.sampled_from(ELEMENTS[2:]), st.sampled_from(["[{}/Fe]", "[{}/H]", "A({})"]))
 def test_text_and_name_are_inverse(element, pattern):
+    assume((element, pattern) != ("Fe", "[{}/Fe]"))  # which is always 0, and no label
     text = pattern.format(element)
     label = Label(text)
     assert label.name.isidentifier()
@@ -127,6 +173,64 @@ def test_tables_and_arrays_mean_the_same(space):
     assert (table["logg"] > 0.5).all()
     assert space.to_array(table[table.colnames[::-1]]) == pytest.approx(values)
     assert LabelSpace.from_table(table).names == space.names
+
+
+def _named(values, names):
+    """The same label values in everything that has names; the columns in another order."""
+    order = list(reversed(range(len(names))))
+    columns = {names[i]: values[:, i] for i in order}
+    fields = np.empty(len(values), dtype=[(name, float) for name in columns])
+    for name, column in columns.items():
+        fields[name] = column
+    frame = pd.DataFrame(columns)
+    return {
+        "mapping": columns,
+        "table": Table(columns),
+        "frame": frame,
+        "indexed": frame.set_index(np.arange(7, 7 + len(values))),
+        "nullable": frame.convert_dtypes(),
+        "structured": fields,
+        "recarray": fields.view(np.recarray),
+    }
+
+
+@pytest.mark.parametrize("kind", _named(np.zeros((1, 1)), ["teff"]))
+def test_whatever_has_names_goes_by_them(space, kind):
+    values = np.random.default_rng(3).uniform(space.minimum, space.maximum, (4, 6))
+    assert space.to_array(values).tolist() == values.tolist()  # without names: the order
+    assert space.to_array(_named(values, space.names)[kind]).tolist() == values.tolist()
+
+
+def test_rows_go_by_name_too(space):
+    values = np.random.default_rng(4).uniform(space.minimum, space.maximum, (4, 6))
+    named = _named(values, space.names)
+    rows = (
+        named["table"][2],
+        named["frame"].iloc[2],
+        named["structured"][2],
+        space.to_table(values)[2],
+    )
+    for row in rows:
+        assert space.to_array(row)[0] == pytest.approx(values[2], rel=1e-14)
+
+
+def test_columns_without_proper_names_are_an_error(space):
+    frame = pd.DataFrame(np.zeros((2, 6)))
+    with pytest.raises(ValueError, match=r"DataFrame has columns called 0, 1.*plain array"):
+        space.to_array(frame)
+    assert space.to_array(frame.to_numpy()).shape == (2, 6)
+    with pytest.raises(ValueError, match=r"label 'teff' has to be of numbers.*'hot'"):
+        space.to_array({"teff": "hot"})
+    with pytest.raises(ValueError, match="a plain array of labels has to be of numbers"):
+        space.to_array([{"teff": 5777}])
+    with pytest.raises(u.UnitConversionError, match="a plain array of labels"):
+        space.to_array(np.zeros((2, 6)) * u.K)
+
+
+def test_missing_values_of_a_frame_are_nan():
+    frame = pd.DataFrame({"feh": pd.array([0.1, None], dtype="Float64")})
+    found = LabelSpace(["feh"], [-1], [1]).to_array(frame)
+    assert np.array_equal(found, [[0.1], [np.nan]], equal_nan=True)
 
 
 def test_outside_is_warned_about_with_the_range(space):

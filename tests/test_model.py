@@ -51,6 +51,17 @@ def test_many_predictions_are_the_single_ones(model, sample):
         model(teff=[5000, 6000], logg=4, feh=0, vmic=1)
 
 
+def test_a_data_frame_goes_by_name(model, sample):
+    table = sample.labels[:3]
+    frame = table[table.colnames[::-1]].to_pandas()
+    expected = model.predict(table).flux
+    assert np.array_equal(model.predict(frame).flux, expected)
+    row = model.predict(table[1]).flux[0].value
+    assert row == pytest.approx(expected[1].value, abs=1e-6)
+    values = model.labels.to_array(table)  # a plain array goes by order, as always
+    assert np.array_equal(model.predict(values).flux, expected)
+
+
 def test_broadening_a_prediction_is_broadening_its_spectrum(model):
     broadening = {"rv": 12 * u.km / u.s, "vsini": 7, "vmac": 3 * u.km / u.s, "resolution": 15000}
     found = model(**SUN, **broadening)

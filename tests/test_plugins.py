@@ -76,6 +76,7 @@ def test_the_built_in_ones_go_through_the_same_hooks(fresh):
         "tsfitpy",
         "asdf_grid",
         "abundances",
+        "stellar",
     ]
     assert set(manager.grid_readers()) == {"tsfitpy", "astropayne"}
     assert any(t.target == "A_Li" for t in manager.label_transforms())
@@ -89,7 +90,7 @@ def test_a_misspelt_hook_is_an_error(fresh):
 
     with pytest.raises(ValueError, match=r"astropayne_grid_reader,.*its hooks are astropayne_gr"):
         astropayne.register_plugin(Wrong())
-    assert len(manager.list_plugins()) == 3
+    assert len(manager.list_plugins()) == 4
 
 
 def test_a_name_that_is_taken_is_an_error(fresh):

@@ -9,5 +9,5 @@ __all__ = []
 
 @hookimpl
 def astropayne_label_transforms():
-    """Return [X/Fe] → A(X) and its relatives for every element."""
-    return abundance_transforms()
+    """Return [X/Fe] → [X/H] → A(X) for every element."""
+    return list(abundance_transforms())

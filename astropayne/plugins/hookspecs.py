@@ -16,4 +16,4 @@ def astropayne_grid_readers():
 
 @hookspec
 def astropayne_label_transforms():
-    """Return a list of `~astropayne.labels.LabelTransform`."""
+    """Return a list of `~astropayne.labels.LabelTransform`, `~astropayne.labels.LabelRelation`."""

@@ -27,6 +27,7 @@ _BUILTIN = (
     "astropayne.plugins.tsfitpy",
     "astropayne.plugins.asdf_grid",
     "astropayne.plugins.abundances",
+    "astropayne.plugins.stellar",
 )
 
 
