@@ -85,7 +85,7 @@ class Outcome:
 
     theta: np.ndarray
     errors: np.ndarray
-    covariance: np.ndarray
+    covariance: np.ndarray  # of all parameters, zero for what is fixed
     flags: Flag
     chi2: float = np.nan
     dof: int = 0
@@ -133,9 +133,9 @@ class BatchFitter:
 
     def rejected(self, message):
         """Return the outcome of a star that cannot be fitted."""
-        n, k = len(self.names), len(self.parameters.free)
+        n = len(self.names)
         nan = np.full(n, np.nan)
-        return Outcome(nan, nan.copy(), np.full((k, k), np.nan), Flag.BAD_INPUT, message=message)
+        return Outcome(nan, nan.copy(), np.full((n, n), np.nan), Flag.BAD_INPUT, message=message)
 
     def fit(self, stars, *, best_fits=False):
         """Fit some stars.
@@ -370,10 +370,14 @@ class BatchFitter:
                 setattr(outcome, attribute, tuple(names[which].tolist()))
         if not (known | is_label).all():
             outcome.flags |= Flag.SINGULAR
-        outcome.covariance[little] = outcome.covariance[:, little] = np.nan
         # A velocity at zero has no error to speak of: its derivative vanishes there.
-        error[little | (at_bound & ~is_label)] = np.nan
-        outcome.errors[index] = error
+        lost = little | (at_bound & ~is_label)
+        covariance = outcome.covariance.copy()
+        covariance[lost] = covariance[:, lost] = np.nan
+        everything = self.parameters.spread(covariance[None], x[None], outcome.theta[None])[0]
+        moving = self.parameters.moving
+        outcome.covariance = everything
+        outcome.errors[moving] = np.sqrt(np.diagonal(everything)[moving])
         outcome.theta[index[little]] = np.nan
 
     def _best_fits(self, stars, theta, likelihood):

@@ -133,8 +133,13 @@ def _summary(truth, fitted, shown):
         yield (
             f"  {name:8s}{true[shown]:10.{digits}f}{value[shown]:10.{digits}f}"
             f"{error[shown]:9.{digits}f}"
-            f"{np.nanmedian(np.abs(value - true)):16.{digits}f}{unit}"
+            f"{_median_difference(value, true):16.{digits}f}{unit}"
         )
+
+
+def _median_difference(value, true):
+    measured = np.isfinite(value)
+    return np.median(np.abs(value - true)[measured]) if measured.any() else np.nan
 
 
 def _save(axes, path):

@@ -15,12 +15,12 @@ from astropayne.abundances import solar_scale
 from astropayne.batch import BatchFitter, Flag, Star
 from astropayne.broadening import instrument_fwhm
 from astropayne.forward import VELOCITIES
-from astropayne.labels import strip_unit, unknown_label_message
+from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters
 from astropayne.network import one_thread, pick_device
 from astropayne.observation import observe
 from astropayne.search import Templates
-from astropayne.wavelengths import C_KMS
+from astropayne.wavelengths import checked_velocity
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
@@ -103,7 +103,11 @@ def _taken_apart(spectrum):
         return [_taken_apart(part) for part in spectrum]
     names = ("flux", "spectral_axis", "uncertainty", "mask", "meta")
     parts = {name: getattr(spectrum, name) for name in names}
-    return {**parts, "spectral_axis": u.Quantity(parts["spectral_axis"], subok=False)}
+    parts["spectral_axis"] = u.Quantity(spectrum.spectral_axis, subok=False)
+    if spectrum.uncertainty is not None:  # it knows the spectrum it belongs to
+        size = spectrum.uncertainty
+        parts["uncertainty"] = type(size)(size.array, unit=size.unit)
+    return parts
 
 
 def _put_together(parts):
@@ -131,6 +135,7 @@ def fit_spectrum(
     medium=None,
     noise_floor=0.0,
     loss="linear",
+    report=(),
     limb_darkening=0.6,
     device="cpu",
 ):
@@ -176,6 +181,9 @@ def fit_spectrum(
     loss : {"linear", "huber"}
         "huber" counts what is more than three standard deviations away by its size, not its
         square: cosmic rays and wrong lines pull less.
+    report : sequence of str, optional
+        More labels to give, in any convention that transforms reach from the model's: with errors
+        from the covariance, ``("A(Mg)", "[Ca/H]")``.
     limb_darkening : float
         Linear coefficient ε.
     device : str
@@ -302,9 +310,13 @@ class _Setup:
         medium=None,
         noise_floor=0.0,
         loss="linear",
+        report=(),
         limb_darkening=0.6,
         device="cpu",
     ):
+        report = [parse_label(n) for n in ([report] if isinstance(report, str) else report)]
+        report = [name for name in report if name not in model.labels.names]
+        self.report = model.conversion(report) if report else None
         self.model, self.names = model, (*model.labels.names, *VELOCITIES)
         self.resolution, self.medium = resolution, medium
         self.regions, self.exclude = regions, exclude
@@ -355,10 +367,7 @@ class _Setup:
     def _value(self, name, value, what):
         """Return one value without its unit, checked."""
         if name in VELOCITIES:
-            value = float(strip_unit(value, name, _KMS))
-            if not np.isfinite(value) or abs(value) >= C_KMS or (name != "rv" and value < 0):
-                raise ValueError(f"{what}: {name} = {value:g} km/s is no velocity of a star")
-            return value
+            return float(checked_velocity(value, name))
         value = float(self.model.labels.labels[self.names.index(name)].to_value(value))
         if not np.isfinite(value):
             raise ValueError(f"{what}: {name} = {value} is not a number")
@@ -488,29 +497,50 @@ class _Setup:
 
     # --- arrays to results
 
-    def unit(self, name):
-        """Return the unit of a result's column, `None` for plain numbers."""
-        if name in VELOCITIES:
-            return _KMS
-        return self.model.labels.labels[self.names.index(name)].column_unit
+    def units(self):
+        """Return the units of results by name, `None` for plain numbers."""
+        more = self.report.wanted if self.report else ()
+        labels = [*self.model.labels, *(Label(name) for name in more)]
+        units = {label.name: label.column_unit for label in labels}
+        return {**units, **dict.fromkeys(VELOCITIES, _KMS)}
 
-    def quantities(self, values):
-        """Return values by name, with their units."""
-        return {
-            name: u.Quantity(value, self.unit(name) or u.dimensionless_unscaled)
-            for name, value in zip(self.names, values, strict=True)
-        }
+    def values(self, outcomes):
+        """Return values and errors of everything that is reported: (n, n_units) each."""
+        theta, errors = (
+            np.array([getattr(o, name) for o in outcomes]) for name in ("theta", "errors")
+        )
+        n = len(self.model.labels)
+        if not self.report:
+            return theta, errors
+        found = self.report(theta[:, :n])
+        covariance = np.array([o.covariance[:n, :n] for o in outcomes])
+        spread = np.diagonal(self.report.covariance(theta[:, :n], covariance), axis1=1, axis2=2)
+        return (
+            np.concatenate([theta[:, :n], found, theta[:, n:]], axis=1),
+            np.concatenate([errors[:, :n], np.sqrt(spread), errors[:, n:]], axis=1),
+        )
+
+    def covariance(self, outcome):
+        """Return the covariance of the free parameters."""
+        index = self.fitter.parameters.index
+        return outcome.covariance[np.ix_(index, index)]
 
     def result(self, observed, outcome):
         """Return the `FitResult`."""
-        labels = self.quantities(outcome.theta)
+        labels, errors = (
+            {
+                name: u.Quantity(value, unit or u.dimensionless_unscaled)
+                for (name, unit), value in zip(self.units().items(), row[0], strict=True)
+            }
+            for row in self.values([outcome])
+        )
         arms = list(observed) if isinstance(observed, list) else [observed]
         fits = [_model_spectrum(*pair, labels) for pair in zip(arms, outcome.best_fit, strict=True)]
         several = isinstance(observed, list)
         return FitResult(
             labels=labels,
-            errors=self.quantities(outcome.errors),
-            covariance=outcome.covariance,
+            errors=errors,
+            covariance=self.covariance(outcome),
             free=self.fitter.parameters.free,
             flags=outcome.flags,
             chi2=outcome.chi2,
@@ -527,10 +557,12 @@ class _Setup:
     def table(self, names, outcomes, covariances, models):
         """Return the table of many fits."""
         table = QTable({"name": np.array(names, dtype=str)})
-        for i, name in enumerate(self.names):
-            unit = self.unit(name)
-            for column, part in ((name, "theta"), (f"{name}_err", "errors")):
-                values = np.array([getattr(o, part)[i] for o in outcomes], dtype=float)
+        if not outcomes:
+            return table
+        for (name, unit), *columns in zip(
+            self.units().items(), *(part.T for part in self.values(outcomes)), strict=True
+        ):
+            for column, values in zip((name, f"{name}_err"), columns, strict=True):
                 table[column] = values * unit if unit else values
         for name, kind in (("chi2", float), ("dof", int), ("flags", int), ("iterations", int)):
             table[name] = np.array([getattr(o, name) for o in outcomes], dtype=kind)
@@ -539,7 +571,7 @@ class _Setup:
         table["message"] = np.array([o.message for o in outcomes], dtype=str)
         table.meta["free"] = list(self.fitter.parameters.free)
         if covariances:
-            table["covariance"] = np.array([o.covariance for o in outcomes])
+            table["covariance"] = np.array([self.covariance(o) for o in outcomes])
         if models:
             rows = [np.concatenate([*o.best_fit, []]) for o in outcomes]
             longest = max((len(row) for row in rows), default=0)

@@ -64,12 +64,12 @@ _TAKEN = {
         "rv vrad radial_velocity vsini vrot vmac vmacro macroturbulence zeta resolution redshift"
     ),
     "an argument of functions that take labels": (
-        "labels wavelength medium limb_darkening x y free start continuum regions progress "
-        "validation device"
+        "labels wavelength medium limb_darkening x y free start tied priors continuum regions "
+        "exclude noise_floor loss report progress validation device covariances models"
     ),
     "a column of results or an entry of metadata": (
         "flux errors uncertainty covariance chi2 dof flags message best_fit solar_scale normalised "
-        "source reader specname"
+        "source reader specname at_bound low_information iterations"
     ),
     "an attribute of astropy's models": (
         "bbox_with_units bounding_box bounds coerce_units col_fit_deriv copy cov_matrix deepcopy "
@@ -452,6 +452,34 @@ class LabelSpace:
                 columns[label.name] = feh
             else:
                 columns[label.name] = solar[label.element] + feh
+
+    def start_from(self, given, solar):
+        """Return labels to start a fit from: what is given, and within the ranges for the rest.
+
+        Parameters
+        ----------
+        given : mapping of str to array_like
+            By the labels' own names.
+        solar : mapping of str to float
+            Solar abundances A(X). Abundances that are not given are solar-scaled; without their
+            solar value, and what is no abundance, they are in the middle of the range.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_labels)
+        """
+        middle = dict(zip(self.names, 0.5 * (self.minimum + self.maximum), strict=True))
+        unknown = {
+            label.name: middle[label.name]
+            for label in self.labels
+            if label.element is None or (label.name.startswith("A_") and label.element not in solar)
+        }
+        values = self.to_array({**unknown, **given}, solar=solar)
+        return np.where(
+            [name in given for name in self.names],
+            values,
+            np.clip(values, self.minimum, self.maximum),
+        )
 
     def to_table(self, values):
         """Return label values as a `~astropy.table.QTable`, a column a label.

@@ -65,7 +65,7 @@ class Parameters:
         return theta
 
     def chain(self, free, theta):
-        """Return derivatives of the moving parameters by the free: (n, n_moving, n_free)."""
+        """Return derivatives of all parameters by the free ones: (n, n_names, n_free)."""
         by = np.zeros((len(free), len(self.names), len(self.free)))
         by[:, self.index, np.arange(len(self.free))] = 1
         if self.tied:
@@ -75,7 +75,18 @@ class Parameters:
                 step[k] = _STEP * self.scale[i]
                 ahead, behind = (self.expand(free + s, theta)[:, tied] for s in (step, -step))
                 by[:, tied, k] = (ahead - behind) / (2 * step[k])
-        return by[:, self.moving]
+        return by
+
+    def spread(self, covariance, free, theta):
+        """Return covariances of all parameters, of those of the free ones: (n, n_names, n_names).
+
+        Zero for what is fixed, NaN for what depends on what is not known.
+        """
+        by = self.chain(free, theta)
+        unknown = np.isnan(np.diagonal(covariance, axis1=1, axis2=2))
+        everything = by @ np.nan_to_num(covariance) @ by.transpose(0, 2, 1)
+        lost = ((by != 0) & unknown[:, None]).any(axis=2)
+        return np.where(lost[:, :, None] | lost[:, None], np.nan, everything)
 
     def prior(self):
         """Return means and inverse variances of the free parameters' priors."""
@@ -150,8 +161,8 @@ class Continuum:
             low = np.where(inside, log, np.inf).min(axis=1)
             high = np.where(inside, log, -np.inf).max(axis=1)
             some = inside.any(axis=1)
-            middle[some, window] = 0.5 * (low + high)[some]
-            half[some, window] = 0.5 * (high - low)[some]
+            middle[some, window] = 0.5 * (low[some] + high[some])
+            half[some, window] = 0.5 * (high[some] - low[some])
         return cls(degree, middle, half)
 
     def __getitem__(self, rows):
@@ -315,7 +326,8 @@ class Likelihood:
         theta = self.parameters.expand(vector, base)
         flux, jacobian = self._model(theta, rows, self._moving)
         if self.parameters.tied:
-            jacobian = jacobian @ self._tensor(self.parameters.chain(vector, base))
+            by_free = self.parameters.chain(vector, base)[:, self._moving]
+            jacobian = jacobian @ self._tensor(by_free)
         weight, linear = self.weight[rows], []
         if self.basis is not None:
             _, level = self._solve_continuum(flux, rows)

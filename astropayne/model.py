@@ -20,7 +20,7 @@ from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.labels import LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.training import TrainingOptions, train_network
-from astropayne.wavelengths import find_windows, to_vacuum, vacuum_angstrom
+from astropayne.wavelengths import checked_velocity, find_windows, to_vacuum, vacuum_angstrom
 
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
 
@@ -372,7 +372,7 @@ class PayneModel:
             raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
         self.labels.warn_outside(values)
         velocities = [
-            np.broadcast_to(strip_unit(value, name, u.km / u.s), len(values))
+            np.broadcast_to(checked_velocity(value, name), len(values))
             for name, value in zip(VELOCITIES, (rv, vsini, vmac), strict=True)
         ]
         own_axis = wavelength is None

@@ -10,7 +10,7 @@ from astropayne.abundances import solar_scale
 from astropayne.broadening import instrument_fwhm
 from astropayne.forward import VELOCITIES
 from astropayne.labels import strip_unit
-from astropayne.wavelengths import spectral_equivalencies, to_vacuum
+from astropayne.wavelengths import checked_velocity, spectral_equivalencies, to_vacuum
 
 __all__ = ["PayneSpectrum"]
 
@@ -74,7 +74,7 @@ class PayneSpectrum(Fittable1DModel):
         self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
         self.model, self.resolution, self.limb_darkening = model, resolution, limb_darkening
         velocities = {
-            name: float(strip_unit(values.pop(name, default), name, _KMS))
+            name: float(checked_velocity(values.pop(name, default), name))
             for name, default in _VELOCITY_DEFAULT.items()
         }
         start = self._start(values)
@@ -88,17 +88,8 @@ class PayneSpectrum(Fittable1DModel):
     def _start(self, values):
         """Return initial label values: given ones, solar-scaled abundances, middles of ranges."""
         space = self.model.labels
-        middle = 0.5 * (space.minimum + space.maximum)
-        stellar = {
-            label.name: value
-            for label, value in zip(space, middle, strict=True)
-            if label.element is None
-        }
         given = {space.names[space.index(name)]: value for name, value in values.items()}
-        solar = solar_scale(self.model.solar_scale)
-        start = space.to_array({**stellar, **given}, solar=solar)[0]
-        inside = np.clip(start, space.minimum, space.maximum)
-        start = np.where([name in given for name in space.names], start, inside)
+        start = space.start_from(given, solar_scale(self.model.solar_scale))[0]
         space.warn_outside(start)
         return start
 

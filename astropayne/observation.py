@@ -8,9 +8,8 @@ import numpy as np
 from astropy.nddata import InverseVariance, StdDevUncertainty
 
 from astropayne.forward import VELOCITIES, Broadener
-from astropayne.labels import strip_unit
 from astropayne.resampling import degrade
-from astropayne.wavelengths import inside_regions, vacuum_angstrom
+from astropayne.wavelengths import checked_velocity, inside_regions, vacuum_angstrom
 
 __all__ = ["Observation", "broaden_spectrum", "degrade_spectrum", "observe"]
 
@@ -123,7 +122,7 @@ def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, 
     Parameters
     ----------
     spectrum : `~specutils.Spectrum`
-        Normalised flux, without noise; its ``meta`` says the ``resolution`` it has (`None` or
+        Without noise, normalised or not; its ``meta`` says the ``resolution`` it has (`None` or
         missing: perfect) and the ``medium`` of its wavelengths (air if missing).
     rv, vsini, vmac : float or `~astropy.units.Quantity`
         Radial velocity, rotation and radial–tangential macroturbulence ζ, in km/s.
@@ -158,7 +157,7 @@ def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, 
     if not observation.good.all():
         raise ValueError("a spectrum to broaden has to be finite and unmasked everywhere")
     velocities = [
-        float(strip_unit(value, name, u.km / u.s))
+        float(checked_velocity(value, name))
         for name, value in zip(VELOCITIES, (rv, vsini, vmac), strict=True)
     ]
     order = np.argsort(observation.wavelength)
@@ -168,8 +167,9 @@ def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, 
         limb_darkening=limb_darkening,
     )
     pixels = broadener.pixels(observation.wavelength, velocities[0])
-    flux = broadener.broaden(observation.flux[order][None], velocities, pixels, resolution)[0]
-    flux = flux.numpy()
+    level = np.percentile(observation.flux, 90)
+    flux = observation.flux[order][None] / level  # broadening works on depths below one
+    flux = level * broadener.broaden(flux, velocities, pixels, resolution)[0].numpy()
     flux[~broadener.supported(pixels, *velocities[1:], resolution)[0]] = np.nan
     meta = dict(zip(VELOCITIES, velocities * (u.km / u.s), strict=True))
     meta["resolution"] = resolution or spectrum.meta.get("resolution")

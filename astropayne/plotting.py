@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Pictures: matplotlib axes in, axes out."""
 
+import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -46,10 +47,11 @@ def plot_spectrum(spectrum, *, figure=None, label=None):
     -------
     `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (n_windows,)
     """
-    wavelength = spectrum.spectral_axis.value
+    order = np.argsort(spectrum.spectral_axis.value)
+    wavelength, flux = spectrum.spectral_axis.value[order], spectrum.flux.value[order]
     figure, axes, windows = _broken_axes(wavelength, 1, figure, None)
     for ax, window in zip(axes[0], windows, strict=True):
-        ax.plot(wavelength[window], spectrum.flux.value[window], color=_MODEL, lw=0.9)
+        ax.plot(wavelength[window], flux[window], color=_MODEL, lw=0.9)
     axes[0, 0].set_ylabel("flux")
     figure.supxlabel(_wavelength_text(spectrum.spectral_axis, spectrum.meta), fontsize="medium")
     if label:
@@ -73,6 +75,10 @@ def plot_fit(result, *, figure=None, label=None):
     `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (2, n_windows)
         Spectra above, residuals below.
     """
+    if not hasattr(result.best_fit, "flux"):
+        raise ValueError(
+            f"this fit is of {len(result.best_fit)} spectra: plot each of result.best_fit"
+        )
     axis, model = result.best_fit.spectral_axis, result.best_fit.flux.value
     order = np.argsort(axis.value)
     wavelength, model = axis.value[order], model[order]
@@ -131,6 +137,10 @@ def plot_recovery(truth, table, names=None, *, figure=None):
     list of `~matplotlib.axes.Axes`
     """
     names = names or [name for name in truth.colnames if name in table.colnames]
+    if not names:
+        raise ValueError(
+            f"no label is in both tables: {', '.join(truth.colnames)}; {', '.join(table.colnames)}"
+        )
     n_columns = min(5, len(names))
     n_rows = -(-len(names) // n_columns)
     figure = figure or plt.figure(figsize=(2.4 * n_columns, 2.3 * n_rows), layout="constrained")
@@ -138,26 +148,29 @@ def plot_recovery(truth, table, names=None, *, figure=None):
     for ax in axes[len(names) :]:
         ax.remove()
     for ax, name in zip(axes, names, strict=False):
+        unit = truth[name].unit or u.dimensionless_unscaled
         true, found, error = (
-            np.asarray(getattr(column, "value", column), dtype=float)
+            u.Quantity(column, dtype=float).to_value(unit)
             for column in (truth[name], table[name], table[f"{name}_err"])
         )
         ax.axline((true.mean(), true.mean()), slope=1, color="0.6", lw=0.8)
         ax.errorbar(
             true, found, np.nan_to_num(error), fmt="o", ms=3, lw=0.8, color=_ERROR, ecolor="0.6"
         )
-        difference = (found - true)[np.isfinite(found)]
-        scatter = 1.4826 * np.median(np.abs(difference - np.median(difference)))
-        unit = truth[name].unit
-        ax.set_title(_panel_title(name, unit), fontsize="small")
-        ax.text(
-            0.96, 0.04, f"bias {np.median(difference):.2g}\nscatter {scatter:.2g}",
-            transform=ax.transAxes, ha="right", fontsize="x-small",
-        )  # fmt: skip
+        ax.set_title(_panel_title(name, truth[name].unit), fontsize="small")
+        text = _bias_and_scatter((found - true)[np.isfinite(found)])
+        ax.text(0.96, 0.04, text, transform=ax.transAxes, ha="right", fontsize="x-small")
         ax.tick_params(labelsize="x-small")
     figure.supxlabel("true", fontsize="medium")
     figure.supylabel("fitted", fontsize="medium")
     return axes[: len(names)]
+
+
+def _bias_and_scatter(difference):
+    if not len(difference):
+        return "not measured"
+    scatter = 1.4826 * np.median(np.abs(difference - np.median(difference)))
+    return f"bias {np.median(difference):.2g}\nscatter {scatter:.2g}"
 
 
 def _panel_title(name, unit):

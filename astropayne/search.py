@@ -27,8 +27,8 @@ def _candidates(labels, solar):
     varied = [label.name for label in labels if label.element is None] or labels.names
     points = qmc.Sobol(len(varied), rng=np.random.default_rng(0)).random(_N_CANDIDATES)
     index = [labels.index(name) for name in varied]
-    given = dict(zip(varied, (labels.minimum[index] + points * labels.width[index]).T, strict=True))
-    return np.clip(labels.to_array(given, solar=solar), labels.minimum, labels.maximum)
+    values = labels.minimum[index] + points * labels.width[index]
+    return labels.start_from(dict(zip(varied, values.T, strict=True)), solar)
 
 
 @dataclass(frozen=True)

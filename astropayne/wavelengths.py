@@ -1,14 +1,18 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Wavelength axes: windows of pixels without gaps, air and vacuum."""
+"""Wavelength axes: windows of pixels without gaps, air and vacuum, velocities."""
 
 import astropy.units as u
 import numpy as np
 
+from astropayne.labels import strip_unit
+
 __all__ = [
     "C_KMS",
     "MEDIA",
+    "checked_velocity",
     "find_windows",
     "inside_regions",
+    "spectral_equivalencies",
     "to_air",
     "to_vacuum",
     "vacuum_angstrom",
@@ -177,3 +181,29 @@ def vacuum_angstrom(axis, medium):
     """
     wavelength = axis.to_value(u.AA, u.spectral())
     return to_vacuum(wavelength, medium) if axis.unit.is_equivalent(u.m) else wavelength
+
+
+def checked_velocity(value, name):
+    """Return velocities in km/s, which have to be possible ones.
+
+    Parameters
+    ----------
+    value : float, array_like or `~astropy.units.Quantity`
+        A bare number is in km/s.
+    name : {"rv", "vsini", "vmac"}
+
+    Returns
+    -------
+    float or numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        If one is not finite, as fast as light, or a width below zero.
+    """
+    kms = strip_unit(value, name, u.km / u.s)
+    possible = np.isfinite(kms) & (np.abs(kms) < C_KMS) & ((name == "rv") | (kms >= 0))
+    if not np.all(possible):
+        allowed = "slower than light" if name == "rv" else "zero or positive, slower than light"
+        raise ValueError(f"{name} = {value} is no velocity of a star: it has to be {allowed}")
+    return kms

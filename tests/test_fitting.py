@@ -1,3 +1,5 @@
+import pickle
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -227,6 +229,22 @@ def test_two_dimensional_spectra_are_rows(model, exact, rng):
         ({"free": ["zeta"]}, ValueError, "free: label 'zeta'"),
         ({"continuum": -1}, ValueError, "has to be a degree"),
         ({"start": {"vmac": 1}}, ValueError, "given in fixed and in start"),
+        ({"fixed": {"teff": 5000}, "free": ["teff"]}, ValueError, "given in fixed and in free"),
+        ({"fixed": {"vsini": -3}}, ValueError, "no velocity of a star"),
+        ({"fixed": {"rv": np.nan}}, ValueError, "no velocity of a star"),
+        ({"fixed": {"rv": 4e5}}, ValueError, "slower than light"),
+        ({"fixed": {"teff": np.nan}}, ValueError, "is not a number"),
+        ({"fixed": ["teff"]}, TypeError, "mapping of names to values"),
+        ({"bounds": {"teff": (9000, 9500)}}, ValueError, "outside the model's range"),
+        ({"bounds": {"rv": (0, 1)}}, ValueError, "rv is looked for"),
+        ({"priors": {"vmac": (3, 1)}}, ValueError, "vmac is not fitted"),
+        ({"priors": {"teff": (5000, 0)}}, ValueError, "leaves nothing"),
+        ({"continuum": True}, ValueError, "has to be a degree"),
+        ({"limb_darkening": 1.4}, ValueError, "from 0 to 1"),
+        ({"loss": "cauchy"}, ValueError, "not one of linear, huber"),
+        ({"noise_floor": -1}, ValueError, "zero or positive"),
+        ({"report": ["Mn_H"]}, ValueError, "Mn_H"),
+        ({"fixed": dict.fromkeys([*TRUTH, *VELOCITIES], 1)}, ValueError, "nothing to fit"),
     ],
 )
 def test_wrong_options_are_errors_also_for_many(model, exact, options, error, match):
@@ -239,3 +257,153 @@ def test_labels_of_a_result_carry_their_units(model, exact):
     result = fit_spectrum(exact, model, resolution=16000)
     for name in model.labels.names:
         assert result.labels[name].unit == (Label(name).column_unit or u.dimensionless_unscaled)
+
+
+def test_wavelength_medium_and_resolution_come_from_the_metadata(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    vacuum = Spectrum(
+        spectral_axis=to_vacuum(star.spectral_axis.value, "air") * u.AA, flux=star.flux,
+        uncertainty=star.uncertainty, mask=star.mask,
+        meta={"medium": "vacuum", "resolution": 16000},
+    )  # fmt: skip
+    said = fit_spectrum(vacuum, model)
+    told = fit_spectrum(star, model, resolution=16000)
+    assert said.labels["rv"].value == pytest.approx(told.labels["rv"].value, abs=1e-3)
+    assert said.labels["vsini"].value == pytest.approx(told.labels["vsini"].value, abs=1e-3)
+    vacuum.meta["resolution"] = 40000
+    with pytest.raises(ValueError, match="higher than the model's own"):
+        fit_spectrum(vacuum, model)
+
+
+def test_ties_follow_and_their_errors_too(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    tied = {"Ca_Fe": lambda star: 0.5 * star["Mg_Fe"] - 0.1}
+    result = fit_spectrum(star, model, resolution=16000, tied=tied)
+    assert "Ca_Fe" not in result.free
+    assert result.labels["Ca_Fe"] == pytest.approx(0.5 * result.labels["Mg_Fe"] - 0.1)
+    half = 0.5 * result.errors["Mg_Fe"].value
+    assert result.errors["Ca_Fe"].value == pytest.approx(half, rel=1e-5)
+    apart = fit_spectrum(star, model, resolution=16000)
+    assert result.errors["Mg_Fe"] < apart.errors["Mg_Fe"]  # two elements' lines say it
+    assert result.labels["Mg_Fe"].value == pytest.approx(0.2, abs=0.05)
+
+
+def test_priors_pull_and_bounds_hold(model, exact, rng):
+    star = _noisy(exact, 0.05, rng)
+    plain = fit_spectrum(star, model, resolution=16000)
+    sharp = fit_spectrum(star, model, resolution=16000, priors={"logg": (4.5, 0.001)})
+    assert sharp.labels["logg"].value == pytest.approx(4.5, abs=0.003)
+    assert sharp.errors["logg"].value == pytest.approx(0.001, rel=0.05)
+    assert sharp.errors["teff"] < plain.errors["teff"]
+    held = fit_spectrum(star, model, resolution=16000, bounds={"teff": (5800 * u.K, 6200 * u.K)})
+    assert held.labels["teff"] == 5800 * u.K
+    assert held.flags & Flag.AT_BOUND
+    assert held.at_bound == ("teff",)
+
+
+def test_arms_with_their_own_resolution_are_fitted_together(model, rng):
+    truth = {**TRUTH, **VELOCITIES}
+    blue, red = (model(**truth, resolution=r) for r in (18000, 9000))
+    blue = _noisy(blue[:1601], 0.01, rng)
+    red = _noisy(red[1601:], 0.02, rng, 3.0)
+    star = SpectrumList([blue, red])
+    result = fit_spectrum(star, model, resolution=[18000, 9000], continuum=1)
+    assert result.labels["teff"].value == pytest.approx(5600, abs=60)
+    assert result.labels["vsini"].value == pytest.approx(9, abs=1.0)
+    assert isinstance(result.best_fit, SpectrumList)
+    for fit, seen in zip(result.best_fit, star, strict=True):
+        pull = ((fit.flux - seen.flux) / seen.uncertainty.quantity).value
+        assert np.nanstd(pull) == pytest.approx(1, abs=0.1)
+    alone = fit_spectrum(blue, model, resolution=18000, continuum=1)
+    assert result.errors["teff"] < alone.errors["teff"]
+    table = fit_spectra([star, star], model, resolution=[18000, 9000], continuum=1)
+    assert u.isclose(table["teff"][1], result.labels["teff"], atol=0.1 * u.K)
+    with pytest.raises(ValueError, match="1 resolutions for 2"):
+        fit_spectrum(star, model, resolution=[18000])
+
+
+def test_cosmic_rays_pull_less_with_huber(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    flux = star.flux.value.copy()
+    flux[rng.choice(np.flatnonzero(~star.mask), 40, replace=False)] += 0.5
+    hit = Spectrum(
+        spectral_axis=star.spectral_axis, flux=flux * u.one, uncertainty=star.uncertainty,
+        mask=star.mask,
+    )  # fmt: skip
+    away = {
+        loss: abs(fit_spectrum(hit, model, resolution=16000, loss=loss).labels["teff"].value - 5600)
+        for loss in ("linear", "huber")
+    }
+    assert away["huber"] < 40
+    assert away["huber"] < away["linear"]
+    assert fit_spectrum(hit, model, resolution=16000).flags & Flag.POOR_FIT
+
+
+def test_what_says_nothing_of_a_label_leaves_it_open(model, exact, rng):
+    star = _noisy(exact, 0.1, rng)
+    region = SpectralRegion(5160 * u.AA, 5240 * u.AA)  # without the lithium line
+    result = fit_spectrum(star, model, resolution=16000, regions=region)
+    assert "A_Li" in result.low_information
+    assert np.isnan(result.labels["A_Li"])
+    assert np.isnan(result.errors["A_Li"])
+    assert result.flags & Flag.LOW_INFORMATION
+    assert np.isfinite(result.labels["teff"])
+
+
+def test_labels_are_reported_in_other_conventions(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    result = fit_spectrum(star, model, resolution=16000, report=["[Mg/H]", "A(Ca)", "[Li/Fe]"])
+    free = list(result.free)
+    i, j = free.index("feh"), free.index("Mg_Fe")
+    c = result.covariance
+    assert result.labels["Mg_H"] == pytest.approx(result.labels["Mg_Fe"] + result.labels["feh"])
+    assert result.errors["Mg_H"].value == pytest.approx(
+        np.sqrt(c[i, i] + c[j, j] + 2 * c[i, j]), rel=1e-6
+    )
+    table = fit_spectra([star], model, resolution=16000, report="A(Ca)")
+    assert table["A_Ca"][0] == pytest.approx(result.labels["A_Ca"].value, abs=1e-3)
+    assert table["A_Ca_err"][0] == pytest.approx(result.errors["A_Ca"].value, rel=1e-2)
+
+
+def test_a_table_has_names_covariances_and_models(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    star.meta["name"] = "HD 1"
+    short = star[:2000]
+    stars = (spectrum for spectrum in (star, short, "no spectrum"))
+    table = fit_spectra(stars, model, resolution=16000, covariances=True, models=True)
+    assert table["name"].tolist() == ["HD 1", "HD 1", "2"]
+    k = table.meta["free"].index("teff")
+    assert np.sqrt(table["covariance"][0, k, k]) == pytest.approx(table["teff_err"][0].value)
+    assert table["best_fit"].shape == (3, 3903)
+    assert np.isnan(table["best_fit"][1, 2000:]).all()
+    good = ~star.mask & np.isfinite(table["best_fit"][0])
+    assert np.std(table["best_fit"][0] - star.flux.value, where=good) < 0.011
+    assert "specutils Spectrum" in table["message"][2]
+    assert len(fit_spectra([], model)) == 0
+
+
+def test_results_pickle(model, exact, rng):
+    result = fit_spectrum(_noisy(exact, 0.01, rng), model, resolution=16000)
+    again = pickle.loads(pickle.dumps(result))
+    assert again.labels == result.labels
+    assert u.allclose(again.best_fit.flux, result.best_fit.flux, equal_nan=True)
+    assert u.allclose(again.best_fit.spectral_axis, result.best_fit.spectral_axis)
+    assert u.allclose(again.observed.uncertainty.quantity, result.observed.uncertainty.quantity)
+    assert len({result, again}) == 2
+
+
+def test_regions_may_be_left_out(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    region = SpectralRegion([(5170, 5180), (6100, 6110)] * u.AA)
+    without = fit_spectrum(star, model, resolution=16000, exclude=region)
+    x = star.spectral_axis.value
+    assert not without.used[(x > 5170) & (x < 5180)].any()
+    assert without.used[(x > 5181) & (x < 5200)].all()
+
+
+def test_a_noise_floor_counts(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    plain = fit_spectrum(star, model, resolution=16000)
+    floored = fit_spectrum(star, model, resolution=16000, noise_floor=0.02)
+    assert floored.errors["rv"] > 1.5 * plain.errors["rv"]
+    assert floored.chi2 < 0.4 * plain.chi2
