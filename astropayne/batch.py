@@ -18,13 +18,14 @@ from astropayne.search import Templates
 
 __all__ = ["BatchFitter", "Flag", "Outcome", "Star"]
 
-_N_STARTS = 3
+_N_STARTS = 4  # beside the first, for stars whose first fit is doubtful
 _FIRST_REACH = {"vsini": 40.0, "reserve": 20.0}  # km/s of rotation and velocity to leave room for
 _RESERVE = 2.0  # km/s, once velocity and rotation are known
-_FIRST_TOLERANCE = 1.0  # of χ², for the choice among starts
+_TOLERANCE = {"first": 1.0, "last": 0.03}  # of χ²: a last step of this size is nearly exact
 _MIN_PIXELS = 20
 _BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache
 _AMBIGUOUS = 25.0  # χ² that another velocity is worse by at most
+_DOUBT = 4.0  # χ² of each degree of freedom from which on other starts are tried
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
 _ROUNDING = 1e-6  # of the flux, which is computed in single precision
 _UNMEASURED = 0.2  # of a label's range, the error of one that the spectrum says little of
@@ -159,14 +160,29 @@ class BatchFitter:
             except ValueError as error:
                 outcomes[i] = self.rejected(str(error))
         going = self._enough_pixels(stars, starts, outcomes)
-        if going:
-            theta = self._choose_start([stars[i] for i in going], [starts[i] for i in going])
-            found = self._final([stars[i] for i in going], theta, best_fits)
-            for i, outcome in zip(going, found, strict=True):
-                if ambiguous[i]:
-                    outcome.flags |= Flag.VELOCITY_AMBIGUOUS
-                outcomes[i] = outcome
+        found = self._fit_from([stars[i] for i in going], [starts[i][:1] for i in going], best_fits)
+        outcomes = [found.pop(0) if i in going else o for i, o in enumerate(outcomes)]
+        doubtful = [i for i in going if self._is_doubtful(outcomes[i])]
+        again = self._fit_from(
+            [stars[i] for i in doubtful], [starts[i][1:] for i in doubtful], best_fits
+        )
+        for i, other in zip(doubtful, again, strict=True):
+            if other.chi2 < outcomes[i].chi2:
+                outcomes[i] = other
+        for i in going:
+            if ambiguous[i]:
+                outcomes[i].flags |= Flag.VELOCITY_AMBIGUOUS
         return outcomes
+
+    def _fit_from(self, stars, starts, best_fits):
+        """Fit stars, each from the same number of starts."""
+        if not stars or not len(starts[0]):
+            return []
+        return self._final(stars, self._choose_start(stars, starts), best_fits)
+
+    @staticmethod
+    def _is_doubtful(outcome):
+        return bool(outcome.flags & Flag.NOT_CONVERGED) or outcome.chi2 > _DOUBT * outcome.dof
 
     # --- where to start
 
@@ -190,7 +206,7 @@ class BatchFitter:
                 f"({np.nanmin(wavelength):.0f}-{np.nanmax(wavelength):.0f} Angstrom in vacuum), "
                 "and are there absorption lines?"
             )
-        best = np.argsort(-velocity.gain)[:_N_STARTS]
+        best = np.argsort(-velocity.gain)[: 1 + _N_STARTS]
         theta = self.templates.theta[best].copy()
         theta[:, self.names.index("rv")] = velocity.rv[best[0]]
         for name, value in {**self.start, **self.fixed}.items():
@@ -238,14 +254,14 @@ class BatchFitter:
         arms, _ = self._arms(many, roomy, _FIRST_REACH["reserve"])
         if not all(np.isfinite(a.sigma).sum(axis=1).min() >= _MIN_PIXELS for a in arms[:1]):
             arms, _ = self._arms(many, theta, _RESERVE)
-        theta, solution = self._solve(arms, theta, _FIRST_TOLERANCE, modes=False)[:2]
+        theta, solution = self._solve(arms, theta, _TOLERANCE["first"], modes=False)[:2]
         chi2 = np.nan_to_num(solution.chi2.numpy().reshape(-1, n), nan=np.inf)
         return theta.reshape(-1, n, theta.shape[1])[np.arange(len(stars)), chi2.argmin(axis=1)]
 
     def _final(self, stars, theta, best_fits):
         """Fit with the pixels that velocity and broadening allow; return the outcomes."""
         arms, used = self._arms(stars, theta, _RESERVE)
-        theta, solution, likelihood = self._solve(arms, theta, 1e-4, modes=True)
+        theta, solution, likelihood = self._solve(arms, theta, _TOLERANCE["last"], modes=True)
         covariance, known = self._covariance(solution.hessian.numpy(), likelihood.noise_known)
         outcomes = []
         models = self._best_fits(stars, theta, likelihood) if best_fits else [[]] * len(stars)

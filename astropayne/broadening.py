@@ -79,16 +79,18 @@ def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6):
 
     wave = 2 * math.pi * s[:, None] * t
     u = vsini[:, None, None] * wave
+    rotation, slope = torch.special.bessel_j0(u), -torch.special.bessel_j1(u) * wave
+    if not vmac.any():  # a quarter of the work
+        transfer = rotation @ weight
+        return transfer, slope @ weight, torch.zeros_like(transfer)
     radial = (math.pi * s[:, None] * mu) ** 2
     tangential = (math.pi * s[:, None] * t) ** 2
     zeta = vmac[:, None, None]
     exp_radial, exp_tangential = torch.exp(-(zeta**2) * radial), torch.exp(-(zeta**2) * tangential)
     turbulence = 0.5 * (exp_radial + exp_tangential)
     by_zeta = -zeta * (radial * exp_radial + tangential * exp_tangential)
-    rotation = torch.special.bessel_j0(u)
     transfer = (turbulence * rotation) @ weight
-    by_vsini = (-turbulence * torch.special.bessel_j1(u) * wave) @ weight
-    return transfer, by_vsini, (by_zeta * rotation) @ weight
+    return transfer, (turbulence * slope) @ weight, (by_zeta * rotation) @ weight
 
 
 def gaussian(s, fwhm):

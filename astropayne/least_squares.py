@@ -53,7 +53,8 @@ def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iteration
         Where to start, within the bounds; float64.
     low, high : torch.Tensor, shape (n, k)
     tolerance : float or torch.Tensor, shape (n,)
-        Converged is a problem whose next step promises to lower χ² by less.
+        Converged is a problem whose next step promises to lower χ² by less. That step is still
+        taken, on trust.
     max_iterations : int
         Evaluations at most.
     rounding : float or torch.Tensor, shape (n,)
@@ -96,9 +97,11 @@ def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iteration
         here = x[rows], gradient[rows], hessian[rows], low[rows], high[rows]
         step, gain = _step(*here, damping[rows])
         # What a step without damping promises decides: damped ones may just be short.
-        promise = torch.where(damping[rows] <= _DAMPING, gain, _step(*here, 0 * gain + _LEAST)[1])
+        last, promise = _step(*here, 0 * gain + _LEAST)
         done = (promise < tolerance[rows]) & torch.isfinite(chi2[rows])
         converged[rows[done]] = True
+        x[rows[done]] = torch.clamp(x[rows] + last, low[rows], high[rows])[done]
+        chi2[rows[done]] -= promise[done]
         hopeless = (damping[rows] >= _MOST) | (iterations[rows] >= max_iterations)
         going = ~done & ~hopeless
         rows, step, gain = rows[going], step[going], gain[going]

@@ -19,7 +19,7 @@ _NEAR = 100.0  # km/s, around a velocity that is said to be about right
 _N_CANDIDATES = 64  # label vectors, a power of two
 _VSINI = (8.0, 40.0)  # km/s
 _POINTS = 3.0  # of the correlation's axis, a resolution element
-_VARIANCE = 3e-5  # of the templates, that their principal components leave out
+_VARIANCE = 3e-4  # of the templates, that their principal components leave out
 
 
 def _candidates(labels, solar):
