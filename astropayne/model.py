@@ -24,6 +24,11 @@ from astropayne.wavelengths import find_windows, to_vacuum, vacuum_angstrom
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
 
 
+def _register_formats():
+    import astropayne.formats.asdf_model
+    import astropayne.formats.npz_model  # noqa: F401  they register themselves
+
+
 class PayneModelRead(UnifiedReadWrite):
     """Read a model.
 
@@ -32,7 +37,10 @@ class PayneModelRead(UnifiedReadWrite):
     path : path-like
         The file.
     format : str, optional
-        ``"asdf"``; found out if not given. ``PayneModel.read.list_formats()`` lists all.
+        ``"asdf"``, ``"one_payne"`` or ``"the_payne"``; found out if not given.
+    **options
+        Of the format: `~astropayne.formats.npz_model.read_one_payne` and
+        `~astropayne.formats.npz_model.read_the_payne` take what their files may not say.
 
     Returns
     -------
@@ -51,8 +59,7 @@ class PayneModelRead(UnifiedReadWrite):
 
     def __call__(self, path, *args, **kwargs):
         """Read by the format's reader."""
-        import astropayne.formats.asdf_model  # noqa: F401  registers itself
-
+        _register_formats()
         if not Path(path).exists():
             raise FileNotFoundError(f"there is no file {path}")
         try:
@@ -69,7 +76,7 @@ class PayneModelWrite(UnifiedReadWrite):
     path : path-like
         The file.
     format : str, optional
-        ``"asdf"`` (the default, by the name's ending).
+        ``"asdf"`` (the default where the name ends so), ``"one_payne"`` or ``"the_payne"``.
     overwrite : bool
         Whether a file that is there may be replaced.
     """
@@ -79,8 +86,7 @@ class PayneModelWrite(UnifiedReadWrite):
 
     def __call__(self, path, *args, **kwargs):
         """Write by the format's writer."""
-        import astropayne.formats.asdf_model  # noqa: F401  registers itself
-
+        _register_formats()
         try:
             return self.registry.write(self._instance, str(path), *args, **kwargs)
         except registry.IORegistryError as error:

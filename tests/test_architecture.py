@@ -29,6 +29,7 @@ ORDER = [
     "grid",
     "model",
     "formats.asdf_model",
+    "formats.npz_model",
     "observation",
     "search",
     "fitting",
