@@ -2,6 +2,8 @@
 """`PayneModel`: a network with what is needed to use it as a stellar model."""
 
 import datetime
+import warnings
+from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import torch
 from astropy.io import registry
 from astropy.io.registry import UnifiedReadWrite, UnifiedReadWriteMethod
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne import __version__
 from astropayne.abundances import solar_scale
 from astropayne.config import conf
 from astropayne.forward import VELOCITIES, ForwardModel
+from astropayne.grid import SpectralGrid
 from astropayne.labels import LabelSpace, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.training import TrainingOptions, train_network
@@ -241,26 +245,56 @@ class PayneModel:
 
     # --- training
 
-    def train(self, grid, validation=None, *, device=None, max_time=None, progress=None, **options):
+    @torch.inference_mode(False)  # whatever the caller works with
+    def train(
+        self,
+        grid,
+        validation=None,
+        *,
+        train_fraction=0.9,
+        device=None,
+        max_time=None,
+        memory=None,
+        checkpoint=None,
+        resume=None,
+        author=None,
+        progress=None,
+        **options,
+    ):
         """Train on a grid.
 
         Parameters
         ----------
-        grid : `~astropayne.SpectralGrid`
-            Spectra to train on.
-        validation : `~astropayne.SpectralGrid`, optional
-            Spectra to choose the best network by, and to take its error from; by default a tenth
-            of ``grid``, taken out of it at random.
+        grid : `~astropayne.SpectralGrid` or list of it
+            Spectra to train on; several grids are put together. One that was opened from a file
+            stays on disk if it does not fit into ``memory``.
+        validation : `~astropayne.SpectralGrid` or list of it, optional
+            Spectra to choose the best network by, and to take its error from; by default what
+            ``train_fraction`` leaves.
+        train_fraction : float
+            Part of ``grid`` to train on if there is no ``validation``, drawn at random by the
+            seed.
         device : str, optional
-            ``"auto"``, ``"cpu"``, ``"cuda"``…; by default the configuration's.
+            ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; by default the
+            configuration's.
         max_time : `~astropy.units.Quantity` or float, optional
             Time limit, in seconds if a bare number. Which step it ends at then depends on the
             machine; without it, training is reproducible.
+        memory : `~astropy.units.Quantity` or float, optional
+            What flux may take, in bytes if a bare number; by default half of the device's memory.
+        checkpoint : path-like, optional
+            File to keep the last and the best network in while training goes on.
+        resume : path-like or bool, optional
+            Checkpoint to go on from, with the same grids and options; the result is that of
+            training without the interruption. `True` takes ``checkpoint`` if it is there and
+            begins anew if it is not, so that a script can simply be run again.
+        author : str, optional
+            Goes into ``meta``.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
         **options
             Fields of `~astropayne.training.TrainingOptions`: ``batch_size``, ``learning_rate``,
-            ``max_epochs``, ``seed``…
+            ``max_epochs``, ``t_max``, ``check_interval``, ``patience``, ``precision``, ``seed``…
 
         Returns
         -------
@@ -270,42 +304,76 @@ class PayneModel:
         Raises
         ------
         ValueError
-            If the grids do not go together, or the device cannot be used.
+            If the grids do not go together, flux or options cannot be used, or the device.
+        FloatingPointError
+            If the loss does not stay finite. The model is the best network until then, if there
+            was one.
+
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            If training is interrupted by Ctrl-C (the model is the best network so far), or a
+            checkpoint cannot be written.
         """
         if max_time is not None:
             max_time = float(strip_unit(max_time, "max_time", u.s))
-        options = TrainingOptions(max_time=max_time, **options)
+        if memory is not None:
+            memory = float(strip_unit(memory, "memory", u.byte))
+        options = TrainingOptions(max_time=max_time, memory=memory, **options)
         device = pick_device(device or conf.device)
+        checkpoint, resume = _checkpoint_paths(checkpoint, resume)
+        grid = _put_together(grid)
         if validation is None:
-            grid, validation = grid.split(0.9, seed=options.seed)
+            grid, validation = grid.split(train_fraction, seed=options.seed)
+        validation = _put_together(validation)
         _require_same_axes(grid, validation)
         labels = LabelSpace.from_table(grid.labels).union(LabelSpace.from_table(validation.labels))
         x, x_valid = (labels.scale(labels.to_array(part.labels)) for part in (grid, validation))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
+            torch.random.default_generator.manual_seed(options.seed)
             network = SpectralNetwork(len(labels), len(grid.wavelength), **self._architecture)
-        rows = train_network(
-            network, x, grid.flux, x_valid, validation.flux, options, device, progress
+        run = train_network(
+            network,
+            x,
+            _plain_flux(grid),
+            x_valid,
+            _plain_flux(validation),
+            options,
+            device,
+            progress,
+            checkpoint=checkpoint,
+            resume=resume,
         )
         self.network, self.labels = network.cpu().eval(), labels
         self.wavelength = grid.wavelength
         self.medium, self.resolution = grid.meta["medium"], grid.meta["resolution"]
         self.solar_scale = grid.meta["solar_scale"] or "asplund2009"
-        residual = self._network_flux(x_valid) - validation.flux
-        self.error = np.sqrt(np.mean(residual**2, axis=0))
+        self.error = self._residual_rms(x_valid, validation.flux)
         names = ("step", "time", "learning_rate", "train_rms", "valid_rms")
-        self.history = QTable(rows=rows, names=names, units={"time": u.s})
+        self.history = QTable(rows=run.rows, names=names, units={"time": u.s})
         self.meta = {
             "made_by": f"astropayne {__version__}, torch {torch.__version__}",
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "n_training": len(grid),
             "n_validation": len(validation),
             "validation_rms": float(np.sqrt(np.mean(self.error**2))),
-            "training": {name: getattr(options, name) for name in options.__dataclass_fields__},
+            "training": {**asdict(options), "stopped": run.stopped},
             "grid": {key: value for key, value in grid.meta.items() if value is not None},
         }
+        if author is not None:
+            self.meta["author"] = author
         self._forward_models = {}
+        _tell_how_it_stopped(run)
         return self.history
+
+    def _residual_rms(self, x, flux):
+        """Return the rms of predicted minus true flux, pixel by pixel, a block at a time."""
+        total = np.zeros(flux.shape[1])
+        for first in range(0, len(x), 512):
+            rows = slice(first, first + 512)
+            residual = self._network_flux(x[rows]) - np.asarray(flux[rows])
+            total += np.sum(residual.astype(float) ** 2, axis=0)
+        return np.sqrt(total / len(x))
 
     # --- prediction
 
@@ -442,6 +510,52 @@ class PayneModel:
 
     read = UnifiedReadWriteMethod(PayneModelRead)
     write = UnifiedReadWriteMethod(PayneModelWrite)
+
+
+def _checkpoint_paths(checkpoint, resume):
+    """Return where to write checkpoints, and which one to go on from."""
+    if resume is True:
+        if checkpoint is None:
+            raise ValueError("resume=True needs checkpoint=, the file to go on from and to write")
+        return checkpoint, checkpoint if Path(checkpoint).exists() else None
+    if resume is None or resume is False:
+        return checkpoint, None
+    return checkpoint or resume, resume
+
+
+def _put_together(grid):
+    return SpectralGrid.concatenate(list(grid)) if isinstance(grid, list | tuple) else grid
+
+
+def _plain_flux(grid):
+    """Return the flux without unit and mask: what is masked is NaN."""
+    flux = grid.flux
+    if getattr(flux, "unit", None) is not None:
+        if not flux.unit.is_equivalent(u.dimensionless_unscaled):
+            raise ValueError(
+                f"the flux of the grid is in {flux.unit}, but a network learns plain numbers: "
+                "normalise it to the continuum, or divide it by its unit"
+            )
+        flux = flux.to(u.dimensionless_unscaled)
+    if getattr(flux, "mask", None) is not None:
+        flux = flux.filled(np.nan)
+    return getattr(flux, "value", flux)
+
+
+def _tell_how_it_stopped(run):
+    step, best = run.rows[-1][0], f"rms flux error {run.best:.3g} on the validation spectra"
+    if run.stopped == "interrupted":
+        warnings.warn(
+            f"training was interrupted after step {step}; the model is the best network so far "
+            f"({best})",
+            AstropyUserWarning,
+            stacklevel=3,
+        )
+    if run.stopped == "not finite":
+        raise FloatingPointError(
+            f"the loss was not finite any more after step {step}; the model is the best network "
+            f"until then ({best}). A lower learning_rate helps, mostly"
+        )
 
 
 def _require_same_axes(grid, validation):

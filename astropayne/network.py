@@ -6,6 +6,9 @@ are carried through the layers beside the values, because labels are few and pix
 """
 
 import contextlib
+import functools
+import os
+import threading
 
 import torch
 from torch import nn
@@ -103,12 +106,14 @@ class SpectralNetwork(nn.Module):
         if min(sizes, default=0) < 1:
             raise ValueError(f"layers need at least one neuron each, got {sizes}")
         self.activation, self.output = activation, output
+        # float32, whatever default the caller has set
+        linear = functools.partial(nn.Linear, dtype=torch.float32)
         self.hidden = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
+            linear(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
         )
         width = hidden_layers[-1] if hidden_layers else n_labels
-        self.coefficients = None if components is None else nn.Linear(width, int(components))
-        self.pixels = nn.Linear(width if components is None else int(components), n_pixels)
+        self.coefficients = None if components is None else linear(width, int(components))
+        self.pixels = linear(width if components is None else int(components), n_pixels)
 
     @property
     def architecture(self):
@@ -139,7 +144,9 @@ class SpectralNetwork(nn.Module):
             x = activation(layer(x))[0]
         if self.coefficients is not None:
             x = self.coefficients(x)
-        return output(self.pixels(x))[0]
+        z = self.pixels(x)
+        # Under autocast the layers are in half precision; flux would be too coarse in it.
+        return output(z.float() if z.dtype.itemsize < 4 else z)[0]
 
     def flux_and_jacobian(self, x):
         """Return the flux and its derivatives by the scaled labels.
@@ -171,7 +178,8 @@ def pick_device(name="auto"):
     Parameters
     ----------
     name : str or torch.device
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``. Of several processes that
+        ``torchrun`` has started, each gets a GPU of its own by ``"auto"`` and ``"cuda"``.
 
     Raises
     ------
@@ -179,9 +187,10 @@ def pick_device(name="auto"):
         If torch knows no such device, or this machine has none.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else mps
+    if str(name) == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -193,16 +202,35 @@ def pick_device(name="auto"):
     return device
 
 
+class _Threads(threading.local):
+    """How many `one_thread` blocks this thread is in."""
+
+    depth = 0
+
+
+_LOCK, _HERE = threading.Lock(), _Threads()
+_BLOCKS = {"inside": 0, "before": 1}
+
+
 @contextlib.contextmanager
 def one_thread():
     """Let torch work with one thread in a ``with`` block, and as before after it.
 
     On small matrices, several threads cost more than they bring: little on an idle machine, ten
-    times the time on a busy one.
+    times the time on a busy one. Blocks may overlap, in one thread or in several: the first one
+    remembers the number, and whichever thread leaves its last block gets it back.
     """
-    n = torch.get_num_threads()
+    with _LOCK:
+        if _BLOCKS["inside"] == 0:
+            _BLOCKS["before"] = torch.get_num_threads()
+        _BLOCKS["inside"] += 1
+    _HERE.depth += 1
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(n)
+        _HERE.depth -= 1
+        with _LOCK:
+            _BLOCKS["inside"] -= 1
+            # OpenMP keeps a number for each thread, so those still inside work on with one.
+            torch.set_num_threads(1 if _HERE.depth else _BLOCKS["before"])

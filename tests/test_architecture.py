@@ -19,10 +19,13 @@ ORDER = [
     "config",
     "broadening",
     "network",
+    "formats.container",
+    "feed",
+    "distributed",
+    "checkpoint",
     "training",
     "forward",
     "resampling",
-    "formats.container",
     "formats.grid_file",
     "plugins",
     "reading",
@@ -38,7 +41,8 @@ ORDER = [
     "demo",
     "cli",
 ]
-WITHOUT_UNITS = ["broadening", "network", "training", "forward", "search", "resampling"]
+WITHOUT_UNITS = """broadening network feed distributed checkpoint training forward search
+    resampling""".split()
 
 
 def _room(module):
@@ -77,7 +81,8 @@ def test_imports_point_down(room, path):
 
 @pytest.mark.parametrize("room", WITHOUT_UNITS)
 def test_the_core_knows_no_units(room):
-    assert not [name for name in _imports(ROOT / f"{room}.py") if name.startswith("astropy.")]
+    astropy = {name for name in _imports(ROOT / f"{room}.py") if name.startswith("astropy.")}
+    assert astropy <= {"astropy.utils.exceptions"}
 
 
 def test_importing_is_light():

@@ -1,4 +1,5 @@
 import pickle
+from datetime import datetime
 
 import asdf
 import astropy.units as u
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
 from astropayne import PayneModel, broaden_spectrum
@@ -113,11 +115,83 @@ def test_an_untrained_model_says_so(tmp_path):
 def test_training_is_reproducible_and_quiet(sample):
     one, two = (PayneModel(hidden_layers=(16,), components=8) for _ in range(2))
     state = torch.get_rng_state()
-    for model in (one, two):
-        model.train(sample[:50], sample[50:60], max_epochs=3, seed=7, device="cpu")
+    with torch.inference_mode():
+        one.train(sample[:50], sample[50:60], max_epochs=3, seed=7, device="cpu")
+    torch.set_default_dtype(torch.float64)
+    try:
+        two.train(sample[:50], sample[50:60], max_epochs=3, seed=7, device="cpu")
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert torch.equal(state, torch.get_rng_state())
     for name, value in one.network.state_dict().items():
+        assert value.dtype == torch.float32
         assert torch.equal(value, two.network.state_dict()[name])
+
+
+def _small():
+    return PayneModel(hidden_layers=(16,), components=8)
+
+
+def test_training_on_several_grids(sample):
+    one, two = _small(), _small()
+    one.train(sample[:60], max_epochs=2, train_fraction=0.75, author="A. Nonymous")
+    two.train([sample[:20], sample[20:60]], max_epochs=2, train_fraction=0.75)
+    assert torch.equal(one.network.pixels.weight, two.network.pixels.weight)
+    assert (one.meta["n_training"], one.meta["n_validation"]) == (45, 15)
+    assert one.meta["author"] == "A. Nonymous"
+    assert datetime.fromisoformat(one.meta["date"]).tzinfo is not None
+    assert "author" not in two.meta
+
+
+def test_flux_that_cannot_be_learnt_is_refused(sample):
+    grid = sample[:40]
+    masked = np.ma.MaskedArray(grid.flux, mask=False)
+    masked[3, 7] = masked[5, 8] = np.ma.masked
+    with pytest.raises(ValueError, match="of 2 of 36 spectra is not finite everywhere or masked"):
+        _small().train(grid._with(flux=masked), seed=1)
+    with pytest.raises(ValueError, match=r"flux of the grid is in erg / .* plain numbers"):
+        _small().train(grid._with(flux=grid.flux * u.erg / u.s))
+    with pytest.raises(ValueError, match="normalise the spectra"):
+        _small().train(grid._with(flux=1e5 * grid.flux))
+    plain, percent = _small(), _small()
+    plain.train(grid, max_epochs=2)
+    percent.train(grid._with(flux=(grid.flux * u.one).astype(">f4")), max_epochs=2)
+    assert torch.equal(plain.network.pixels.weight, percent.network.pixels.weight)
+
+
+def test_training_resumes_from_the_model(sample, tmp_path):
+    path = tmp_path / "run.npz"
+    whole, cut = _small(), _small()
+    options = {"max_epochs": 40, "check_interval": 7, "batch_size": 16, "checkpoint_interval": 0}
+    whole.train(sample[:60], **options)
+    with pytest.raises(ValueError, match="resume=True needs checkpoint="):
+        cut.train(sample[:60], **options, resume=True)
+    for _ in range(2):  # begins anew first, has nothing left to do then
+        cut.train(sample[:60], **options, checkpoint=path, resume=True)
+        assert torch.equal(whole.network.pixels.weight, cut.network.pixels.weight)
+        assert whole.meta["validation_rms"] == cut.meta["validation_rms"]
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt, "not finite"])
+def test_the_best_network_is_kept(sample, monkeypatch, what):
+    true, calls = torch.nn.functional.mse_loss, []
+
+    def loss(flux, y):
+        calls.append(1)
+        if len(calls) == 30 and what is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return true(flux, y) * (torch.nan if len(calls) >= 30 else 1)
+
+    monkeypatch.setattr(torch.nn.functional, "mse_loss", loss)
+    model, options = _small(), {"batch_size": 16, "check_interval": 5, "max_epochs": 50}
+    if what is KeyboardInterrupt:
+        with pytest.warns(AstropyUserWarning, match="interrupted after step 25; the model is"):
+            model.train(sample[:60], **options)
+    else:
+        with pytest.raises(FloatingPointError, match="not finite any more after step 25; the mod"):
+            model.train(sample[:60], **options)
+    assert model.history["valid_rms"].min() == pytest.approx(model.meta["validation_rms"], rel=1e-5)
+    assert np.isfinite(model(**SUN).flux).all()
 
 
 def test_grids_that_do_not_go_together_are_refused(sample):
