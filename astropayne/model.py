@@ -368,9 +368,9 @@ class PayneModel:
 
     def _residual_rms(self, x, flux):
         """Return the rms of predicted minus true flux, pixel by pixel, a block at a time."""
-        total = np.zeros(flux.shape[1])
-        for first in range(0, len(x), 512):
-            rows = slice(first, first + 512)
+        total, size = np.zeros(flux.shape[1]), 1 + 2**21 // flux.shape[1]
+        for first in range(0, len(x), size):
+            rows = slice(first, first + size)
             residual = self._network_flux(x[rows]) - np.asarray(flux[rows])
             total += np.sum(residual.astype(float) ** 2, axis=0)
         return np.sqrt(total / len(x))

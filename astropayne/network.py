@@ -202,14 +202,8 @@ def pick_device(name="auto"):
     return device
 
 
-class _Threads(threading.local):
-    """How many `one_thread` blocks this thread is in."""
-
-    depth = 0
-
-
-_LOCK, _HERE = threading.Lock(), _Threads()
-_BLOCKS = {"inside": 0, "before": 1}
+_LOCK = threading.Lock()
+_BLOCKS = {"open": 0, "threads_before": 1}
 
 
 @contextlib.contextmanager
@@ -217,20 +211,18 @@ def one_thread():
     """Let torch work with one thread in a ``with`` block, and as before after it.
 
     On small matrices, several threads cost more than they bring: little on an idle machine, ten
-    times the time on a busy one. Blocks may overlap, in one thread or in several: the first one
-    remembers the number, and whichever thread leaves its last block gets it back.
+    times the time on a busy one. The number is torch's, for the whole process. Blocks may overlap,
+    in one thread or in several: it is one until the last of them ends.
     """
     with _LOCK:
-        if _BLOCKS["inside"] == 0:
-            _BLOCKS["before"] = torch.get_num_threads()
-        _BLOCKS["inside"] += 1
-    _HERE.depth += 1
-    torch.set_num_threads(1)
+        if _BLOCKS["open"] == 0:
+            _BLOCKS["threads_before"] = torch.get_num_threads()
+        _BLOCKS["open"] += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        _HERE.depth -= 1
         with _LOCK:
-            _BLOCKS["inside"] -= 1
-            # OpenMP keeps a number for each thread, so those still inside work on with one.
-            torch.set_num_threads(1 if _HERE.depth else _BLOCKS["before"])
+            _BLOCKS["open"] -= 1
+            if _BLOCKS["open"] == 0:
+                torch.set_num_threads(_BLOCKS["threads_before"])

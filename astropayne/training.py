@@ -401,7 +401,7 @@ def _loop(state, train, valid, crew, progress, checkpoint):
             state.optimiser.step()
             squares.append(loss.detach())
             state.step += 1
-            bar.update(min(part, 1.0) - bar.n)
+            bar.update(min(max(part, state.step / n_steps), 1.0) - bar.n)
             last = state.step == n_steps or part >= 1
             if state.step % options.check_interval == 0 or last:
                 train_rms = (
