@@ -18,6 +18,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropayne import __version__
 from astropayne.abundances import solar_scale
 from astropayne.config import conf
+from astropayne.finetuning import adapt_labels, adapt_pixels
 from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.grid import SpectralGrid
 from astropayne.labels import LabelSpace, strip_unit
@@ -207,14 +208,13 @@ class PayneModel:
         -------
         PayneModel
         """
-        architecture = dict(network.architecture)
-        n_labels, n_pixels = architecture.pop("n_labels"), architecture.pop("n_pixels")
+        n_labels, n_pixels = (network.architecture[name] for name in ("n_labels", "n_pixels"))
         if (n_labels, n_pixels) != (len(labels), len(wavelength)):
             raise ValueError(
                 f"the network leads from {n_labels} labels to {n_pixels} pixels, but there are "
                 f"{len(labels)} labels and {len(wavelength)} wavelengths"
             )
-        model = cls(**architecture)
+        model = cls(**_choices(network))
         model.network, model.labels = network.cpu().eval(), labels
         model.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
         model.medium, model.resolution, model.solar_scale = medium, resolution, solar_scale
@@ -252,6 +252,7 @@ class PayneModel:
         validation=None,
         *,
         train_fraction=0.9,
+        start=None,
         device=None,
         max_time=None,
         memory=None,
@@ -274,6 +275,9 @@ class PayneModel:
         train_fraction : float
             Part of ``grid`` to train on if there is no ``validation``, drawn at random by the
             seed.
+        start : PayneModel, optional
+            Trained model to start from; its architecture is taken. The grid may have more
+            labels, other label ranges and other wavelengths. Fewer spectra are enough then.
         device : str, optional
             ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; by default the
             configuration's.
@@ -329,9 +333,9 @@ class PayneModel:
         _require_same_axes(grid, validation)
         labels = LabelSpace.from_table(grid.labels).union(LabelSpace.from_table(validation.labels))
         x, x_valid = (labels.scale(labels.to_array(part.labels)) for part in (grid, validation))
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(options.seed)
-            network = SpectralNetwork(len(labels), len(grid.wavelength), **self._architecture)
+        network = self._untrained(labels, grid, options.seed)
+        if start is not None:
+            network = start._adapted_network(labels, grid, x)
         run = train_network(
             network,
             x,
@@ -343,7 +347,9 @@ class PayneModel:
             progress,
             checkpoint=checkpoint,
             resume=resume,
+            initialise=start is None,
         )
+        self._architecture = _choices(network)
         self.network, self.labels = network.cpu().eval(), labels
         self.wavelength = grid.wavelength
         self.medium, self.resolution = grid.meta["medium"], grid.meta["resolution"]
@@ -360,11 +366,30 @@ class PayneModel:
             "training": {**asdict(options), "stopped": run.stopped},
             "grid": {key: value for key, value in grid.meta.items() if value is not None},
         }
+        if start is not None:
+            self.meta["started_from"] = dict(start.meta)
         if author is not None:
             self.meta["author"] = author
         self._forward_models = {}
         _tell_how_it_stopped(run)
         return self.history
+
+    def _untrained(self, labels, grid, seed):
+        """Return a network with weights at random; torch's own generator stays as it is."""
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(seed)
+            return SpectralNetwork(len(labels), len(grid.wavelength), **self._architecture)
+
+    def _adapted_network(self, labels, grid, x):
+        """Return this model's network, for the labels and wavelengths of another grid."""
+        self._require_trained()
+        network = adapt_labels(self.network, self.labels, labels)
+        wavelength = to_vacuum(grid.wavelength.value, grid.meta["medium"])
+        if np.array_equal(wavelength, self.vacuum_wavelength):
+            return network
+        rows = np.linspace(0, len(x) - 1, min(len(x), 1000)).astype(int)
+        flux = np.asarray(_plain_flux(grid)[rows], dtype=float)
+        return adapt_pixels(network, self.vacuum_wavelength, wavelength, x[rows], flux)
 
     def _residual_rms(self, x, flux):
         """Return the rms of predicted minus true flux, pixel by pixel, a block at a time."""
@@ -510,6 +535,13 @@ class PayneModel:
 
     read = UnifiedReadWriteMethod(PayneModelRead)
     write = UnifiedReadWriteMethod(PayneModelWrite)
+
+
+def _choices(network):
+    """Return what of a network's architecture labels and pixels do not say."""
+    sizes = ("n_labels", "n_pixels")
+    choices = {name: value for name, value in network.architecture.items() if name not in sizes}
+    return {**choices, "hidden_layers": tuple(choices["hidden_layers"])}
 
 
 def _checkpoint_paths(checkpoint, resume):

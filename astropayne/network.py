@@ -139,14 +139,15 @@ class SpectralNetwork(nn.Module):
         -------
         torch.Tensor, shape (n, n_pixels)
         """
-        activation, output = ACTIVATIONS[self.activation], OUTPUTS[self.output]
-        for layer in self.hidden:
-            x = activation(layer(x))[0]
-        if self.coefficients is not None:
-            x = self.coefficients(x)
-        z = self.pixels(x)
+        z = self.pixels(self.features(x))
         # Under autocast the layers are in half precision; flux would be too coarse in it.
-        return output(z.float() if z.dtype.itemsize < 4 else z)[0]
+        return OUTPUTS[self.output](z.float() if z.dtype.itemsize < 4 else z)[0]
+
+    def features(self, x):
+        """Return what the last layer makes pixels of, shape (n, n_features)."""
+        for layer in self.hidden:
+            x = ACTIVATIONS[self.activation](layer(x))[0]
+        return x if self.coefficients is None else self.coefficients(x)
 
     def flux_and_jacobian(self, x):
         """Return the flux and its derivatives by the scaled labels.

@@ -24,6 +24,7 @@ ORDER = [
     "distributed",
     "checkpoint",
     "training",
+    "finetuning",
     "forward",
     "resampling",
     "formats.grid_file",
@@ -41,8 +42,8 @@ ORDER = [
     "demo",
     "cli",
 ]
-WITHOUT_UNITS = """broadening network feed distributed checkpoint training forward search
-    resampling""".split()
+WITHOUT_UNITS = """broadening network feed distributed checkpoint training finetuning
+    forward search resampling""".split()
 
 
 def _room(module):
