@@ -2,11 +2,14 @@
 """`PayneModel`: a network with what is needed to use it as a stellar model."""
 
 import datetime
+import hashlib
+import platform
 import warnings
 from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import astropy
 import astropy.units as u
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from astropy.io import registry
 from astropy.io.registry import UnifiedReadWrite, UnifiedReadWriteMethod
 from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
+from scipy.spatial import cKDTree
 
 from astropayne import __version__
 from astropayne.abundances import solar_scale
@@ -21,12 +25,16 @@ from astropayne.config import conf
 from astropayne.finetuning import adapt_labels, adapt_pixels
 from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.grid import SpectralGrid
-from astropayne.labels import LabelSpace, strip_unit
+from astropayne.labels import Label, LabelSpace, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.training import TrainingOptions, train_network
 from astropayne.wavelengths import find_windows, to_vacuum, vacuum_angstrom
 
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
+
+_ERROR_COMPONENTS = 8
+_RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
+_MOST_LABELS = 50_000  # kept of the training spectra
 
 
 def _register_formats():
@@ -127,6 +135,13 @@ class PayneModel:
         Name of the solar abundances.
     error : numpy.ndarray, shape (n_pixels,)
         The emulator's own error: rms on the validation spectra, pixel by pixel.
+    bias : numpy.ndarray, shape (n_pixels,)
+        Mean of predicted minus true flux there.
+    error_components : numpy.ndarray, shape (n_components, n_pixels)
+        How errors of pixels go together: the leading part of their covariance about ``bias`` is
+        ``error_components.T @ error_components``.
+    training_labels : numpy.ndarray, shape (n, n_labels)
+        Labels of the training spectra (of very many, a part), in single precision.
     history : `~astropy.table.QTable`
         How the training went.
     meta : dict
@@ -156,8 +171,9 @@ class PayneModel:
         self.network = None
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None
+        self.bias = self.error_components = self.training_labels = None
         self.meta = {}
-        self._forward_models = {}
+        self._forward_models, self._neighbours = {}, None
 
     @classmethod
     def sample(cls):
@@ -191,6 +207,9 @@ class PayneModel:
         resolution=None,
         solar_scale="asplund2009",
         error=None,
+        bias=None,
+        error_components=None,
+        training_labels=None,
         history=None,
         meta=None,
     ):
@@ -201,12 +220,19 @@ class PayneModel:
         network : `~astropayne.network.SpectralNetwork`
         labels : `~astropayne.labels.LabelSpace`
         wavelength : `~astropy.units.Quantity`
-        medium, resolution, solar_scale, error, history, meta
+        medium, resolution, solar_scale, error, bias, error_components, training_labels
+            The attributes of those names.
+        history, meta
             The attributes of those names.
 
         Returns
         -------
         PayneModel
+
+        Raises
+        ------
+        ValueError
+            If sizes do not go together, or weights are not finite.
         """
         n_labels, n_pixels = (network.architecture[name] for name in ("n_labels", "n_pixels"))
         if (n_labels, n_pixels) != (len(labels), len(wavelength)):
@@ -214,11 +240,26 @@ class PayneModel:
                 f"the network leads from {n_labels} labels to {n_pixels} pixels, but there are "
                 f"{len(labels)} labels and {len(wavelength)} wavelengths"
             )
+        for name, value, last in (
+            ("error", error, n_pixels),
+            ("bias", bias, n_pixels),
+            ("error_components", error_components, n_pixels),
+            ("training_labels", training_labels, n_labels),
+        ):
+            if value is not None and np.shape(value)[-1:] != (last,):
+                raise ValueError(
+                    f"{name} has shape {np.shape(value)}; the last size must be {last}"
+                )
+        for name, value in network.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise ValueError(f"the weights {name} of the network are not finite everywhere")
         model = cls(**_choices(network))
         model.network, model.labels = network.cpu().eval(), labels
         model.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
         model.medium, model.resolution, model.solar_scale = medium, resolution, solar_scale
-        model.error, model.history, model.meta = error, history, dict(meta or {})
+        model.error, model.bias, model.error_components = error, bias, error_components
+        model.training_labels = training_labels
+        model.history, model.meta = history, dict(meta or {})
         return model
 
     def __repr__(self):
@@ -259,6 +300,8 @@ class PayneModel:
         checkpoint=None,
         resume=None,
         author=None,
+        licence=None,
+        citation=None,
         progress=None,
         **options,
     ):
@@ -292,8 +335,8 @@ class PayneModel:
             Checkpoint to go on from, with the same grids and options; the result is that of
             training without the interruption. `True` takes ``checkpoint`` if it is there and
             begins anew if it is not, so that a script can simply be run again.
-        author : str, optional
-            Goes into ``meta``.
+        author, licence, citation : str, optional
+            Go into ``meta``, and into the model's file.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
         **options
@@ -354,23 +397,26 @@ class PayneModel:
         self.wavelength = grid.wavelength
         self.medium, self.resolution = grid.meta["medium"], grid.meta["resolution"]
         self.solar_scale = grid.meta["solar_scale"] or "asplund2009"
-        self.error = self._residual_rms(x_valid, validation.flux)
+        self.error, self.bias, self.error_components = self._residuals(x_valid, validation)
+        self.training_labels = labels.unscale(_some(x, _MOST_LABELS)).astype(np.float32)
         names = ("step", "time", "learning_rate", "train_rms", "valid_rms")
         self.history = QTable(rows=run.rows, names=names, units={"time": u.s})
+        who = {"author": author, "licence": licence, "citation": citation}
         self.meta = {
-            "made_by": f"astropayne {__version__}, torch {torch.__version__}",
+            "made_by": f"astropayne {__version__}, torch {torch.__version__}, numpy "
+            f"{np.__version__}, astropy {astropy.__version__}, Python {platform.python_version()}",
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **{name: text for name, text in who.items() if text is not None},
             "n_training": len(grid),
             "n_validation": len(validation),
             "validation_rms": float(np.sqrt(np.mean(self.error**2))),
             "training": {**asdict(options), "stopped": run.stopped},
             "grid": {key: value for key, value in grid.meta.items() if value is not None},
+            "grid_checksum": _checksum(grid),
         }
         if start is not None:
             self.meta["started_from"] = dict(start.meta)
-        if author is not None:
-            self.meta["author"] = author
-        self._forward_models = {}
+        self._forward_models, self._neighbours = {}, None
         _tell_how_it_stopped(run)
         return self.history
 
@@ -391,14 +437,29 @@ class PayneModel:
         flux = np.asarray(_plain_flux(grid)[rows], dtype=float)
         return adapt_pixels(network, self.vacuum_wavelength, wavelength, x[rows], flux)
 
-    def _residual_rms(self, x, flux):
-        """Return the rms of predicted minus true flux, pixel by pixel, a block at a time."""
-        total, size = np.zeros(flux.shape[1]), 1 + 2**21 // flux.shape[1]
-        for first in range(0, len(x), size):
-            rows = slice(first, first + size)
-            residual = self._network_flux(x[rows]) - np.asarray(flux[rows])
-            total += np.sum(residual.astype(float) ** 2, axis=0)
-        return np.sqrt(total / len(x))
+    def _residuals(self, x, grid):
+        """Return rms, mean and leading components of predicted minus true flux."""
+        n_pixels = grid.flux.shape[1]
+        squares, total = np.zeros(n_pixels), np.zeros(n_pixels)
+        for residual in self._residual_blocks(x, grid.flux, np.arange(len(x))):
+            squares += np.sum(residual.astype(float) ** 2, axis=0)
+            total += np.sum(residual, axis=0, dtype=float)
+        mean = total / len(x)
+        chosen = _some(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
+        residual = np.empty((len(chosen), n_pixels), dtype=np.float32)
+        first = 0
+        for block in self._residual_blocks(x, grid.flux, chosen):
+            residual[first : first + len(block)] = block - mean
+            first += len(block)
+        # The components from the spectra's products, which are fewer than those of the pixels.
+        _, vectors = np.linalg.eigh((residual @ residual.T).astype(float))
+        leading = vectors[:, ::-1][:, :_ERROR_COMPONENTS].astype(np.float32)
+        return np.sqrt(squares / len(x)), mean, leading.T @ residual / len(chosen) ** 0.5
+
+    def _residual_blocks(self, x, flux, rows):
+        """Yield predicted minus true flux of some spectra, some megabytes at a time."""
+        for part in np.array_split(rows, 1 + len(rows) * flux.shape[1] // 2**21):
+            yield self._network_flux(x[part]) - np.asarray(flux[part], dtype=np.float32)
 
     # --- prediction
 
@@ -459,11 +520,7 @@ class PayneModel:
         `~specutils.Spectrum`
             With flux of shape (n_spectra, n_pixels).
         """
-        self._require_trained()
-        values = self.labels.to_array(labels, solar=solar_scale(self.solar_scale))
-        if not np.isfinite(values).all():
-            bad = np.array(self.labels.names)[~np.isfinite(values).all(axis=0)]
-            raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
+        values = self._label_values(labels)
         self.labels.warn_outside(values)
         velocities = [
             np.broadcast_to(strip_unit(value, name, u.km / u.s), len(values))
@@ -482,6 +539,58 @@ class PayneModel:
             theta = np.column_stack([values, *velocities])
             flux = self._forward_flux(theta, vacuum_angstrom(wavelength, self.medium), resolution)
         return _spectrum(wavelength, flux * u.dimensionless_unscaled, meta)
+
+    def coverage(self, labels):
+        """Say how well labels are covered by the training spectra.
+
+        Parameters
+        ----------
+        labels : `~astropy.table.Table`, mapping of str to array, or array_like
+            As for `predict`.
+
+        Returns
+        -------
+        `~astropy.table.QTable`
+            A row a spectrum: ``inside``, whether all labels lie in the training spectra's ranges;
+            ``distance``, that to the nearest training spectrum, in scaled labels, relative to
+            the typical one between neighbouring training spectra. Inside the grid it is about 1.
+            What is clearly more, with many labels 1.5 already, is a hole in the grid.
+
+        Raises
+        ------
+        ValueError
+            If labels are missing or not known, or the model does not know its training spectra.
+
+        Examples
+        --------
+        >>> from astropayne import PayneModel
+        >>> model = PayneModel.sample()
+        >>> model.coverage({"teff": [5777, 9000], "logg": 4.4, "feh": 0, "vmic": 1})["inside"]
+        <Column name='inside' dtype='bool' length=2>
+         True
+        False
+        """
+        values = self._label_values(labels)
+        if self.training_labels is None:
+            raise ValueError("this model does not know the labels of its training spectra")
+        if self._neighbours is None:
+            points = self.labels.scale(self.training_labels)
+            tree = cKDTree(points)
+            spacing = np.median(tree.query(_some(points, 2000), k=2)[0][:, 1])
+            self._neighbours = tree, spacing
+        tree, spacing = self._neighbours
+        distance = tree.query(self.labels.scale(values))[0] / spacing
+        inside = ~self.labels.outside(values).any(axis=1)
+        return QTable({"inside": inside, "distance": distance})
+
+    def _label_values(self, labels):
+        """Return labels as an array; what is left out is solar-scaled, what is missing an error."""
+        self._require_trained()
+        values = self.labels.to_array(labels, solar=solar_scale(self.solar_scale))
+        if not np.isfinite(values).all():
+            bad = np.array(self.labels.names)[~np.isfinite(values).all(axis=0)]
+            raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
+        return values
 
     def _network_flux(self, scaled):
         """Return the network's flux for scaled labels, shape (n, n_pixels)."""
@@ -535,6 +644,26 @@ class PayneModel:
 
     read = UnifiedReadWriteMethod(PayneModelRead)
     write = UnifiedReadWriteMethod(PayneModelWrite)
+
+
+def _some(rows, n):
+    """Return at most ``n`` of the rows, spread over all of them."""
+    if len(rows) <= n:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, n).astype(int)]
+
+
+def _checksum(grid):
+    """Return a checksum of wavelengths, labels, and the flux of 64 spectra spread over the grid."""
+    parts = [
+        grid.wavelength.to_value(u.AA),
+        np.column_stack([Label(name).to_value(grid.labels[name]) for name in grid.labels.colnames]),
+        np.asarray(_plain_flux(grid)[_some(np.arange(len(grid)), 64)], dtype=np.float32),
+    ]
+    content = b"".join(
+        np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes() for part in parts
+    )
+    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def _choices(network):
