@@ -61,7 +61,7 @@ _LOGARITHM_OF = {"logg": u.cm / u.s**2, **{f"log_{name}": unit for name, unit in
 # model, a column of a result or an entry of a spectrum's meta. No label may have one, in any case.
 _TAKEN = {
     "a velocity or the resolution, which models take beside the labels": (
-        "rv vrad radial_velocity vsini vrot vmac vmacro macroturbulence zeta resolution redshift"
+        "rv vrad radial_velocity vsini vrot vmac macroturbulence zeta resolution redshift"
     ),
     "an argument of functions that take labels": (
         "labels wavelength medium limb_darkening x y free start tied priors continuum regions "

@@ -2,22 +2,31 @@
 """`PayneModel`: a network with what is needed to use it as a stellar model."""
 
 import datetime
+import hashlib
+import platform
+import warnings
+from dataclasses import asdict
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import astropy
 import astropy.units as u
 import numpy as np
 import torch
 from astropy.io import registry
 from astropy.io.registry import UnifiedReadWrite, UnifiedReadWriteMethod
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
+from scipy.spatial import cKDTree
 
 from astropayne import __version__
 from astropayne.abundances import solar_scale
 from astropayne.config import conf
 from astropayne.conversion import LabelConversion, labels_in
+from astropayne.finetuning import adapt_labels, adapt_pixels
 from astropayne.forward import VELOCITIES, ForwardModel
-from astropayne.labels import LabelSpace, named_columns, strip_unit
+from astropayne.grid import SpectralGrid
+from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.training import TrainingOptions, train_network
 from astropayne.wavelengths import checked_velocity, find_windows, to_vacuum, vacuum_angstrom
@@ -25,6 +34,14 @@ from astropayne.wavelengths import checked_velocity, find_windows, to_vacuum, va
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
 
 _BLOCK = 1 << 18  # pixels that are predicted at a time
+_ERROR_COMPONENTS = 8
+_RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
+_MOST_LABELS = 50_000  # kept of the training spectra
+
+
+def _register_formats():
+    import astropayne.formats.asdf_model
+    import astropayne.formats.npz_model  # noqa: F401  they register themselves
 
 
 class PayneModelRead(UnifiedReadWrite):
@@ -35,7 +52,10 @@ class PayneModelRead(UnifiedReadWrite):
     path : path-like
         The file.
     format : str, optional
-        ``"asdf"``; found out if not given. ``PayneModel.read.list_formats()`` lists all.
+        ``"asdf"``, ``"one_payne"`` or ``"the_payne"``; found out if not given.
+    **options
+        Of the format: `~astropayne.formats.npz_model.read_one_payne` and
+        `~astropayne.formats.npz_model.read_the_payne` take what their files may not say.
 
     Returns
     -------
@@ -54,8 +74,7 @@ class PayneModelRead(UnifiedReadWrite):
 
     def __call__(self, path, *args, **kwargs):
         """Read by the format's reader."""
-        import astropayne.formats.asdf_model  # noqa: F401  registers itself
-
+        _register_formats()
         if not Path(path).exists():
             raise FileNotFoundError(f"there is no file {path}")
         try:
@@ -72,7 +91,7 @@ class PayneModelWrite(UnifiedReadWrite):
     path : path-like
         The file.
     format : str, optional
-        ``"asdf"`` (the default, by the name's ending).
+        ``"asdf"`` (the default where the name ends so), ``"one_payne"`` or ``"the_payne"``.
     overwrite : bool
         Whether a file that is there may be replaced.
     """
@@ -82,8 +101,7 @@ class PayneModelWrite(UnifiedReadWrite):
 
     def __call__(self, path, *args, **kwargs):
         """Write by the format's writer."""
-        import astropayne.formats.asdf_model  # noqa: F401  registers itself
-
+        _register_formats()
         try:
             return self.registry.write(self._instance, str(path), *args, **kwargs)
         except registry.IORegistryError as error:
@@ -120,6 +138,13 @@ class PayneModel:
         `astropayne.abundances.SolarScale.entry` has it; `None` if they are not known.
     error : numpy.ndarray, shape (n_pixels,)
         The emulator's own error: rms on the validation spectra, pixel by pixel.
+    bias : numpy.ndarray, shape (n_pixels,)
+        Mean of predicted minus true flux there.
+    error_components : numpy.ndarray, shape (n_components, n_pixels)
+        How errors of pixels go together: the leading part of their covariance about ``bias`` is
+        ``error_components.T @ error_components``.
+    training_labels : numpy.ndarray, shape (n, n_labels)
+        Labels of the training spectra (of very many, a part), in single precision.
     history : `~astropy.table.QTable`
         How the training went.
     meta : dict
@@ -149,8 +174,9 @@ class PayneModel:
         self.network = None
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None
+        self.bias = self.error_components = self.training_labels = None
         self.meta = {}
-        self._forward_models = {}
+        self._forward_models, self._neighbours = {}, None
 
     @classmethod
     def sample(cls):
@@ -184,6 +210,9 @@ class PayneModel:
         resolution=None,
         solar_scale=None,
         error=None,
+        bias=None,
+        error_components=None,
+        training_labels=None,
         history=None,
         meta=None,
     ):
@@ -194,25 +223,46 @@ class PayneModel:
         network : `~astropayne.network.SpectralNetwork`
         labels : `~astropayne.labels.LabelSpace`
         wavelength : `~astropy.units.Quantity`
-        medium, resolution, solar_scale, error, history, meta
+        medium, resolution, solar_scale, error, bias, error_components, training_labels
+            The attributes of those names.
+        history, meta
             The attributes of those names.
 
         Returns
         -------
         PayneModel
+
+        Raises
+        ------
+        ValueError
+            If sizes do not go together, or weights are not finite.
         """
-        architecture = dict(network.architecture)
-        n_labels, n_pixels = architecture.pop("n_labels"), architecture.pop("n_pixels")
+        n_labels, n_pixels = (network.architecture[name] for name in ("n_labels", "n_pixels"))
         if (n_labels, n_pixels) != (len(labels), len(wavelength)):
             raise ValueError(
                 f"the network leads from {n_labels} labels to {n_pixels} pixels, but there are "
                 f"{len(labels)} labels and {len(wavelength)} wavelengths"
             )
-        model = cls(**architecture)
+        for name, value, last in (
+            ("error", error, n_pixels),
+            ("bias", bias, n_pixels),
+            ("error_components", error_components, n_pixels),
+            ("training_labels", training_labels, n_labels),
+        ):
+            if value is not None and np.shape(value)[-1:] != (last,):
+                raise ValueError(
+                    f"{name} has shape {np.shape(value)}; the last size must be {last}"
+                )
+        for name, value in network.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise ValueError(f"the weights {name} of the network are not finite everywhere")
+        model = cls(**_choices(network))
         model.network, model.labels = network.cpu().eval(), labels
         model.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
         model.medium, model.resolution, model.solar_scale = medium, resolution, solar_scale
-        model.error, model.history, model.meta = error, history, dict(meta or {})
+        model.error, model.bias, model.error_components = error, bias, error_components
+        model.training_labels = training_labels
+        model.history, model.meta = history, dict(meta or {})
         return model
 
     def __repr__(self):
@@ -239,26 +289,62 @@ class PayneModel:
 
     # --- training
 
-    def train(self, grid, validation=None, *, device=None, max_time=None, progress=None, **options):
+    @torch.inference_mode(False)  # whatever the caller works with
+    def train(
+        self,
+        grid,
+        validation=None,
+        *,
+        train_fraction=0.9,
+        start=None,
+        device=None,
+        max_time=None,
+        memory=None,
+        checkpoint=None,
+        resume=None,
+        author=None,
+        licence=None,
+        citation=None,
+        progress=None,
+        **options,
+    ):
         """Train on a grid.
 
         Parameters
         ----------
-        grid : `~astropayne.SpectralGrid`
-            Spectra to train on.
-        validation : `~astropayne.SpectralGrid`, optional
-            Spectra to choose the best network by, and to take its error from; by default a tenth
-            of ``grid``, taken out of it at random.
+        grid : `~astropayne.SpectralGrid` or list of it
+            Spectra to train on; several grids are put together. One that was opened from a file
+            stays on disk if it does not fit into ``memory``.
+        validation : `~astropayne.SpectralGrid` or list of it, optional
+            Spectra to choose the best network by, and to take its error from; by default what
+            ``train_fraction`` leaves.
+        train_fraction : float
+            Part of ``grid`` to train on if there is no ``validation``, drawn at random by the
+            seed.
+        start : PayneModel, optional
+            Trained model to start from; its architecture is taken. The grid may have more
+            labels, other label ranges and other wavelengths. Fewer spectra are enough then.
         device : str, optional
-            ``"auto"``, ``"cpu"``, ``"cuda"``…; by default the configuration's.
+            ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; by default the
+            configuration's.
         max_time : `~astropy.units.Quantity` or float, optional
             Time limit, in seconds if a bare number. Which step it ends at then depends on the
             machine; without it, training is reproducible.
+        memory : `~astropy.units.Quantity` or float, optional
+            What flux may take, in bytes if a bare number; by default half of the device's memory.
+        checkpoint : path-like, optional
+            File to keep the last and the best network in while training goes on.
+        resume : path-like or bool, optional
+            Checkpoint to go on from, with the same grids and options; the result is that of
+            training without the interruption. `True` takes ``checkpoint`` if it is there and
+            begins anew if it is not, so that a script can simply be run again.
+        author, licence, citation : str, optional
+            Go into ``meta``, and into the model's file.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
         **options
             Fields of `~astropayne.training.TrainingOptions`: ``batch_size``, ``learning_rate``,
-            ``max_epochs``, ``seed``…
+            ``max_epochs``, ``t_max``, ``check_interval``, ``patience``, ``precision``, ``seed``…
 
         Returns
         -------
@@ -268,42 +354,115 @@ class PayneModel:
         Raises
         ------
         ValueError
-            If the grids do not go together, or the device cannot be used.
+            If the grids do not go together, flux or options cannot be used, or the device.
+        FloatingPointError
+            If the loss does not stay finite. The model is the best network until then, if there
+            was one.
+
+        Warns
+        -----
+        `~astropy.utils.exceptions.AstropyUserWarning`
+            If training is interrupted by Ctrl-C (the model is the best network so far), or a
+            checkpoint cannot be written.
         """
         if max_time is not None:
             max_time = float(strip_unit(max_time, "max_time", u.s))
-        options = TrainingOptions(max_time=max_time, **options)
+        if memory is not None:
+            memory = float(strip_unit(memory, "memory", u.byte))
+        options = TrainingOptions(max_time=max_time, memory=memory, **options)
         device = pick_device(device or conf.device)
+        checkpoint, resume = _checkpoint_paths(checkpoint, resume)
+        grid = _put_together(grid)
         if validation is None:
-            grid, validation = grid.split(0.9, seed=options.seed)
+            grid, validation = grid.split(train_fraction, seed=options.seed)
+        validation = _put_together(validation)
         _require_same_axes(grid, validation)
         labels = LabelSpace.from_table(grid.labels).union(LabelSpace.from_table(validation.labels))
         x, x_valid = (labels.scale(labels.to_array(part.labels)) for part in (grid, validation))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
-            network = SpectralNetwork(len(labels), len(grid.wavelength), **self._architecture)
-        rows = train_network(
-            network, x, grid.flux, x_valid, validation.flux, options, device, progress
+        network = self._untrained(labels, grid, options.seed)
+        if start is not None:
+            network = start._adapted_network(labels, grid, x)
+        run = train_network(
+            network,
+            x,
+            _plain_flux(grid),
+            x_valid,
+            _plain_flux(validation),
+            options,
+            device,
+            progress,
+            checkpoint=checkpoint,
+            resume=resume,
+            initialise=start is None,
         )
+        self._architecture = _choices(network)
         self.network, self.labels = network.cpu().eval(), labels
         self.wavelength = grid.wavelength
         self.medium, self.resolution = grid.meta["medium"], grid.meta["resolution"]
         self.solar_scale = solar_scale(grid.meta["solar_scale"]).entry
-        residual = self._network_flux(x_valid) - validation.flux
-        self.error = np.sqrt(np.mean(residual**2, axis=0))
+        self.error, self.bias, self.error_components = self._residuals(x_valid, validation)
+        self.training_labels = labels.unscale(_some(x, _MOST_LABELS)).astype(np.float32)
         names = ("step", "time", "learning_rate", "train_rms", "valid_rms")
-        self.history = QTable(rows=rows, names=names, units={"time": u.s})
+        self.history = QTable(rows=run.rows, names=names, units={"time": u.s})
+        who = {"author": author, "licence": licence, "citation": citation}
         self.meta = {
-            "made_by": f"astropayne {__version__}, torch {torch.__version__}",
+            "made_by": f"astropayne {__version__}, torch {torch.__version__}, numpy "
+            f"{np.__version__}, astropy {astropy.__version__}, Python {platform.python_version()}",
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **{name: text for name, text in who.items() if text is not None},
             "n_training": len(grid),
             "n_validation": len(validation),
             "validation_rms": float(np.sqrt(np.mean(self.error**2))),
-            "training": {name: getattr(options, name) for name in options.__dataclass_fields__},
+            "training": {**asdict(options), "stopped": run.stopped},
             "grid": {key: value for key, value in grid.meta.items() if value is not None},
+            "grid_checksum": _checksum(grid),
         }
-        self._forward_models = {}
+        if start is not None:
+            self.meta["started_from"] = dict(start.meta)
+        self._forward_models, self._neighbours = {}, None
+        _tell_how_it_stopped(run)
         return self.history
+
+    def _untrained(self, labels, grid, seed):
+        """Return a network with weights at random; torch's own generator stays as it is."""
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(seed)
+            return SpectralNetwork(len(labels), len(grid.wavelength), **self._architecture)
+
+    def _adapted_network(self, labels, grid, x):
+        """Return this model's network, for the labels and wavelengths of another grid."""
+        self._require_trained()
+        network = adapt_labels(self.network, self.labels, labels)
+        wavelength = to_vacuum(grid.wavelength.value, grid.meta["medium"])
+        if np.array_equal(wavelength, self.vacuum_wavelength):
+            return network
+        rows = np.linspace(0, len(x) - 1, min(len(x), 1000)).astype(int)
+        flux = np.asarray(_plain_flux(grid)[rows], dtype=float)
+        return adapt_pixels(network, self.vacuum_wavelength, wavelength, x[rows], flux)
+
+    def _residuals(self, x, grid):
+        """Return rms, mean and leading components of predicted minus true flux."""
+        n_pixels = grid.flux.shape[1]
+        squares, total = np.zeros(n_pixels), np.zeros(n_pixels)
+        for residual in self._residual_blocks(x, grid.flux, np.arange(len(x))):
+            squares += np.sum(residual.astype(float) ** 2, axis=0)
+            total += np.sum(residual, axis=0, dtype=float)
+        mean = total / len(x)
+        chosen = _some(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
+        residual = np.empty((len(chosen), n_pixels), dtype=np.float32)
+        first = 0
+        for block in self._residual_blocks(x, grid.flux, chosen):
+            residual[first : first + len(block)] = block - mean
+            first += len(block)
+        # The components from the spectra's products, which are fewer than those of the pixels.
+        _, vectors = np.linalg.eigh((residual @ residual.T).astype(float))
+        leading = vectors[:, ::-1][:, :_ERROR_COMPONENTS].astype(np.float32)
+        return np.sqrt(squares / len(x)), mean, leading.T @ residual / len(chosen) ** 0.5
+
+    def _residual_blocks(self, x, flux, rows):
+        """Yield predicted minus true flux of some spectra, some megabytes at a time."""
+        for part in np.array_split(rows, 1 + len(rows) * flux.shape[1] // 2**21):
+            yield self._network_flux(x[part]) - np.asarray(flux[part], dtype=np.float32)
 
     # --- prediction
 
@@ -365,11 +524,7 @@ class PayneModel:
         `~specutils.Spectrum`
             With flux of shape (n_spectra, n_pixels).
         """
-        self._require_trained()
-        values = self.label_array(labels)
-        if not np.isfinite(values).all():
-            bad = np.array(self.labels.names)[~np.isfinite(values).all(axis=0)]
-            raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
+        values = self._finite_labels(labels)
         self.labels.warn_outside(values)
         velocities = [
             np.broadcast_to(checked_velocity(value, name), len(values))
@@ -427,6 +582,14 @@ class PayneModel:
         said = labels_in(self.labels.names, named, self.solar_scale)
         return self.labels.to_array(said, solar=solar_scale(self.solar_scale))
 
+    def _finite_labels(self, labels):
+        """Return labels as an array; what is missing or not finite is an error."""
+        values = self.label_array(labels)
+        if not np.isfinite(values).all():
+            bad = np.array(self.labels.names)[~np.isfinite(values).all(axis=0)]
+            raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
+        return values
+
     def conversion(self, wanted):
         """Return the way from the model's labels to others, for values and covariances.
 
@@ -456,6 +619,49 @@ class PayneModel:
         """
         self._require_trained()
         return LabelConversion(self.labels.names, wanted, self.solar_scale)
+
+    def coverage(self, labels):
+        """Say how well labels are covered by the training spectra.
+
+        Parameters
+        ----------
+        labels : `~astropy.table.Table`, `pandas.DataFrame`, mapping, or array_like
+            As for `label_array`.
+
+        Returns
+        -------
+        `~astropy.table.QTable`
+            A row a spectrum: ``inside``, whether all labels lie in the training spectra's ranges;
+            ``distance``, that to the nearest training spectrum, in scaled labels, relative to
+            the typical one between neighbouring training spectra. Inside the grid it is about 1.
+            What is clearly more, with many labels 1.5 already, is a hole in the grid.
+
+        Raises
+        ------
+        ValueError
+            If labels are missing or not known, or the model does not know its training spectra.
+
+        Examples
+        --------
+        >>> from astropayne import PayneModel
+        >>> model = PayneModel.sample()
+        >>> model.coverage({"teff": [5777, 9000], "logg": 4.4, "feh": 0, "vmic": 1})["inside"]
+        <Column name='inside' dtype='bool' length=2>
+         True
+        False
+        """
+        values = self._finite_labels(labels)
+        if self.training_labels is None:
+            raise ValueError("this model does not know the labels of its training spectra")
+        if self._neighbours is None:
+            points = self.labels.scale(self.training_labels)
+            tree = cKDTree(points)
+            spacing = np.median(tree.query(_some(points, 2000), k=2)[0][:, 1])
+            self._neighbours = tree, spacing
+        tree, spacing = self._neighbours
+        distance = tree.query(self.labels.scale(values))[0] / spacing
+        inside = ~self.labels.outside(values).any(axis=1)
+        return QTable({"inside": inside, "distance": distance})
 
     def _network_flux(self, scaled):
         """Return the network's flux for scaled labels, shape (n, n_pixels)."""
@@ -513,6 +719,79 @@ class PayneModel:
 
     read = UnifiedReadWriteMethod(PayneModelRead)
     write = UnifiedReadWriteMethod(PayneModelWrite)
+
+
+def _some(rows, n):
+    """Return at most ``n`` of the rows, spread over all of them."""
+    if len(rows) <= n:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, n).astype(int)]
+
+
+def _checksum(grid):
+    """Return a checksum of wavelengths, labels, and the flux of 64 spectra spread over the grid."""
+    parts = [
+        grid.wavelength.to_value(u.AA),
+        np.column_stack([Label(name).to_value(grid.labels[name]) for name in grid.labels.colnames]),
+        np.asarray(_plain_flux(grid)[_some(np.arange(len(grid)), 64)], dtype=np.float32),
+    ]
+    content = b"".join(
+        np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes() for part in parts
+    )
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def _choices(network):
+    """Return what of a network's architecture labels and pixels do not say."""
+    sizes = ("n_labels", "n_pixels")
+    choices = {name: value for name, value in network.architecture.items() if name not in sizes}
+    return {**choices, "hidden_layers": tuple(choices["hidden_layers"])}
+
+
+def _checkpoint_paths(checkpoint, resume):
+    """Return where to write checkpoints, and which one to go on from."""
+    if resume is True:
+        if checkpoint is None:
+            raise ValueError("resume=True needs checkpoint=, the file to go on from and to write")
+        return checkpoint, checkpoint if Path(checkpoint).exists() else None
+    if resume is None or resume is False:
+        return checkpoint, None
+    return checkpoint or resume, resume
+
+
+def _put_together(grid):
+    return SpectralGrid.concatenate(list(grid)) if isinstance(grid, list | tuple) else grid
+
+
+def _plain_flux(grid):
+    """Return the flux without unit and mask: what is masked is NaN."""
+    flux = grid.flux
+    if getattr(flux, "unit", None) is not None:
+        if not flux.unit.is_equivalent(u.dimensionless_unscaled):
+            raise ValueError(
+                f"the flux of the grid is in {flux.unit}, but a network learns plain numbers: "
+                "normalise it to the continuum, or divide it by its unit"
+            )
+        flux = flux.to(u.dimensionless_unscaled)
+    if getattr(flux, "mask", None) is not None:
+        flux = flux.filled(np.nan)
+    return getattr(flux, "value", flux)
+
+
+def _tell_how_it_stopped(run):
+    step, best = run.rows[-1][0], f"rms flux error {run.best:.3g} on the validation spectra"
+    if run.stopped == "interrupted":
+        warnings.warn(
+            f"training was interrupted after step {step}; the model is the best network so far "
+            f"({best})",
+            AstropyUserWarning,
+            stacklevel=3,
+        )
+    if run.stopped == "not finite":
+        raise FloatingPointError(
+            f"the loss was not finite any more after step {step}; the model is the best network "
+            f"until then ({best}). A lower learning_rate helps, mostly"
+        )
 
 
 def _require_same_axes(grid, validation):

@@ -6,6 +6,9 @@ are carried through the layers beside the values, because labels are few and pix
 """
 
 import contextlib
+import functools
+import os
+import threading
 
 import torch
 from torch import nn
@@ -103,12 +106,14 @@ class SpectralNetwork(nn.Module):
         if min(sizes, default=0) < 1:
             raise ValueError(f"layers need at least one neuron each, got {sizes}")
         self.activation, self.output = activation, output
+        # float32, whatever default the caller has set
+        linear = functools.partial(nn.Linear, dtype=torch.float32)
         self.hidden = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
+            linear(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
         )
         width = hidden_layers[-1] if hidden_layers else n_labels
-        self.coefficients = None if components is None else nn.Linear(width, int(components))
-        self.pixels = nn.Linear(width if components is None else int(components), n_pixels)
+        self.coefficients = None if components is None else linear(width, int(components))
+        self.pixels = linear(width if components is None else int(components), n_pixels)
 
     @property
     def architecture(self):
@@ -134,12 +139,15 @@ class SpectralNetwork(nn.Module):
         -------
         torch.Tensor, shape (n, n_pixels)
         """
-        activation = ACTIVATIONS[self.activation]
+        z = self.pixels(self.features(x))
+        # Under autocast the layers are in half precision; flux would be too coarse in it.
+        return OUTPUTS[self.output](z.float() if z.dtype.itemsize < 4 else z)[0]
+
+    def features(self, x):
+        """Return what the last layer makes pixels of, shape (n, n_features)."""
         for layer in self.hidden:
-            x = activation(layer(x))[0]
-        if self.coefficients is not None:
-            x = self.coefficients(x)
-        return OUTPUTS[self.output](self.pixels(x))[0]
+            x = ACTIVATIONS[self.activation](layer(x))[0]
+        return x if self.coefficients is None else self.coefficients(x)
 
     def features_and_tangents(self, x, by):
         """Return what the last layer is given, and its derivatives by some of the scaled labels.
@@ -194,7 +202,8 @@ def pick_device(name="auto"):
     Parameters
     ----------
     name : str or torch.device
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``. Of several processes that
+        ``torchrun`` has started, each gets a GPU of its own by ``"auto"`` and ``"cuda"``.
 
     Raises
     ------
@@ -202,9 +211,10 @@ def pick_device(name="auto"):
         If torch knows no such device, or this machine has none.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else mps
+    if str(name) == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -216,16 +226,27 @@ def pick_device(name="auto"):
     return device
 
 
+_LOCK = threading.Lock()
+_BLOCKS = {"open": 0, "threads_before": 1}
+
+
 @contextlib.contextmanager
 def one_thread():
     """Let torch work with one thread in a ``with`` block, and as before after it.
 
     On small matrices, several threads cost more than they bring: little on an idle machine, ten
-    times the time on a busy one.
+    times the time on a busy one. The number is torch's, for the whole process. Blocks may overlap,
+    in one thread or in several: it is one until the last of them ends.
     """
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with _LOCK:
+        if _BLOCKS["open"] == 0:
+            _BLOCKS["threads_before"] = torch.get_num_threads()
+        _BLOCKS["open"] += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(n)
+        with _LOCK:
+            _BLOCKS["open"] -= 1
+            if _BLOCKS["open"] == 0:
+                torch.set_num_threads(_BLOCKS["threads_before"])

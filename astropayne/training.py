@@ -1,16 +1,29 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """The training loop: arrays in, a trained network and its history out."""
 
+import contextlib
 import copy
 import math
 import time
-from dataclasses import dataclass, field
+import warnings
+import zlib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 
-import numpy as np
 import torch
+from astropy.utils.exceptions import AstropyUserWarning
 from tqdm.auto import tqdm
 
-__all__ = ["TrainingOptions", "principal_components", "train_network"]
+from astropayne.checkpoint import read_checkpoint, write_checkpoint
+from astropayne.distributed import workers
+from astropayne.feed import SpectraFeed, available_memory
+
+__all__ = ["PRECISIONS", "TrainingOptions", "TrainingRun", "principal_components", "train_network"]
+
+#: Types of the numbers that layers multiply; the loss is always computed in float32.
+PRECISIONS = ("float32", "bfloat16")
+
+_BASIS_SPECTRA = 4096  # more do not make a better basis to start from
 
 
 @dataclass(frozen=True)
@@ -22,19 +35,36 @@ class TrainingOptions:
     batch_size : int
         Spectra a step.
     learning_rate : float
-        Its highest value: it rises over the first steps and falls as a cosine to zero.
+        Its highest value: it rises over the first steps and falls as a cosine.
     weight_decay : float
         Of AdamW.
     max_epochs : int
-        Passes over the training spectra.
+        Passes over the training spectra. The cosine reaches zero at their end.
     max_time : float or None
         Seconds; with it the cosine ends at whichever limit is reached first.
+    t_max : int or None
+        Steps of the cosine, if it is not to last until the end: it then falls to 1e-4 of its
+        highest value, stays there, and training ends after three times as many steps at the
+        latest, as in one_payne.
     check_interval : int
         Steps between validations; the best network seen is the one returned.
     patience : int or None
         Stop after so many validations without a better one.
+    precision : {"float32", "bfloat16"}
+        Of the numbers that layers multiply. "bfloat16" is faster on GPUs that have it, and less
+        exact; weights, loss and validation stay in float32.
+    memory : float or None
+        Bytes that flux may take. What does not fit is read in shuffled blocks while training
+        goes on. By default half of the device's.
+    checkpoint_interval : float
+        Seconds between checkpoints, at least; they are written after a validation.
     seed : int
         Of the initial weights and the order of the spectra.
+
+    Raises
+    ------
+    ValueError
+        If a value is not possible.
     """
 
     batch_size: int = 64
@@ -42,21 +72,60 @@ class TrainingOptions:
     weight_decay: float = 1e-2
     max_epochs: int = 2000
     max_time: float | None = None
+    t_max: int | None = None
     check_interval: int = 100
     patience: int | None = None
+    precision: str = "float32"
+    memory: float | None = None
+    checkpoint_interval: float = 60.0
     seed: int = 0
+
+    def __post_init__(self):
+        for name in ("batch_size", "max_epochs", "t_max", "check_interval", "patience"):
+            value = getattr(self, name)
+            if value is None and name in ("t_max", "patience"):
+                continue
+            if value is None or not (value >= 1 and value == int(value)):
+                raise ValueError(f"{name} has to be a whole number of 1 or more, got {value!r}")
+            object.__setattr__(self, name, int(value))
+        for name in ("learning_rate", "max_time", "memory"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} has to be a positive number, got {value!r}")
+        for name in ("weight_decay", "checkpoint_interval"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} cannot be negative, got {getattr(self, name)!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision={self.precision!r} is not one of {', '.join(PRECISIONS)}")
+
+
+# What a run may be resumed with in another way than it was begun.
+_MAY_CHANGE = ("max_time", "memory", "checkpoint_interval")
 
 
 @dataclass
-class _History:
-    """The rows of the history, and the best network so far."""
+class TrainingRun:
+    """How training went, and the best network so far.
+
+    Attributes
+    ----------
+    rows : list of tuple
+        Step, seconds, learning rate, rms on the last training batches, rms on the validation.
+    best : float
+        The lowest rms on the validation.
+    stopped : str
+        Why it ended: ``"steps"``, ``"time"``, ``"patience"``, ``"interrupted"``,
+        ``"not finite"``.
+    """
 
     rows: list = field(default_factory=list)
     best: float = math.inf
-    best_state: dict | None = None
     since_best: int = 0
+    best_state: dict | None = None
+    stopped: str = "steps"
 
     def add(self, step, seconds, rate, train_rms, valid_rms, network):
+        """Add a validation."""
         self.rows.append((step, seconds, rate, train_rms, valid_rms))
         self.since_best += 1
         if valid_rms < self.best:
@@ -104,97 +173,294 @@ def _initialise(network, flux):
             network.pixels.weight.copy_(basis.T)
 
 
+def _require_reachable(flux, output):
+    """Refuse flux that the output function cannot give."""
+    outside = float(((flux < -0.1) | (flux > 1.1)).float().mean())
+    if output == "sigmoid" and outside > 0.01:
+        raise ValueError(
+            f"the flux goes from {float(flux.min()):.4g} to {float(flux.max()):.4g}, but a network "
+            f'with output="sigmoid" gives 0 to 1 only, and {100 * outside:.0f} % of the pixels are '
+            'outside: normalise the spectra to their continuum, or use output="linear"'
+        )
+
+
 def _rate(options, progress, step):
     """Return the learning rate at a part of the whole way, between 0 and 1."""
     warm = min(1.0, (step + 1) / 100)
-    return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    if options.t_max is None:
+        return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(step / options.t_max, 1.0)))
+    return options.learning_rate * warm * (1e-4 + (1 - 1e-4) * cosine)
 
 
-def train_network(network, x, y, x_valid, y_valid, options, device, progress=None):
+class _State:
+    """What changes while a network is trained, and how it comes into a checkpoint and back."""
+
+    def __init__(self, network, options, data):
+        self.network, self.options, self.data = network, options, data
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.run, self.step, self._begun, self._saved = TrainingRun(), 0, time.monotonic(), 0.0
+
+    @property
+    def seconds(self):
+        """Time in training, that before an interruption included."""
+        return time.monotonic() - self._begun
+
+    def save(self, path, force=False):
+        """Write a checkpoint, unless there was one a short time ago."""
+        if not force and self.seconds - self._saved < self.options.checkpoint_interval:
+            return
+        optimiser = {
+            f"{i} {key}": torch.as_tensor(value)
+            for i, values in self.optimiser.state_dict()["state"].items()
+            for key, value in values.items()
+        }
+        tensors = {
+            "network": self.network.state_dict(),
+            "best": self.run.best_state,
+            "optimiser": optimiser,
+        }
+        facts = {
+            "options": asdict(self.options),
+            "data": self.data,
+            "step": self.step,
+            "seconds": self.seconds,
+            "rows": self.run.rows,
+            "best": self.run.best,
+            "since_best": self.run.since_best,
+        }
+        try:
+            write_checkpoint(path, tensors, facts)
+        except OSError as error:
+            warnings.warn(
+                f"the checkpoint {path} could not be written ({error}). Training goes on; what "
+                "was there before is intact",
+                AstropyUserWarning,
+                stacklevel=2,
+            )
+        self._saved = self.seconds
+
+    def load(self, path):
+        """Go on from a checkpoint."""
+        tensors, facts = read_checkpoint(path)
+        if list(facts["data"]) != self.data:
+            raise ValueError(
+                f"{path} was written by training on other spectra, or on another part of them: "
+                "resume with the same grids, split and memory"
+            )
+        for option in fields(self.options):
+            old, new = facts["options"].get(option.name), getattr(self.options, option.name)
+            if option.name not in _MAY_CHANGE and old != new:
+                raise ValueError(
+                    f"{path} was written by training with {option.name}={old!r}, not {new!r}: "
+                    "resume with the same options; start= begins anew from a trained model"
+                )
+        try:
+            self.network.load_state_dict(tensors["network"])
+        except RuntimeError as error:
+            raise ValueError(f"{path} holds a network of another architecture: {error}") from None
+        device = self.network.pixels.weight.device
+        state = {}
+        for name, tensor in tensors["optimiser"].items():
+            i, key = name.split(" ")
+            state.setdefault(int(i), {})[key] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        self.step, self._begun = facts["step"], time.monotonic() - facts["seconds"]
+        self._saved = facts["seconds"]
+        self.run = TrainingRun(
+            [tuple(row) for row in facts["rows"]],
+            facts["best"],
+            facts["since_best"],
+            {name: tensor.to(device) for name, tensor in tensors["best"].items()},
+        )
+
+
+def train_network(
+    network,
+    x,
+    y,
+    x_valid,
+    y_valid,
+    options,
+    device,
+    progress=None,
+    *,
+    checkpoint=None,
+    resume=None,
+    initialise=True,
+):
     """Train a network in place.
+
+    Several processes that ``torchrun`` has started train one network together: each takes its
+    part of every batch.
 
     Parameters
     ----------
     network : `~astropayne.network.SpectralNetwork`
-    x, y : numpy.ndarray, shapes (n, n_labels) and (n, n_pixels)
-        Scaled labels and flux to train on.
-    x_valid, y_valid : numpy.ndarray
+    x, y : array_like, shapes (n, n_labels) and (n, n_pixels)
+        Scaled labels and flux to train on; the flux may be a
+        `~astropayne.formats.grid_file.FluxFile`.
+    x_valid, y_valid : array_like
         The same, to choose the best network by.
     options : TrainingOptions
     device : torch.device
     progress : bool, optional
         Whether to show a progress bar; by default on a terminal only.
+    checkpoint : path-like, optional
+        File to keep the last and the best network in.
+    resume : path-like, optional
+        Checkpoint to go on from. The result is then the same as without the interruption, on
+        the CPU to the last bit.
+    initialise : bool
+        Whether the last layer begins as the spectra's principal components.
 
     Returns
     -------
-    list of tuple
-        Step, seconds, learning rate, rms on the last training batches, rms on the validation.
+    TrainingRun
+        The network has the weights that were best on the validation, also where training was
+        interrupted or the loss did not stay finite: ``stopped`` says so.
 
     Raises
     ------
     ValueError
-        If the flux is not finite.
+        If the flux is not finite, or not what the network's output can be; or a checkpoint does
+        not go with the rest.
     FloatingPointError
-        If the loss becomes NaN or infinite.
+        If the loss is not finite before there is a network to keep.
     """
-    x, y, x_valid, y_valid = (
-        torch.as_tensor(np.asarray(a), dtype=torch.float32, device=device)
-        for a in (x, y, x_valid, y_valid)
-    )
-    if not (torch.isfinite(y).all() and torch.isfinite(y_valid).all()):
-        raise ValueError("the flux of the grid is not finite everywhere")
-    network.to(device)
-    _initialise(network, y)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-    )
-    # Drawn on the CPU, so that the order does not depend on the device.
+    if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder for the checkpoint {checkpoint}")
+    memory = options.memory or available_memory(device)
+    train = SpectraFeed(x, y, device, 0.75 * memory)
+    valid = SpectraFeed(x_valid, y_valid, device, 0.25 * memory)
+    with workers(device) as crew, torch.enable_grad():
+        network.to(device)
+        state = _State(network, options, _signature(train, valid))
+        if resume is not None:
+            state.load(resume)
+        else:
+            flux = train.sample(_BASIS_SPECTRA)
+            _require_reachable(flux, network.output)
+            if initialise:
+                _initialise(network, flux)
+            del flux
+        try:
+            _loop(state, train, valid, crew, progress, checkpoint)
+        except KeyboardInterrupt:
+            if state.run.best_state is None or crew.size > 1:
+                raise
+            state.run.stopped = "interrupted"
+    network.load_state_dict(state.run.best_state)
+    return state.run
+
+
+def _signature(train, valid):
+    """Return what has to be the same when training is resumed."""
+    labels = zlib.crc32(torch.cat([train.x, valid.x]).cpu().numpy().tobytes())
+    return [len(train), len(valid), train.n_pixels, labels, train.resident]
+
+
+def _epochs(train, batch_size, options):
+    """Yield the order of each epoch; the same for the same seed, wherever it is read from."""
     shuffler = torch.Generator().manual_seed(options.seed)
-    batch_size = min(options.batch_size, len(x))
-    steps_per_epoch = len(x) // batch_size
-    n_steps = options.max_epochs * steps_per_epoch
-    history, start, squares = _History(), time.monotonic(), []
-    bar = tqdm(total=n_steps, desc="training", disable=None if progress is None else not progress)
-    for step in range(n_steps):
-        if step % steps_per_epoch == 0:
-            order = torch.randperm(len(x), generator=shuffler).to(device)
-        seconds = time.monotonic() - start
-        part = max(step / n_steps, seconds / (options.max_time or math.inf))
-        rate = _rate(options, part, step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        first = step % steps_per_epoch * batch_size
-        batch = order[first : first + batch_size]
-        optimiser.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.mse_loss(network(x[batch]), y[batch])
-        loss.backward()
-        optimiser.step()
-        squares.append(loss.detach())
-        bar.update()
-        last = step == n_steps - 1 or part >= 1
-        if (step + 1) % options.check_interval == 0 or last:
-            train_rms = float(torch.stack(squares).mean()) ** 0.5
-            valid_rms = rms_error(network, x_valid, y_valid)
-            squares.clear()
-            if not (math.isfinite(train_rms) and math.isfinite(valid_rms)):
-                raise FloatingPointError(
-                    f"the loss is not finite any more after {step + 1} steps; the learning rate "
-                    f"({options.learning_rate}) is probably too high, or the flux is not normalised"
-                )
-            history.add(step + 1, seconds, rate, train_rms, valid_rms, network)
-            bar.set_postfix(train=f"{train_rms:.5f}", valid=f"{valid_rms:.5f}")
-        if last or (options.patience is not None and history.since_best >= options.patience):
-            break
-    bar.close()
-    network.load_state_dict(history.best_state)
-    return history.rows
+    while True:
+        yield train.epoch(shuffler, batch_size)
+
+
+def _loop(state, train, valid, crew, progress, checkpoint):
+    """Take the steps from the state's on, until one of the limits is reached."""
+    options, device, run = state.options, train.device, state.run
+    batch_size = min(options.batch_size, len(train))
+    if batch_size < crew.size:
+        raise ValueError(f"batches of {batch_size} spectra cannot be shared by {crew.size}")
+    n_steps = options.max_epochs * (len(train) // batch_size)
+    if options.t_max is not None:
+        n_steps = min(n_steps, 3 * options.t_max)
+    network = crew.parallel(state.network)
+    batches = train.batches(_epochs(train, batch_size, options), state.step, crew.part)
+    squares = []
+    with contextlib.closing(batches), _bar(progress, crew) as bar:
+        while not _finished(state, n_steps):
+            seconds = state.seconds
+            if options.max_time is not None:
+                seconds = crew.agree(seconds, device)
+            part = max(state.step / n_steps, seconds / (options.max_time or math.inf))
+            rate = _rate(options, part, state.step)
+            for group in state.optimiser.param_groups:
+                group["lr"] = rate
+            x, y = next(batches)
+            state.optimiser.zero_grad(set_to_none=True)
+            bfloat16 = options.precision == "bfloat16"
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                flux = network(x)
+            loss = torch.nn.functional.mse_loss(flux, y)
+            # The mean over processes is that over the batch, although parts may differ by one.
+            (loss * (len(x) * crew.size / batch_size)).backward()
+            state.optimiser.step()
+            squares.append(loss.detach())
+            state.step += 1
+            bar.update(min(max(part, state.step / n_steps), 1.0) - bar.n)
+            last = state.step == n_steps or part >= 1
+            if state.step % options.check_interval == 0 or last:
+                train_rms = (
+                    crew.sum(float(torch.stack(squares).mean()), device) / crew.size
+                ) ** 0.5
+                squares.clear()
+                valid_rms = rms_error(state.network, valid, crew)
+                if not (math.isfinite(train_rms) and math.isfinite(valid_rms)):
+                    _stop_not_finite(state)
+                    return
+                run.add(state.step, seconds, rate, train_rms, valid_rms, state.network)
+                bar.set_postfix_str(f"rms {train_rms:.5f}, {valid_rms:.5f} valid; rate {rate:.1e}")
+                if checkpoint is not None and crew.rank == 0:
+                    state.save(checkpoint, force=last)
+            if last:
+                run.stopped = "steps" if state.step == n_steps else "time"
+                return
+
+
+def _finished(state, n_steps):
+    """Say whether there is nothing more to do, also when a run that had ended is resumed."""
+    options, run = state.options, state.run
+    if options.patience is not None and run.since_best >= options.patience:
+        run.stopped = "patience"
+        return True
+    return state.step >= n_steps
+
+
+def _stop_not_finite(state):
+    message = (
+        f"the loss is not finite any more after {state.step} steps; the learning rate "
+        f"({state.options.learning_rate}) is probably too high, or the flux is not normalised"
+    )
+    if state.run.best_state is None:
+        raise FloatingPointError(message)
+    state.run.stopped = "not finite"
+
+
+def _bar(progress, crew):
+    """Return a progress bar from 0 to 1: the limits are of steps or of time."""
+    hidden = True if crew.rank else (None if progress is None else not progress)
+    shape = "{desc} {percentage:3.0f}%|{bar}| {elapsed} passed, {remaining} left{postfix}"
+    return tqdm(total=1.0, desc="training", disable=hidden, bar_format=shape)
 
 
 @torch.no_grad()
-def rms_error(network, x, y, batch_size=1024):
-    """Return the root mean square of predicted minus true flux over all pixels."""
+def rms_error(network, feed, crew=None):
+    """Return the root mean square of predicted minus true flux over all pixels.
+
+    Parameters
+    ----------
+    network : `~astropayne.network.SpectralNetwork`
+    feed : `~astropayne.feed.SpectraFeed`
+    crew : `~astropayne.distributed.Workers`, optional
+        Processes that share the work.
+    """
     total = 0.0
-    for first in range(0, len(x), batch_size):
-        rows = slice(first, first + batch_size)
-        total += float(((network(x[rows]) - y[rows]) ** 2).sum(dtype=torch.float64))
-    return (total / y.numel()) ** 0.5
+    for x, y in feed.blocks(slice(None) if crew is None else crew.part):
+        total += float(((network(x) - y) ** 2).sum(dtype=torch.float64))
+    if crew is not None:
+        total = crew.sum(total, feed.device)
+    return (total / (len(feed) * feed.n_pixels)) ** 0.5

@@ -1,4 +1,5 @@
 import pickle
+from datetime import datetime
 
 import asdf
 import astropy.units as u
@@ -6,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
 from astropayne import PayneModel, broaden_spectrum
-from astropayne.formats.container import write_container
+from astropayne.formats.container import read_container, write_container
 from astropayne.labels import LabelRangeWarning
 
 SUN = {"teff": 5777 * u.K, "logg": 4.44, "feh": 0.0, "vmic": 1 * u.km / u.s, "A_Li": 1.05}
@@ -124,11 +126,83 @@ def test_an_untrained_model_says_so(tmp_path):
 def test_training_is_reproducible_and_quiet(sample):
     one, two = (PayneModel(hidden_layers=(16,), components=8) for _ in range(2))
     state = torch.get_rng_state()
-    for model in (one, two):
-        model.train(sample[:50], sample[50:60], max_epochs=3, seed=7, device="cpu")
+    with torch.inference_mode():
+        one.train(sample[:50], sample[50:60], max_epochs=3, seed=7, device="cpu")
+    torch.set_default_dtype(torch.float64)
+    try:
+        two.train(sample[:50], sample[50:60], max_epochs=3, seed=7, device="cpu")
+    finally:
+        torch.set_default_dtype(torch.float32)
     assert torch.equal(state, torch.get_rng_state())
     for name, value in one.network.state_dict().items():
+        assert value.dtype == torch.float32
         assert torch.equal(value, two.network.state_dict()[name])
+
+
+def _small():
+    return PayneModel(hidden_layers=(16,), components=8)
+
+
+def test_training_on_several_grids(sample):
+    one, two = _small(), _small()
+    one.train(sample[:60], max_epochs=2, train_fraction=0.75, author="A. Nonymous")
+    two.train([sample[:20], sample[20:60]], max_epochs=2, train_fraction=0.75)
+    assert torch.equal(one.network.pixels.weight, two.network.pixels.weight)
+    assert (one.meta["n_training"], one.meta["n_validation"]) == (45, 15)
+    assert one.meta["author"] == "A. Nonymous"
+    assert datetime.fromisoformat(one.meta["date"]).tzinfo is not None
+    assert "author" not in two.meta
+
+
+def test_flux_that_cannot_be_learnt_is_refused(sample):
+    grid = sample[:40]
+    masked = np.ma.MaskedArray(grid.flux, mask=False)
+    masked[3, 7] = masked[5, 8] = np.ma.masked
+    with pytest.raises(ValueError, match="of 2 of 36 spectra is not finite everywhere or masked"):
+        _small().train(grid._with(flux=masked), seed=1)
+    with pytest.raises(ValueError, match=r"flux of the grid is in erg / .* plain numbers"):
+        _small().train(grid._with(flux=grid.flux * u.erg / u.s))
+    with pytest.raises(ValueError, match="normalise the spectra"):
+        _small().train(grid._with(flux=1e5 * grid.flux))
+    plain, percent = _small(), _small()
+    plain.train(grid, max_epochs=2)
+    percent.train(grid._with(flux=(grid.flux * u.one).astype(">f4")), max_epochs=2)
+    assert torch.equal(plain.network.pixels.weight, percent.network.pixels.weight)
+
+
+def test_training_resumes_from_the_model(sample, tmp_path):
+    path = tmp_path / "run.npz"
+    whole, cut = _small(), _small()
+    options = {"max_epochs": 40, "check_interval": 7, "batch_size": 16, "checkpoint_interval": 0}
+    whole.train(sample[:60], **options)
+    with pytest.raises(ValueError, match="resume=True needs checkpoint="):
+        cut.train(sample[:60], **options, resume=True)
+    for _ in range(2):  # begins anew first, has nothing left to do then
+        cut.train(sample[:60], **options, checkpoint=path, resume=True)
+        assert torch.equal(whole.network.pixels.weight, cut.network.pixels.weight)
+        assert whole.meta["validation_rms"] == cut.meta["validation_rms"]
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt, "not finite"])
+def test_the_best_network_is_kept(sample, monkeypatch, what):
+    true, calls = torch.nn.functional.mse_loss, []
+
+    def loss(flux, y):
+        calls.append(1)
+        if len(calls) == 30 and what is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return true(flux, y) * (torch.nan if len(calls) >= 30 else 1)
+
+    monkeypatch.setattr(torch.nn.functional, "mse_loss", loss)
+    model, options = _small(), {"batch_size": 16, "check_interval": 5, "max_epochs": 50}
+    if what is KeyboardInterrupt:
+        with pytest.warns(AstropyUserWarning, match="interrupted after step 25; the model is"):
+            model.train(sample[:60], **options)
+    else:
+        with pytest.raises(FloatingPointError, match="not finite any more after step 25; the mod"):
+            model.train(sample[:60], **options)
+    assert model.history["valid_rms"].min() == pytest.approx(model.meta["validation_rms"], rel=1e-5)
+    assert np.isfinite(model(**SUN).flux).all()
 
 
 def test_grids_that_do_not_go_together_are_refused(sample):
@@ -148,7 +222,8 @@ def test_a_file_gives_the_model_back(model, tmp_path):
     assert np.array_equal(again(**SUN).flux, model(**SUN).flux)
     assert repr(again) == repr(model)
     assert again.meta == model.meta
-    assert np.array_equal(again.error, model.error)
+    for name in ("error", "bias", "error_components", "training_labels"):
+        assert np.array_equal(getattr(again, name), getattr(model, name)), name
     assert np.array_equal(again.labels.minimum, model.labels.minimum)
     assert again.history.colnames == model.history.colnames
     assert again.history["time"].unit == u.s
@@ -186,6 +261,122 @@ def test_a_damaged_file_is_recognised(model, tmp_path, damage):
         PayneModel.read(path)
 
 
+def _set_weight(tree):
+    tree["weights"]["hidden.1.weight"][3, 4] += 0.01
+
+
+def _set_nan(tree):
+    tree["weights"]["pixels.bias"][7] = np.nan
+
+
+def _swap_labels(tree):
+    tree["labels"] = tree["labels"][:-1]
+
+
+def _cut_error(tree):
+    tree["error"] = tree["error"][:-1]
+
+
+def _drop_fingerprint(tree):
+    del tree["fingerprint"]
+
+
+def _drop_minimum(tree):
+    del tree["labels"][0]["minimum"]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (_set_weight, "does not give the flux of the file's fingerprint"),
+        (_set_nan, "weights pixels.bias of the network are not finite"),
+        (_swap_labels, "leads from 12 labels to 3903 pixels, but there are 11 labels"),
+        (_cut_error, r"error has shape \(3902,\); the last size must be 3903"),
+        (_drop_fingerprint, "part missing: fingerprint. It was altered, or written by another"),
+        (_drop_minimum, "part changed: 'minimum'"),
+    ],
+)
+def test_what_was_altered_and_written_again_is_recognised(model, tmp_path, change, match):
+    path = tmp_path / "model.asdf"
+    model.write(path)
+    tree = read_container(path, "PayneModel")
+    change(tree)
+    write_container(path, "PayneModel", tree, overwrite=True)
+    with pytest.raises(ValueError, match=match) as error:
+        PayneModel.read(path)
+    assert "model.asdf" in str(error.value)
+
+
+def test_a_file_of_a_newer_version_is_refused(model, tmp_path, monkeypatch):
+    path = tmp_path / "model.asdf"
+    with monkeypatch.context() as newer:
+        newer.setattr("astropayne.formats.container._VERSION", 99)
+        model.write(path)
+    with pytest.raises(ValueError, match="file format 99; this version reads up to 2: update"):
+        PayneModel.read(path)
+
+
+def test_a_model_says_where_it_comes_from(sample):
+    model, other = _small(), _small()
+    about = {"author": "A", "licence": "CC-BY-4.0", "citation": "A et al."}
+    model.train(sample[:60], max_epochs=2, **about)
+    assert {name: model.meta[name] for name in about} == about
+    for library in ("astropayne", "torch", "numpy", "astropy", "Python"):
+        assert f"{library} " in model.meta["made_by"]
+    assert model.meta["training"]["seed"] == 0
+    checksum = model.meta["grid_checksum"]
+    assert checksum.startswith("sha256:")
+    other.train(sample[:60].astype(">f4"), max_epochs=1)
+    assert other.meta["grid_checksum"] == checksum
+    other.train(sample[:61], max_epochs=1)
+    assert other.meta["grid_checksum"] != checksum
+
+
+def test_errors_of_the_network_are_known(sample):
+    model, (train, valid) = _small(), sample.split(0.5, seed=1)
+    model.train(train, valid, max_epochs=20)
+    residual = model.predict(valid.labels).flux.value - valid.flux
+    assert model.error == pytest.approx(np.sqrt(np.mean(residual**2, axis=0)), rel=1e-4)
+    assert model.bias == pytest.approx(np.mean(residual, axis=0), abs=1e-6)
+    # eight components: the best approximation of that rank, and nearly all of it here
+    covariance = np.cov(residual, rowvar=False, bias=True)
+    difference = covariance - model.error_components.T @ model.error_components
+    values = np.linalg.svd(residual - residual.mean(0), compute_uv=False) ** 2 / len(valid)
+    assert np.linalg.norm(difference) == pytest.approx(np.linalg.norm(values[8:]), rel=1e-3)
+    assert np.linalg.norm(difference) < 0.1 * np.linalg.norm(covariance)
+
+
+def test_coverage(model, sample):
+    _, held_out = sample.split(0.8, seed=42)
+    labels = model.labels
+    seen = model.coverage(labels.unscale(labels.scale(model.training_labels)))
+    assert seen["inside"].all()
+    assert seen["distance"] == pytest.approx(0, abs=1e-5)
+    fair = model.coverage(held_out.labels)
+    assert 0.8 < np.median(fair["distance"]) < 1.2
+    # by hand: the nearest spectrum, in units of the typical distance between neighbours
+    points = labels.scale(model.training_labels)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    spacing = np.median(np.sort(apart, axis=1)[:, 1])
+    star = labels.scale(labels.to_array(held_out.labels))[:5]
+    nearest = np.linalg.norm(star[:, None] - points[None], axis=-1).min(axis=1)
+    assert fair["distance"][:5] == pytest.approx(nearest / spacing)
+    far = model.coverage({**SUN, "teff": [5777, 50000] * u.K})
+    assert far["inside"].tolist() == [True, False]
+    assert far["distance"][1] > 5
+    with pytest.raises(ValueError, match="not finite in some rows: teff"):
+        model.coverage({**SUN, "teff": np.nan})
+    bare = PayneModel.from_network(model.network, labels, model.wavelength)
+    with pytest.raises(ValueError, match="does not know the labels of its training spectra"):
+        bare.coverage(SUN)
+
+
+def test_a_prediction_outside_warns_once(model):
+    with pytest.warns(LabelRangeWarning) as caught:
+        model.predict({**SUN, "teff": [7500, 9000] * u.K, "logg": 9})
+    assert len(caught) == 1
+
+
 def test_what_is_not_a_model_is_refused(sample, tmp_path):
     text, grid, empty, partial = (
         tmp_path / name for name in ("a.asdf", "b.asdf", "c.asdf", "d.asdf")
@@ -198,7 +389,7 @@ def test_what_is_not_a_model_is_refused(sample, tmp_path):
         (text, "it is not an ASDF file"),
         (empty, "it is not an ASDF file"),
         (grid, "it is SpectralGrid"),
-        (partial, "a part missing"),
+        (partial, "a part missing: wavelength, wavelength_unit, medium"),
     ):
         with pytest.raises(ValueError, match=match):
             PayneModel.read(path)

@@ -1,9 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import erf
 
-from astropayne.network import ACTIVATIONS, OUTPUTS, SpectralNetwork, pick_device
+from astropayne.network import ACTIVATIONS, OUTPUTS, SpectralNetwork, one_thread, pick_device
 
 NUMPY = {
     "silu": lambda z: z / (1 + np.exp(-z)),
@@ -85,3 +88,42 @@ def test_devices_by_name():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="'cuda' cannot be used here"):
             pick_device("cuda")
+
+
+def test_each_process_gets_a_gpu_of_its_own(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", lambda *args, device: asked.append(str(device)))
+    for name in ("auto", "cuda", "cuda:1", "cpu"):
+        pick_device(name)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    for name in ("auto", "cuda", "cuda:1", "cpu"):
+        pick_device(name)
+    assert asked == ["cuda", "cuda", "cuda:1", "cpu", "cuda:3", "cuda:3", "cuda:1", "cpu"]
+
+
+def test_one_thread_in_several_threads_at_once():
+    before, both, left, seen = torch.get_num_threads(), Barrier(2), Barrier(2), []
+
+    def work(leaves_first):
+        with one_thread():
+            both.wait()
+            if not leaves_first:
+                left.wait()
+            seen.append(torch.get_num_threads())
+        if leaves_first:
+            left.wait()
+
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(work, [True, False]))
+        assert seen == [1, 1]
+        assert torch.get_num_threads() == 3
+        with one_thread():
+            with one_thread():
+                pass
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

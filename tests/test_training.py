@@ -1,9 +1,23 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+
 import numpy as np
 import pytest
 import torch
+from astropy.utils.exceptions import AstropyUserWarning
 
+import astropayne
+from astropayne.checkpoint import read_checkpoint
+from astropayne.feed import SpectraFeed
 from astropayne.network import SpectralNetwork
 from astropayne.training import TrainingOptions, principal_components, rms_error, train_network
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -17,22 +31,24 @@ def data():
     return x, 1 - depth @ profile
 
 
-def _train(data, components=8, **options):
+def _train(data, components=8, checkpoint=None, resume=None, progress=False, **options):
     x, y = data
-    torch.manual_seed(0)
-    network = SpectralNetwork(2, 80, (24, 24), components=components)
-    options = TrainingOptions(batch_size=32, check_interval=20, **options)
-    rows = train_network(
-        network, x[:150], y[:150], x[150:], y[150:], options, torch.device("cpu"), progress=False
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = SpectralNetwork(2, 80, (24, 24), components=components)
+    options = TrainingOptions(batch_size=32, check_interval=20, checkpoint_interval=0, **options)
+    files = {"checkpoint": checkpoint, "resume": resume}
+    run = train_network(
+        network, x[:150], y[:150], x[150:], y[150:], options, CPU, progress, **files
     )
-    return network, rows
+    return network, run.rows
 
 
 @pytest.mark.parametrize("components", [None, 8])
 def test_training_learns(data, components):
     network, rows = _train(data, components, max_epochs=800)
     x, y = (torch.as_tensor(a[150:], dtype=torch.float32) for a in data)
-    found = rms_error(network, x, y)
+    found = rms_error(network, SpectraFeed(x, y.numpy(), CPU, 1e9))
     assert found < 0.05 * (y - y.mean(0)).std()
     assert found == pytest.approx(min(row[-1] for row in rows), rel=1e-5)
     residual = network(x).detach().numpy() - y.numpy()
@@ -71,7 +87,7 @@ def test_a_loss_that_is_not_finite_is_an_error(data):
     with pytest.raises(FloatingPointError, match="learning rate"):
         _train(data, max_epochs=200, learning_rate=1e30)
     x, y = data
-    with pytest.raises(ValueError, match="flux of the grid is not finite"):
+    with pytest.raises(ValueError, match="flux of 150 of 150 spectra is not finite"):
         _train((x, np.where(y > 0.99, np.nan, y)), max_epochs=20)
 
 
@@ -84,3 +100,196 @@ def test_principal_components_span_the_spectra(data):
     basis, _ = principal_components(flux, 300, "sigmoid")  # more than there are spectra
     assert basis.shape == (300, 80)
     assert torch.isfinite(basis).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "match"),
+    [
+        ({"batch_size": 0}, "batch_size has to be a whole number of 1 or more, got 0"),
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"max_epochs": 1.5}, "max_epochs has to be a whole number"),
+        ({"max_epochs": None}, "max_epochs"),
+        ({"patience": 0}, "patience"),
+        ({"check_interval": -5}, "check_interval"),
+        ({"t_max": 0}, "t_max"),
+        ({"learning_rate": 0}, "learning_rate has to be a positive number, got 0"),
+        ({"learning_rate": np.nan}, "learning_rate"),
+        ({"max_time": -1}, "max_time"),
+        ({"memory": 0}, "memory"),
+        ({"weight_decay": -0.1}, "weight_decay cannot be negative"),
+        ({"checkpoint_interval": -1}, "checkpoint_interval"),
+        ({"precision": "float16"}, "precision='float16' is not one of float32, bfloat16"),
+    ],
+)
+def test_options_are_checked(option, match):
+    with pytest.raises(ValueError, match=match):
+        TrainingOptions(**option)
+    assert type(TrainingOptions(batch_size=np.int64(3), max_epochs=1e6).max_epochs) is int
+
+
+def test_flux_of_any_memory_layout_is_learnt_alike(data):
+    x, y = data
+    expected = _train((x, y.astype(np.float32)), max_epochs=3)[0].pixels.weight
+    strange = np.asfortranarray(y.astype(np.float32).astype(">f8"))
+    strange.flags.writeable = False
+    assert torch.equal(_train((x, strange), max_epochs=3)[0].pixels.weight, expected)
+
+
+def test_flux_that_a_sigmoid_cannot_give_is_refused(data):
+    x, y = data
+    with pytest.raises(ValueError, match=r'1e\+06.*output="sigmoid" gives 0 to 1.*="linear"'):
+        _train((x, 1e6 * y), max_epochs=3)
+    emission = y.copy()
+    emission[7, 3] = 3.0  # one line of one star is not absolute flux
+    _train((x, emission), max_epochs=3)
+
+
+def _kill_when_there_is(path, process):
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL  # it was not done yet
+
+
+def test_a_killed_run_resumes_to_the_same_network(data, tmp_path):
+    code = f"""
+        import numpy as np, sys
+        sys.path[:0] = {[str(Path(__file__).parent), str(Path(astropayne.__file__).parents[1])]}
+        from test_training import _train
+        file = np.load({str(tmp_path / "data.npz")!r})
+        _train((file["x"], file["y"]), max_epochs=600, checkpoint="run.npz")
+    """
+    np.savez(tmp_path / "data.npz", x=data[0], y=data[1])
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        [sys.executable, "-c", dedent(code)], cwd=tmp_path, env={**os.environ, **threads}
+    )
+    checkpoint = tmp_path / "run.npz"
+    _kill_when_there_is(checkpoint, process)
+    _, facts = read_checkpoint(checkpoint)
+    assert 0 < facts["step"] < 2400
+    whole, rows = _train(data, max_epochs=600)
+    resumed, again = _train(data, max_epochs=600, checkpoint=checkpoint, resume=checkpoint)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert [(row[0], *row[2:]) for row in rows] == [(row[0], *row[2:]) for row in again]
+    seconds = [row[1] for row in again]
+    assert seconds == sorted(seconds)
+    # and a run that is over has nothing to resume
+    assert _train(data, max_epochs=600, resume=checkpoint)[1] == again
+
+
+def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
+    path = tmp_path / "run.npz"
+    _train(data, max_epochs=5, checkpoint=path)
+    with pytest.raises(ValueError, match=r"with learning_rate=0.005, not 0.001"):
+        _train(data, max_epochs=5, resume=path, learning_rate=1e-3)
+    with pytest.raises(ValueError, match="on other spectra"):
+        _train((data[0] * 0.9, data[1]), max_epochs=5, resume=path)
+    with pytest.raises(ValueError, match="another architecture"):
+        _train(data, components=7, max_epochs=5, resume=path)
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*nothing"):
+        _train(data, resume=tmp_path / "nothing.npz")
+    with pytest.raises(FileNotFoundError, match="no folder for the checkpoint"):
+        _train(data, checkpoint=tmp_path / "nowhere" / "run.npz")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="is not a checkpoint, or is damaged"):
+        _train(data, max_epochs=5, resume=path)
+    np.savez(path, x=1)
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        _train(data, max_epochs=5, resume=path)
+
+
+def test_a_full_disk_does_not_end_training(data, tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    _train(data, max_epochs=5, checkpoint=path)
+    before = path.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    expected, _ = _train(data, max_epochs=10)
+    with pytest.warns(AstropyUserWarning, match=r"run.npz could not be written .*No space left"):
+        network, _ = _train(data, max_epochs=10, checkpoint=path)
+    assert torch.equal(network.pixels.weight, expected.pixels.weight)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["run.npz"]
+
+
+class _Interrupting(SpectralNetwork):
+    """Raises KeyboardInterrupt, or stops being finite, in its so-many-th step."""
+
+    def __init__(self, *args, after, what, **options):
+        super().__init__(*args, **options)
+        self.after, self.what = after, what
+
+    def forward(self, x):
+        if self.training and torch.is_grad_enabled():
+            self.after -= 1
+            if self.after == 0 and self.what == "interrupted":
+                raise KeyboardInterrupt
+            if self.after <= 0:
+                return super().forward(x) * torch.nan
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("what", ["interrupted", "not finite"])
+def test_the_best_network_survives(data, what):
+    x, y = data
+    torch.manual_seed(0)
+    network = _Interrupting(2, 80, hidden_layers=(24, 24), after=150, what=what)
+    options = TrainingOptions(batch_size=32, check_interval=20, max_epochs=100)
+    run = train_network(network, x[:150], y[:150], x[150:], y[150:], options, CPU, progress=False)
+    assert run.stopped == what
+    assert run.rows[-1][0] == 140
+    network.eval()
+    found = rms_error(network, SpectraFeed(x[150:], y[150:], CPU, 1e9))
+    assert found == pytest.approx(run.best, rel=1e-6)
+    early = _Interrupting(2, 80, hidden_layers=(24, 24), after=5, what=what)
+    with pytest.raises((KeyboardInterrupt, FloatingPointError)):
+        train_network(early, x[:150], y[:150], x[150:], y[150:], options, CPU, progress=False)
+
+
+def test_the_cosine_of_so_many_steps(data):
+    _, rows = _train(data, max_epochs=10**6, t_max=200, learning_rate=1e-3)
+    assert rows[-1][0] == 600
+    rates = {row[0]: row[2] for row in rows}
+    # 0-based steps, as torch's CosineAnnealingLR counts them, behind the warming up
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([parameter], lr=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 200, eta_min=1e-7)
+    for step in range(1, 201):
+        if step >= 100 and step in rates:
+            assert rates[step] == pytest.approx(schedule.get_last_lr()[0], rel=1e-6)
+        optimiser.step()
+        schedule.step()
+    assert rates[400] == rates[600] == pytest.approx(1e-7)
+
+
+def test_half_precision_learns_too(data):
+    full, _ = _train(data, max_epochs=100)
+    half, rows = _train(data, max_epochs=100, precision="bfloat16")
+    assert half.pixels.weight.dtype == torch.float32
+    assert not torch.equal(full.pixels.weight, half.pixels.weight)
+    assert rows[-1][-1] < 0.1 * data[1].std()
+
+
+def test_callers_state_of_torch_does_not_matter_and_stays(data):
+    expected, _ = _train(data, max_epochs=5)
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        network, _ = _train(data, max_epochs=5)
+        assert not torch.is_grad_enabled()
+    assert torch.equal(network.pixels.weight, expected.pixels.weight)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_bar_shows_loss_rate_and_time(data, capsys):
+    _train(data, max_epochs=100, progress=True)
+    shown = capsys.readouterr().err
+    assert "training 100%" in shown
+    assert "valid; rate" in shown
+    assert "left" in shown

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Models as ASDF files: everything about a model in plain values, tables and arrays."""
 
+import copy
+
 import astropy.units as u
 import numpy as np
 import torch
@@ -13,6 +15,12 @@ from astropayne.model import PayneModel
 from astropayne.network import SpectralNetwork
 
 __all__ = ["read_asdf", "write_asdf"]
+
+_ARRAYS = ("error", "bias", "error_components", "training_labels")
+_PARTS = (
+    *("labels", "wavelength", "wavelength_unit", "medium", "resolution", "solar_scale"),
+    *(*_ARRAYS, "architecture", "weights", "history", "meta", "fingerprint"),
+)
 
 
 def write_asdf(model, path, overwrite=False):
@@ -40,11 +48,12 @@ def write_asdf(model, path, overwrite=False):
         "medium": model.medium,
         "resolution": model.resolution,
         "solar_scale": model.solar_scale,
-        "error": model.error,
+        **{name: getattr(model, name) for name in _ARRAYS},
         "architecture": model.network.architecture,
         "weights": {name: value.numpy() for name, value in model.network.state_dict().items()},
         "history": [{"name": n, "values": np.asarray(history[n])} for n in history.colnames],
         "meta": model.meta,
+        "fingerprint": _fingerprint(model.network),
     }
     write_container(path, "PayneModel", tree, overwrite)
 
@@ -63,33 +72,64 @@ def read_asdf(path):
     """
     path = getattr(path, "name", path)  # astropy opens the file where it looks for the format
     tree = read_container(path, "PayneModel")
-    try:
-        network = SpectralNetwork(**tree["architecture"])
-        network.load_state_dict(
-            {name: torch.as_tensor(np.array(value)) for name, value in tree["weights"].items()}
-        )
-        labels = tree["labels"]
-        space = LabelSpace(
-            *([label[key] for label in labels] for key in ("name", "minimum", "maximum"))
-        )
-        history = QTable({column["name"]: np.array(column["values"]) for column in tree["history"]})
-        if "time" in history.colnames:
-            history["time"].unit = u.s
-        return PayneModel.from_network(
-            network,
-            space,
-            np.array(tree["wavelength"]) * u.Unit(tree["wavelength_unit"]),
-            medium=tree["medium"],
-            resolution=tree["resolution"],
-            solar_scale=tree["solar_scale"],
-            error=None if tree["error"] is None else np.array(tree["error"]),
-            history=history,
-            meta=tree["meta"],
-        )
-    except (KeyError, TypeError, RuntimeError) as error:
+    missing = [name for name in _PARTS if name not in tree]
+    if missing:
         raise ValueError(
-            f"{path} is a model file with a part missing or changed: {error}"
-        ) from error
+            f"{path} is a model file with a part missing: {', '.join(missing)}. It was altered, or "
+            "written by another version of astropayne"
+        )
+    try:
+        model = _model(tree)
+        _require_fingerprint(model.network, tree["fingerprint"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} is a model file with a part changed: {error}") from error
+    return model
+
+
+def _model(tree):
+    network = SpectralNetwork(**tree["architecture"])
+    network.load_state_dict(
+        {name: torch.as_tensor(np.array(value)) for name, value in tree["weights"].items()}
+    )
+    labels = tree["labels"]
+    space = LabelSpace(
+        *([label[key] for label in labels] for key in ("name", "minimum", "maximum"))
+    )
+    history = QTable({column["name"]: np.array(column["values"]) for column in tree["history"]})
+    if "time" in history.colnames:
+        history["time"].unit = u.s
+    return PayneModel.from_network(
+        network,
+        space,
+        np.array(tree["wavelength"]) * u.Unit(tree["wavelength_unit"]),
+        medium=tree["medium"],
+        resolution=tree["resolution"],
+        solar_scale=tree["solar_scale"],
+        **{name: None if tree[name] is None else np.array(tree[name]) for name in _ARRAYS},
+        history=history,
+        meta=tree["meta"],
+    )
+
+
+def _fingerprint(network):
+    """Return a few inputs and what the network makes of them, computed in double precision."""
+    n_labels = network.architecture["n_labels"]
+    inputs = np.random.default_rng(1).uniform(-0.5, 0.5, (4, n_labels))
+    return {"inputs": inputs, "flux": _double(network, inputs).astype(np.float32)}
+
+
+def _double(network, inputs):
+    with torch.no_grad():
+        return copy.deepcopy(network).double()(torch.as_tensor(inputs)).numpy()
+
+
+def _require_fingerprint(network, fingerprint):
+    found = _double(network, np.array(fingerprint["inputs"]))
+    if not np.allclose(found, fingerprint["flux"], rtol=1e-6, atol=1e-6):
+        raise ValueError(
+            "the network does not give the flux of the file's fingerprint, so its weights are not "
+            "those that were written"
+        )
 
 
 def _is_asdf(origin, path, fileobj, *args, **kwargs):

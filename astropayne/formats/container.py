@@ -21,7 +21,7 @@ __all__ = [
     "write_container",
 ]
 
-_VERSION = 1
+_VERSION = 2  # 2: models have a fingerprint, their training labels and more of their errors
 
 
 @contextlib.contextmanager

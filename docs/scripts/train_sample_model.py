@@ -22,7 +22,7 @@ def main(folder, minutes=20):
     grid = SpectralGrid.read(folder, format="tsfitpy").transform_labels("A_Li")
     train, held_out = grid.split(train_fraction=0.8, seed=42)
     model = PayneModel()
-    model.train(train, max_time=float(minutes) * u.min, max_epochs=10**6)
+    model.train(train, max_time=float(minutes) * u.min, max_epochs=10**6, licence="BSD-3-Clause")
     residual = model.predict(held_out.labels).flux.value - held_out.flux
     model.meta["held_out"] = {
         "n": len(held_out),
