@@ -16,8 +16,16 @@ from astropayne.abundances import SOLAR_SCALES, solar_scale
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
 from astropayne.labels import Label, LabelSpace, parse_label, strip_unit
+from astropayne.loading import Limits
 from astropayne.plugins import grid_readers, label_transforms, list_plugins
-from astropayne.reading import Limits, chain_sources, common_wavelength, read_blocks, summary
+from astropayne.reading import (
+    canonical_labels,
+    chain_sources,
+    check_source,
+    common_wavelength,
+    read_blocks,
+    summary,
+)
 from astropayne.resampling import degrade_matrix, log_axis, rebin_matrix
 from astropayne.wavelengths import MEDIA, find_windows, inside_regions, to_air, to_vacuum
 
@@ -68,7 +76,7 @@ class SpectralGrid:
     def __init__(self, wavelength, flux, labels, names=None, meta=None, report=None):
         self.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
         self.flux = flux if isinstance(flux, FluxFile) else np.asanyarray(flux)
-        self.labels = _canonical(labels)
+        self.labels = canonical_labels(labels)
         n = len(self.labels)
         self.names = list(names) if names is not None else [str(i) for i in range(n)]
         self.meta = {"medium": "air", "resolution": None, "solar_scale": None, **(meta or {})}
@@ -396,6 +404,7 @@ class SpectralGrid:
         strict=False,
         minimum_flux=0.0,
         maximum_flux=None,
+        wavelength_tolerance=1e-7,
         progress=None,
         **options,
     ):
@@ -406,7 +415,8 @@ class SpectralGrid:
         path : path-like or list of path-like
             A folder or file, or several: batches of one grid.
         format : str, optional
-            ``"tsfitpy"``, ``"astropayne"``, or what a plugin gives. Found out if not given.
+            ``"tsfitpy"``, ``"one_payne"``, ``"the_payne"``, ``"specutils"``, ``"astropayne"``,
+            or what a plugin gives. Found out if not given.
         output : path-like, optional
             Write a grid file while reading, and return that grid: memory holds one block of
             spectra at a time.
@@ -418,6 +428,8 @@ class SpectralGrid:
             Whether the first fault is an error.
         minimum_flux, maximum_flux : float, optional
             Flux beyond is a fault; by default negative flux is, and emission is not.
+        wavelength_tolerance : float
+            How far wavelengths may differ from those most spectra have, relative.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
         **options
@@ -444,16 +456,22 @@ class SpectralGrid:
         if all(isinstance(source, cls) for source in opened):
             grid = cls.concatenate(opened)
             return grid if output is None else grid._stored(output, overwrite)
-        source = chain_sources(opened, [p.name for p in paths])
+        if any(isinstance(source, cls) for source in opened):
+            raise ValueError(
+                f"{', '.join(map(str, paths))}: files of ours and other formats cannot be read as "
+                "one grid; read each, and use SpectralGrid.concatenate"
+            )
+        prefixes = _tell_apart(paths)
+        source = chain_sources(opened, prefixes)
         source, constant = _without_constant_labels(source)
         source.meta = {
-            "source": ", ".join(p.name for p in paths),
+            "source": ", ".join(prefixes),
             "written_by": f"astropayne {__version__}",
             **source.meta,
         }
         if constant:
             source.meta["constant_labels"] = constant
-        limits = Limits(minimum_flux, maximum_flux)
+        limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
         wavelength, rejected = common_wavelength(source), dict(source.rejected)
         blocks = read_blocks(
             source, wavelength, limits, rejected, workers=workers, strict=strict, progress=progress
@@ -596,16 +614,6 @@ class SpectralGrid:
         }
 
 
-def _canonical(labels):
-    table = QTable()
-    for given in labels.colnames:
-        label = Label(given)
-        if label.name in table.colnames:
-            raise ValueError(f"label {label.name!r} is there twice (once as {given!r})")
-        table[label.name] = label.column(label.to_value(labels[given]))
-    return table
-
-
 _REPORT = ("name", "reason")
 
 
@@ -614,15 +622,22 @@ def _report(rejected):
     return QTable({name: np.array(c, dtype=str) for name, c in zip(_REPORT, columns, strict=True)})
 
 
+def _tell_apart(paths):
+    """Return short names of paths, long ones if short ones are the same."""
+    short = [path.absolute().name for path in paths]
+    names = short if len(set(short)) == len(paths) else [str(path) for path in paths]
+    if len(set(names)) < len(paths):
+        raise ValueError(f"{', '.join(names)}: one is there twice, and would be read twice")
+    return names
+
+
 def _open(path, format, options):
     """Open a path with its reader: a source, or a grid that is read already."""
     if not path.exists() and not any(c in path.name for c in "*?["):
         raise FileNotFoundError(f"there is no file or folder {path}")
     reader = _find_reader(path, format)
     source = reader.open(path, **options)
-    if not isinstance(source, SpectralGrid):
-        source.meta = {"reader": reader.format, **source.meta}
-    return source
+    return source if isinstance(source, SpectralGrid) else check_source(source, reader.format)
 
 
 def _without_constant_labels(source):
@@ -633,7 +648,13 @@ def _without_constant_labels(source):
             values = Label(name).to_value(labels[name])
             if (values == values[0]).all():
                 constant[name] = float(values[0])
-    labels = labels[[name for name in labels.colnames if name not in constant]]
+    varying = [name for name in labels.colnames if name not in constant]
+    if not varying:
+        raise ValueError(
+            f"every label ({', '.join(labels.colnames)}) has one value in all spectra: nothing "
+            "tells them apart"
+        )
+    labels = labels[varying]
     return replace(source, labels=labels), constant
 
 

@@ -25,6 +25,7 @@ ORDER = [
     "formats.container",
     "formats.grid_file",
     "plugins",
+    "loading",
     "reading",
     "grid",
     "model",

@@ -52,7 +52,7 @@ def test_label_expressions_select(sample):
 
 def test_split_is_a_partition_and_repeats(sample):
     train, valid = sample.split(train_fraction=0.8, seed=5)
-    assert len(train), len(valid) == (240, 60)
+    assert (len(train), len(valid)) == (240, 60)
     assert sorted(train.names + valid.names) == sorted(sample.names)
     assert train.names == sample.split(train_fraction=0.8, seed=5)[0].names
     assert train.names != sample.split(train_fraction=0.8, seed=6)[0].names
@@ -190,7 +190,7 @@ def test_labels_that_are_faulty_set_their_spectrum_aside(tsfitpy_folder):
         grid = SpectralGrid.read(tsfitpy_folder)
     reasons = dict(zip(grid.report["name"], grid.report["reason"], strict=True))
     assert reasons == {
-        "0.spec": "a label is missing or not finite",
+        "0.spec": "has labels that are missing or not finite: teff",
         "1.spec": "has more than one row in the table of labels",
     }
 
@@ -221,7 +221,7 @@ def test_paths_and_formats_are_checked(tmp_path):
         SpectralGrid.read(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no grid format fits"):
         SpectralGrid.read(tmp_path)
-    with pytest.raises(ValueError, match=r"no grid reader for format 'idl'.*astropayne, tsfitpy"):
+    with pytest.raises(ValueError, match=r"no grid reader for format 'idl'.*astropayne, one"):
         SpectralGrid.read(tmp_path, format="idl")
 
 

@@ -25,6 +25,9 @@ __all__ = [
 
 _BUILTIN = (
     "astropayne.plugins.tsfitpy",
+    "astropayne.plugins.one_payne",
+    "astropayne.plugins.the_payne",
+    "astropayne.plugins.specutils_reader",
     "astropayne.plugins.asdf_grid",
     "astropayne.plugins.abundances",
 )
