@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`SpectralGrid`: synthetic spectra on one wavelength axis, with their labels."""
 
+import inspect
 import warnings
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -17,7 +18,13 @@ from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
 from astropayne.labels import Label, LabelSpace, parse_label, strip_unit
 from astropayne.loading import Limits
-from astropayne.plugins import grid_readers, label_transforms, list_plugins
+from astropayne.plugins import (
+    fitting_formats,
+    grid_readers,
+    label_transforms,
+    list_plugins,
+    reader_origin,
+)
 from astropayne.reading import (
     canonical_labels,
     chain_sources,
@@ -636,8 +643,30 @@ def _open(path, format, options):
     if not path.exists() and not any(c in path.name for c in "*?["):
         raise FileNotFoundError(f"there is no file or folder {path}")
     reader = _find_reader(path, format)
-    source = reader.open(path, **options)
+    _check_options(reader, path, options)
+    try:
+        source = reader.open(path, **options)
+    except (ValueError, OSError):  # a reader's own words
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path}: the reader of grid format {reader.format!r} failed "
+            f"({reader_origin(reader.format)}): {type(error).__name__}: {error}"
+        ) from error
     return source if isinstance(source, SpectralGrid) else check_source(source, reader.format)
+
+
+def _check_options(reader, path, options):
+    _, *parameters = inspect.signature(reader.open).parameters.values()  # the first is the path
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters]
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"grid format {reader.format!r} has no option {name!r}; it has "
+                f"{', '.join(known) or 'none'}"
+            )
 
 
 def _without_constant_labels(source):
@@ -683,14 +712,12 @@ def _find_reader(path, format):
     if format is not None:
         if format in readers:
             return readers[format]
-        broken = [
-            f"{plugin.name!r} ({plugin.problem})" for plugin in list_plugins() if plugin.problem
-        ]
+        broken = [f"{plugin} ({plugin.problem})" for plugin in list_plugins() if plugin.problem]
         raise ValueError(
             f"no grid reader for format {format!r}; there is {', '.join(sorted(readers))}"
             + (f". Plugins that could not be used: {'; '.join(broken)}" if broken else "")
         )
-    fitting = [name for name, reader in readers.items() if reader.sniff(path)]
+    fitting = fitting_formats(path)
     if len(fitting) == 1:
         return readers[fitting[0]]
     what = (

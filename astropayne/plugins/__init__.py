@@ -5,9 +5,11 @@ from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.manager import (
     PluginInfo,
     PluginWarning,
+    fitting_formats,
     grid_readers,
     label_transforms,
     list_plugins,
+    reader_origin,
     register_plugin,
     unregister_plugin,
 )
@@ -18,10 +20,12 @@ __all__ = [
     "GridSource",
     "PluginInfo",
     "PluginWarning",
+    "fitting_formats",
     "grid_readers",
     "hookimpl",
     "label_transforms",
     "list_plugins",
+    "reader_origin",
     "register_plugin",
     "unregister_plugin",
 ]
