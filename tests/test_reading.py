@@ -2,10 +2,12 @@
 
 import re
 
+import astropy.units as u
 import numpy as np
 import pandas as pd
 import pytest
-from astropy.table import QTable
+from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.utils.masked import Masked
 
 import astropayne
 from astropayne import SpectralGrid
@@ -202,35 +204,166 @@ def test_two_workers_read_the_same(sample, tmp_path, write_tsfitpy):
     assert list(one.report["reason"]) == list(two.report["reason"])
 
 
-def test_a_reader_that_fails_costs_one_spectrum():
+# --- what any reader may return
+
+AXIS = np.arange(5000.0, 5030)
+FLUX = np.array([0.5, 0.6, 0.7])[:, None] * np.linspace(0.8, 1, 30)
+
+
+@pytest.fixture
+def read():
+    """A function that reads a `GridSource` through a reader of its own."""
+
     class Reader(GridReader):
-        format = "failing"
+        format = "testing"
 
         def sniff(self, path):
             return False
 
         def open(self, path):
-            def load(i):
-                if i == 1:
-                    raise KeyError("flux")
-                return np.arange(5000.0, 5030), np.full(30, 0.5 + 0.1 * i)
-
-            return GridSource(["a", "b", "c"], QTable({"teff": [1.0, 2, 3]}), load)
+            return self.source
 
     class Plugin:
         @astropayne.hookimpl
         def astropayne_grid_readers(self):
-            return [Reader()]
+            return [reader]
 
-    astropayne.register_plugin(Plugin(), name="failing")
-    try:
-        grid = SpectralGrid.read(__file__, format="failing")
-        assert grid.names == ["a", "c"]
-        assert "the reader failed: KeyError" in grid.report["reason"][0]
-        with pytest.raises(ValueError, match="cannot work in other processes"):
-            SpectralGrid.read(__file__, format="failing", workers=2)
-    finally:
-        astropayne.unregister_plugin("failing")
+    def call(load=lambda i: (AXIS, FLUX[i]), labels=None, names="abc", meta=None, **options):
+        labels = {"teff": [4000.0, 5000, 6000]} if labels is None else labels
+        reader.source = GridSource(names, labels, load, meta or {})
+        return SpectralGrid.read(__file__, format="testing", **options)
+
+    reader = Reader()
+    astropayne.register_plugin(Plugin(), name="testing")
+    yield call
+    astropayne.unregister_plugin("testing")
+
+
+def test_a_reader_that_fails_costs_one_spectrum(read):
+    def load(i):
+        return (AXIS, FLUX[i]) if i != 1 else {}["flux"]
+
+    grid = read(load)
+    assert grid.names == ["a", "c"]
+    assert "the reader failed: KeyError: 'flux'" in grid.report["reason"][0]
+    with pytest.raises(ValueError, match="cannot work in other processes"):
+        read(load, workers=2)
+    with pytest.raises(ValueError, match="by 'testing': 3 x the reader failed: ZeroDivisionError"):
+        read(lambda i: 1 / 0)
+
+
+FAULTY = {
+    "a column": (lambda a, f: (a, f[:, None]), r"shape \(30,\) and \(30, 1\), not one axis"),
+    "a row": (lambda a, f: (a, f[None]), r"shape \(30,\) and \(1, 30\)"),
+    "a number": (lambda a, f: (a, f[0]), r"shape \(30,\) and \(\)"),
+    "no flux": (lambda a, f: a, "loaded as ndarray: load has to return wavelength and flux"),
+    "nothing": (lambda a, f: None, "loaded as NoneType"),
+    "text": (lambda a, f: (a, f.astype(str)), "flux of type <U32, not numbers"),
+    "complex": (lambda a, f: (a, f + 0j), "flux of type complex128, not numbers"),
+    "objects": (lambda a, f: (a, [None] * 30), "flux of type object"),
+    "masked": (lambda a, f: (a, np.ma.masked_less(f, 0.5)), "NaN"),
+    "masked quantity": (lambda a, f: (a, Masked(f * u.one, mask=f < 0.5)), "NaN"),
+    "masked column": (lambda a, f: (a, MaskedColumn(f, mask=f < 0.5)), "NaN"),
+    "a masked wavelength": (lambda a, f: (np.ma.masked_less(a, 5002), f), "not finite"),
+    "flux in Jy": (lambda a, f: (a, f * u.Jy), "flux in Jy, which does not convert to no unit"),
+    "wavelengths in K": (lambda a, f: (a * u.K, f), "wavelengths in K, which does not convert"),
+    "frequencies": (lambda a, f: ((a * u.AA).to(u.Hz, u.spectral())[::-1], f), "not increase"),
+    "an error of its own": (lambda a, f: exec("raise OSError('disk is gone')"), "disk is gone"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_faults_of_any_reader_are_found_and_named(read, fault):
+    change, reason = FAULTY[fault]
+    grid = read(lambda i: (AXIS, FLUX[i]) if i != 1 else change(AXIS, FLUX[i]))
+    assert grid.names == ["a", "c"]
+    assert np.array_equal(grid.flux, FLUX[[0, 2]].astype(np.float32))
+    assert list(grid.report["name"]) == ["b"]
+    assert re.search(reason, grid.report["reason"][0])
+
+
+SOUND = {
+    "nm": lambda i: (AXIS / 10 * u.nm, FLUX[i]),
+    "wave numbers": lambda i: ((AXIS * u.AA).to(1 / u.cm, u.spectral()), FLUX[i] * u.one),
+    "big-endian": lambda i: (AXIS.astype(">f8"), FLUX[i].astype(">f8")),
+    "lists": lambda i: [list(AXIS), list(FLUX[i])],
+    "masked, nothing masked": lambda i: (np.ma.array(AXIS), np.ma.array(FLUX[i], mask=False)),
+    "columns": lambda i: (Column(AXIS, unit="Angstrom"), Column(FLUX[i])),
+    "per cent": lambda i: (AXIS, 100 * FLUX[i] * u.percent),
+    "strided": lambda i: (AXIS[::-1].copy()[::-1], FLUX.T.copy()[:, i]),
+}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_spectra_may_be_any_arrays(read, kind):
+    grid = read(SOUND[kind])
+    assert len(grid.report) == 0
+    assert grid.flux.dtype == np.dtype("float32")
+    assert grid.flux == pytest.approx(FLUX, rel=1e-6)
+    assert grid.wavelength.value == pytest.approx(AXIS, rel=1e-12)
+    assert grid.wavelength.value.dtype.isnative
+
+
+def test_flux_is_converted_to_the_unit_the_source_says(read):
+    def load(i):
+        unit = (u.Jy, u.mJy, u.erg / u.s / u.cm**2 / u.AA)[i]
+        return AXIS, (FLUX[i] * u.Jy).to(unit, u.spectral_density(AXIS * u.AA))
+
+    grid = read(load, meta={"flux_unit": "Jy"})
+    assert grid.flux == pytest.approx(FLUX, rel=1e-6)
+    assert grid.meta["flux_unit"] == "Jy"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"Teff": [4, 5, 6] * u.kK, "[Fe/H]": [0.0, -1, -2]},
+        QTable({"T_eff": [4, 5, 6] * u.kK, "feh": [0.0, -1, -2]}),
+        Table({"teff": np.array([4000, 5000, 6000], ">i4"), "feh": np.array([0, -1, -2], ">f4")}),
+        pd.DataFrame({"teff": [4000, 5000, 6000], "feh": [0.0, -1, -2]}, index=[7, 8, 9]),
+    ],
+)
+def test_labels_may_be_any_table(read, labels):
+    grid = read(labels=labels)
+    assert u.allclose(grid.labels["teff"], [4000, 5000, 6000] * u.K)
+    assert np.array_equal(grid.labels["feh"], [0, -1, -2])
+    assert len(grid.report) == 0
+
+
+def test_masked_labels_are_missing(read):
+    labels = Table({"teff": MaskedColumn([4000, 5000, 6000], mask=[0, 1, 0])})
+    grid = read(labels=labels)
+    assert grid.names == ["a", "c"]
+    assert "not finite: teff" in grid.report["reason"][0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        ({"labels": {}}, "there are no labels"),
+        ({"labels": {"teff": [4000.0, 5000]}}, "'testing' gave 3 names of spectra and 2 rows"),
+        ({"names": "ab"}, "'testing' gave 2 names of spectra and 3 rows"),
+        ({"names": "aab"}, "gave the name 'a' to more than one spectrum"),
+        ({"labels": {"teff": ["hot", "cool", "?"]}}, "'teff' is not a column of numbers"),
+        ({"labels": {"teff": np.ones((3, 2))}}, "'teff' has 2 dimensions"),
+        ({"labels": {"teff": [1, 2, 3] * u.m}}, "in K, but was given in m"),
+        ({"labels": {"feh": [0, 1, 2], "[Fe/H]": [0, 1, 2]}}, "'feh' is there twice"),
+        ({"labels": {"resolution": [0, 1, 2]}}, "'resolution' cannot be a label"),
+        ({"labels": {"feh": [1.0, 1, 1]}}, r"every label \(feh\) has one value in all spectra"),
+        ({"labels": {"feh": []}, "names": ""}, "no spectrum could be read by 'testing': there is"),
+    ],
+)
+def test_sources_that_do_not_fit_together_are_errors(read, parts, match):
+    with pytest.raises(ValueError, match=match):
+        read(**parts)
+
+
+def test_the_wavelength_tolerance_is_an_option(read):
+    def load(i):
+        return AXIS * (1 + 1e-5 * (i == 1)), FLUX[i]
+
+    assert read(load).names == ["a", "c"]
+    assert read(load, wavelength_tolerance=1e-4).names == ["a", "b", "c"]
 
 
 # --- flux on disk
