@@ -76,12 +76,14 @@ class Loader:
     def spectrum(self, i):
         """Load one spectrum: wavelength in Å, and flux, NaN where it is masked."""
         loaded = self.load(i)
-        if not (isinstance(loaded, tuple | list) and len(loaded) == 2):
+        try:
+            axis, flux = loaded
+        except (TypeError, ValueError):
             raise ValueError(
                 f"was loaded as {type(loaded).__name__}: load has to return wavelength and flux"
-            )
-        axis = _plain(loaded[0], "wavelengths", "Angstrom")
-        return axis, _plain(loaded[1], "flux", self.flux_unit, axis)
+            ) from None
+        axis = _plain(axis, "wavelengths", "Angstrom")
+        return axis, _plain(flux, "flux", self.flux_unit, axis)
 
     def block(self, indices):
         """Load and check some spectra.

@@ -1,11 +1,17 @@
+import os
+import shutil
+import subprocess
+import sys
 import types
 import warnings
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.table import QTable
 from click.testing import CliRunner
+from packaging.version import Version
 
 import astropayne
 from astropayne import SpectralGrid
@@ -328,3 +334,63 @@ def test_every_hook_is_tested_and_documented():
         assert f"test_hook_{hook}" in globals()
         assert isinstance(getattr(hookspecs, hook), types.FunctionType)
         assert getattr(hookspecs, hook).__doc__
+
+
+# --- the example of the documentation
+
+USE = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from astropayne import SpectralGrid
+from astropayne.cli import main
+
+if __name__ == "__main__":
+    main(["plugins"], standalone_mode=False)
+    path = Path(sys.argv[1])
+    one, two = (SpectralGrid.read(path, workers=n, name="star {}") for n in (1, 2))
+    assert one.names == two.names and np.array_equal(one.flux, two.flux)
+    one.write(path.with_suffix(".asdf"))
+"""
+
+
+def test_the_example_package_reads_a_grid_through_its_entry_point(tmp_path, sample):
+    h5py = pytest.importorskip("h5py")
+    versions = {d.name.lower(): d.version for d in distributions()}
+    if "pip" not in versions or Version(versions.get("setuptools", "0")) < Version("70.1"):
+        pytest.skip("pip and setuptools 70.1 are needed to install a package")
+    source = Path(__file__).parents[1] / "docs" / "example_plugin"
+    shutil.copytree(source, tmp_path / "source")
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
+    command += ["--no-index", "--quiet", "--target", tmp_path / "site", tmp_path / "source"]
+    subprocess.run(command, check=True)
+    part = sample[:7]
+    with h5py.File(tmp_path / "grid.h5", "w") as file:
+        file["wavelength"], file["flux"] = part.wavelength.value, part.flux
+        file.attrs.update(medium="vacuum", resolution=20000.0)
+        for name in part.labels.colnames:
+            file[f"labels/{name}"] = np.asarray(part.labels[name])
+        file["labels/teff"].attrs["unit"] = "K"
+    (tmp_path / "use.py").write_text(USE)
+    paths = [str(tmp_path / "site"), str(Path(astropayne.__file__).parents[1])]
+    found = subprocess.run(
+        [sys.executable, "-W", "error", tmp_path / "use.py", tmp_path / "grid.h5"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    lines = found.stdout.splitlines()
+    at = lines.index("hdf5             loaded   astropayne-hdf5 1.0")
+    assert lines[at + 1].strip() == "grid format 'hdf5'"
+    grid = SpectralGrid.read(tmp_path / "grid.asdf")
+    assert np.array_equal(grid.flux, part.flux)
+    assert grid.names[3] == "star 3"
+    assert grid.meta["reader"] == "hdf5"
+    assert grid.meta["medium"] == "vacuum"
+    assert grid.meta["resolution"] == 20000
+    for name in part.labels.colnames:
+        assert np.array_equal(grid.labels[name], part.labels[name])
+    assert grid.labels["teff"].unit == "K"
