@@ -324,7 +324,8 @@ class SpectralGrid:
         blocks = (np.asarray(change(part.flux), dtype=dtype) for part in self.blocks())
         if output is None:
             return self._with(flux=np.concatenate(list(blocks)), **changed)
-        with GridWriter(output, len(wavelength), dtype, overwrite) as writer:
+        meta = changed["meta"]
+        with GridWriter(output, len(wavelength), dtype, overwrite, meta) as writer:
             for block in blocks:
                 writer.append(block)
             no_flux = np.broadcast_to(dtype.type(0), (len(self), len(wavelength)))
@@ -510,7 +511,7 @@ class SpectralGrid:
     def _collect_into(cls, path, overwrite, source, wavelength, blocks, rejected):
         """Make a grid file, a block in memory at a time."""
         kept = []
-        with GridWriter(path, len(wavelength), overwrite=overwrite) as writer:
+        with GridWriter(path, len(wavelength), overwrite=overwrite, meta=source.meta) as writer:
             for indices, block in blocks:
                 writer.append(block)
                 kept += indices
@@ -599,7 +600,7 @@ class SpectralGrid:
             Precision of the flux in the file, such as ``"float16"``.
         """
         dtype = self.flux.dtype if dtype is None else dtype
-        with GridWriter(path, len(self.wavelength), dtype, overwrite) as writer:
+        with GridWriter(path, len(self.wavelength), dtype, overwrite, self.meta) as writer:
             for part in self.blocks():
                 writer.append(part.flux)
             writer.finish(self._tree())

@@ -1,7 +1,12 @@
 """Reading folders: every fault is found and named, and nothing else changes the result."""
 
+import copy
+import gc
+import os
+import pickle
 import re
 
+import asdf
 import astropy.units as u
 import numpy as np
 import pandas as pd
@@ -11,6 +16,7 @@ from astropy.utils.masked import Masked
 
 import astropayne
 from astropayne import SpectralGrid
+from astropayne.formats import grid_file
 from astropayne.formats.grid_file import FluxFile
 from astropayne.grid import GridWarning
 from astropayne.plugins import GridReader, GridSource
@@ -375,16 +381,137 @@ def on_disk(sample, tmp_path):
     return SpectralGrid.read(tmp_path / "grid.asdf")
 
 
-@pytest.mark.parametrize(
-    "item",
-    [3, -1, slice(2, 9), slice(None, None, -3), [4, 4, 1], np.arange(20) % 3 == 0,
-     (5, 7), (slice(3), slice(10, 20)), ([2, 0], 3), []],
-)  # fmt: skip
+ITEMS = [
+    3, -1, np.int64(4), slice(2, 9), slice(None, None, -3), [4, 4, 1], [], np.arange(20) % 3 == 0,
+    (5, 7), (5, slice(3)), (slice(3), slice(10, 20)), ([2, 0], 3), ([0, 1], [2, 3]),
+    ([0, 1], slice(4)), ([7, 3, 3], np.arange(3)), (slice(5), [2, 3]), (3, [2, 3]), (),
+    (slice(3), np.arange(3903) % 7 == 0), (np.arange(20) % 10 == 0, [5, 6]), Ellipsis, None,
+    (Ellipsis, 3), (np.array([[0], [1]]), np.array([2, 3])), (slice(2), None), (np.array(2), 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=str)
 def test_flux_on_disk_is_indexed_as_an_array(sample, on_disk, item):
     assert isinstance(on_disk.flux, FluxFile)
-    assert np.array_equal(on_disk.flux[item], sample.flux[:20][item])
+    found, expected = on_disk.flux[item], sample.flux[:20][item]
+    assert np.shape(found) == np.shape(expected)
+    assert np.array_equal(found, expected)
     assert on_disk.flux.shape == (20, 3903)
     assert len(on_disk.flux) == 20
+
+
+def test_flux_on_disk_is_computed_with_as_an_array(sample, on_disk):
+    flux, expected = on_disk.flux, sample.flux[:20]
+    assert flux.mean() == np.mean(flux) == expected.mean()
+    assert np.array_equal(flux.max(axis=1), expected.max(axis=1))
+    assert flux.astype("f8").dtype == np.float64
+    assert np.array_equal(1 - flux, 1 - expected)
+    assert np.array_equal(flux > 0.5, expected > 0.5)
+    assert np.array_equal(np.sqrt(flux), np.sqrt(expected))
+    assert np.array_equal(flux.T, expected.T)
+    assert flux.size == expected.size
+    with pytest.raises(ValueError, match="read-only"):
+        flux.fill(0)
+    with pytest.raises(TypeError):
+        flux += 1
+    with pytest.raises(TypeError):
+        flux[0] = 1
+    with pytest.raises(AttributeError, match="'nothing'"):
+        flux.nothing  # noqa: B018
+    assert len(pickle.dumps(flux)) < 1000
+
+
+def test_a_grid_may_be_written_over_its_own_file(sample, on_disk, tmp_path):
+    path = tmp_path / "grid.asdf"
+    before = on_disk[::2]
+    on_disk[5:15].write(path, overwrite=True)
+    assert np.array_equal(before.flux, sample.flux[:20:2])  # as before
+    assert np.array_equal(on_disk.flux[7], sample.flux[7])
+    assert np.array_equal(SpectralGrid.read(path).flux, sample.flux[5:15])
+    with pytest.raises(ValueError, match="has changed since the grid was opened: read it again"):
+        pickle.loads(pickle.dumps(on_disk.flux))[0]
+    again = SpectralGrid.read(path).flux
+    assert np.array_equal(pickle.loads(pickle.dumps(again)), sample.flux[5:15])
+    assert np.array_equal(copy.deepcopy(again)[3], sample.flux[8])
+
+
+def test_a_file_changed_in_place_is_recognised(on_disk, tmp_path):
+    path = tmp_path / "grid.asdf"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"has changed.*grid.load\(\)"):
+        on_disk.flux[0]
+
+
+def test_reading_works_where_the_system_cannot_read_at_a_place(sample, on_disk, monkeypatch):
+    monkeypatch.delattr(os, "preadv")
+    monkeypatch.setattr(grid_file, "_CHUNK", 1000)
+    assert np.array_equal(on_disk.flux[[4, 9]], sample.flux[[4, 9]])
+
+
+def test_open_files_are_closed(sample, tmp_path):
+    sample[:3].write(tmp_path / "grid.asdf")
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for _ in range(5):
+        SpectralGrid.read(tmp_path / "grid.asdf")[:2]
+    gc.collect()
+    assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
+
+
+def _change_tree(path, change):
+    """Write a grid file again with another tree, as another version might have written it."""
+    with asdf.open(path, memmap=False, lazy_load=False) as file:
+        tree = dict(file.tree)
+        change(tree)
+        with asdf.AsdfFile(tree) as other:
+            other.write_to(path)
+
+
+def test_a_file_of_another_layout_is_refused_with_advice(on_disk, tmp_path):
+    path = tmp_path / "grid.asdf"
+    _change_tree(path, lambda tree: tree["SpectralGrid"].pop("checksums"))
+    with pytest.raises(ValueError, match=r"has no checksums\. Write it again"):
+        SpectralGrid.read(path)
+    _change_tree(path, lambda tree: tree["astropayne"].update(format_version=99))
+    with pytest.raises(ValueError, match=r"in file format 99; .* format 1: update astropayne"):
+        SpectralGrid.read(path)
+    _change_tree(path, lambda tree: tree["astropayne"].update(format_version=0))
+    with pytest.raises(ValueError, match=r"in file format 0; .*: write the file anew"):
+        SpectralGrid.read(path)
+
+
+def test_metadata_comes_back_as_it_was(sample, tmp_path):
+    grid = sample[:3]
+    grid.meta.update(
+        vmac=3 * u.km / u.s,
+        edges=[5160, 5240] * u.AA,
+        table=QTable({"x": [1.0, 2.0] * u.K}),
+        array=np.arange(3),
+        resolution=np.float64(20000),
+        count=np.int32(3),
+        nested={"a": [1, 2 * u.m], "b": "text", "c": None},
+    )
+    grid.write(tmp_path / "grid.asdf")
+    found = SpectralGrid.read(tmp_path / "grid.asdf").meta
+    assert found["vmac"] == 3 * u.km / u.s
+    assert u.allclose(found["edges"], [5160, 5240] * u.AA)
+    assert found["edges"].unit == u.AA
+    assert u.allclose(found["table"]["x"], [1, 2] * u.K)
+    assert np.array_equal(found["array"], [0, 1, 2])
+    assert found["resolution"] == 20000
+    assert found["count"] == 3
+    assert found["nested"] == {"a": [1, 2 * u.m], "b": "text", "c": None}
+
+
+def test_metadata_that_cannot_be_stored_is_named_before_the_work(
+    sample, on_disk, tsfitpy_folder, tmp_path, monkeypatch
+):
+    grid = on_disk[:3]
+    grid.meta["reference"] = object()
+    monkeypatch.setattr(FluxFile, "_read", None)  # nothing may be read
+    for work in (grid.write, lambda path: grid.degrade(12000, output=path)):
+        with pytest.raises(ValueError, match=r"grid.meta\['reference'\] cannot be stored"):
+            work(tmp_path / "out.asdf")
+        assert not (tmp_path / "out.asdf").exists()
 
 
 def test_selections_of_a_file_stay_on_disk(sample, on_disk):
