@@ -33,12 +33,20 @@ from astropayne.reading import (
     read_blocks,
     summary,
 )
-from astropayne.resampling import degrade_matrix, log_axis, rebin_matrix
-from astropayne.wavelengths import MEDIA, find_windows, inside_regions, to_air, to_vacuum
+from astropayne.resampling import degrade_matrix, log_axis, pixel_edges, rebin_matrix
+from astropayne.wavelengths import (
+    C_KMS,
+    MEDIA,
+    find_windows,
+    inside_regions,
+    to_air,
+    to_vacuum,
+)
 
 __all__ = ["GridWarning", "SpectralGrid"]
 
 _KMS = u.km / u.s
+_FWHM = np.sqrt(8 * np.log(2))  # of a Gaussian, in standard deviations
 
 
 class GridWarning(AstropyUserWarning):
@@ -233,6 +241,10 @@ class SpectralGrid:
     def rebin(self, wavelength=None, *, velocity=None, **output):
         """Put the spectra onto other pixels, conserving flux.
 
+        Pixels broaden lines: those of width w (km/s) add up to w²/12 to their variance, and
+        ``meta["resolution"]`` becomes what is left, the mean over all pixels. A `GridWarning` says
+        if lines are sampled by less than 2.5 pixels per FWHM then.
+
         Parameters
         ----------
         wavelength : `~astropy.units.Quantity`, optional
@@ -264,9 +276,11 @@ class SpectralGrid:
                 f"{np.sum(~covered)} of {len(new)} pixels are not covered by the grid, the first "
                 f"at {new[~covered][0]:.2f} Angstrom: cut the wavelengths to the grid's windows"
             )
-        return self._reshaped(
-            lambda flux: (matrix @ flux.T).T[:, covered], new[covered] * u.AA, {}, **output
-        )
+        matrix, new, meta = matrix[np.flatnonzero(covered)], new[covered], {}
+        if self.meta["resolution"] is not None:
+            meta["resolution"] = _resolution_after(matrix, own, self.meta["resolution"])
+            _warn_undersampled(new, meta["resolution"])
+        return self._reshaped(lambda flux: (matrix @ flux.T).T, new * u.AA, meta, **output)
 
     def degrade(self, resolution, **output):
         """Lower the resolution.
@@ -628,6 +642,27 @@ _REPORT = ("name", "reason")
 def _report(rejected):
     columns = (list(rejected), list(rejected.values()))
     return QTable({name: np.array(c, dtype=str) for name, c in zip(_REPORT, columns, strict=True)})
+
+
+def _resolution_after(matrix, wavelength, resolution):
+    """Return the resolution of spectra of which a matrix has made averages."""
+    velocity, weight = C_KMS * np.log(wavelength), matrix.tocoo()
+    offset = velocity[weight.col] - (matrix @ velocity)[weight.row]
+    added = np.sum(weight.data * offset**2) / matrix.shape[0]
+    return float(C_KMS / np.sqrt((C_KMS / resolution) ** 2 + _FWHM**2 * added))
+
+
+def _warn_undersampled(wavelength, resolution):
+    lower, upper = pixel_edges(wavelength)
+    sampling = np.min(wavelength / (resolution * (upper - lower)))
+    if sampling < 2.5:
+        warnings.warn(
+            f"{sampling:.2f} pixels per FWHM at R = {resolution:.0f}: lines are undersampled, and "
+            "interpolation between such pixels is wrong; take pixels of "
+            f"{C_KMS / resolution / 2.5:.2f} km/s or less",
+            GridWarning,
+            stacklevel=3,
+        )
 
 
 def _tell_apart(paths):

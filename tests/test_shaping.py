@@ -3,11 +3,13 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import QTable
 from specutils import SpectralRegion
 from specutils.manipulation import FluxConservingResampler
 
 from astropayne import SpectralGrid, broaden_spectrum
 from astropayne.formats.grid_file import FluxFile
+from astropayne.grid import GridWarning
 from astropayne.wavelengths import to_vacuum
 
 
@@ -28,13 +30,48 @@ def test_cutting_keeps_windows_and_rows(grid):
 
 
 def test_rebinning_conserves_flux_as_specutils_does(grid):
-    new = np.arange(5165.03, 5230, 0.13) * u.AA
+    new = np.arange(5165.03, 5230, 0.093) * u.AA
     found = grid.rebin(new)
     expected = FluxConservingResampler()(grid[2], new)
     assert found.flux[2] == pytest.approx(expected.flux.value, abs=2e-6)
     assert u.allclose(found.wavelength, new)
     with pytest.raises(ValueError, match="not covered by the grid"):
         grid.rebin(np.arange(5200, 5300, 0.1) * u.AA)
+
+
+@pytest.mark.parametrize("step", [3.0, 6.0, 10.0])
+def test_rebinning_lowers_the_resolution_as_lines_show(step):
+    wavelength = 5000 * np.exp(np.arange(0, 0.004, 1e-6))
+    velocity = 299792.458 * np.log(wavelength / 5000)
+    sigma = 299792.458 / 10000 / np.sqrt(8 * np.log(2))
+    centres = np.linspace(300, 900, 9)[:, None] + 0.377 * np.arange(9)[:, None] * step
+    flux = 1 - 0.4 * np.exp(-0.5 * ((velocity - centres) / sigma) ** 2)
+    grid = SpectralGrid(
+        wavelength * u.AA, flux, QTable({"feh": np.arange(9.0)}), meta={"resolution": 10000.0}
+    )
+    new = grid.rebin(velocity=step)
+    x = 299792.458 * np.log(new.wavelength.value / 5000)
+    weight = (1 - new.flux) / (1 - new.flux).sum(axis=1, keepdims=True)
+    mean = (weight * x).sum(axis=1, keepdims=True)
+    variance = np.mean((weight * (x - mean) ** 2).sum(axis=1))
+    expected = 299792.458 / np.sqrt(8 * np.log(2) * variance)
+    assert new.meta["resolution"] == pytest.approx(expected, rel=1e-4)
+    assert variance == pytest.approx(sigma**2 + step**2 / 12, rel=2e-3)
+    assert new.meta["resolution"] < 10000 * (1 - 1e-3)
+
+
+def test_rebinning_onto_the_same_pixels_changes_nothing(grid):
+    same = grid.rebin(grid.wavelength)
+    assert same.meta["resolution"] == pytest.approx(20000, abs=1e-6)
+    assert same.flux == pytest.approx(grid.flux, abs=1e-6)
+    unknown = grid[:2]
+    unknown.meta["resolution"] = None
+    assert unknown.rebin(velocity=12).meta["resolution"] is None
+
+
+def test_rebinning_to_too_few_pixels_warns(grid):
+    with pytest.warns(GridWarning, match=r"1\.\d\d pixels per FWHM at R = 1[89]\d\d\d"):
+        grid.rebin(velocity=9)
 
 
 def test_a_logarithmic_axis_keeps_the_gaps(grid):
