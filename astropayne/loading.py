@@ -1,14 +1,23 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Loading spectra through a reader, a block at a time, and saying what is wrong with each.
 
-Helper processes import this module first: it takes nothing but numpy to start.
+Blocks are loaded by this process and by helpers, which import this module: nothing but numpy may
+be needed to start it.
 """
 
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Limits", "Loader", "reason"]
+__all__ = ["Limits", "Loader", "load_blocks", "reason", "serve"]
 
 
 @dataclass(frozen=True)
@@ -139,3 +148,124 @@ def reason(error):
     if isinstance(error, ValueError | OSError):
         return str(error)
     return f"the reader failed: {type(error).__name__}: {error}"
+
+
+class _Helpers:
+    """Processes that load blocks, each driven by a thread of its own.
+
+    They are started as programs, not by `multiprocessing`: a script needs no ``__main__`` guard,
+    what it imports is not imported again, and nothing is forked that has threads.
+    """
+
+    def __init__(self, loader, number):
+        self.content = _pickled(loader)
+        self.processes, self.mine = [], threading.local()
+        self.threads = ThreadPoolExecutor(number, initializer=self._start)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._kill()  # nobody waits for what they do
+        self.threads.shutdown(cancel_futures=True)
+        self._kill()  # one may have been about to start
+        for process in self.processes:
+            process.stdout.close()
+            with contextlib.suppress(OSError):  # what it was not sent any more
+                process.stdin.close()
+
+    def _kill(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def _start(self):
+        path = os.pathsep.join(part or os.getcwd() for part in sys.path)
+        self.mine.process = process = subprocess.Popen(
+            [sys.executable, "-c", "from astropayne.loading import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # an interrupt is for this process
+        )
+        self.processes.append(process)
+        self.mine.first = self.content
+
+    def load(self, block):
+        """Return the future of a block."""
+        return self.threads.submit(self._load, block)
+
+    def _load(self, block):
+        process = self.mine.process
+        try:
+            process.stdin.write(self.mine.first + pickle.dumps(block))
+            process.stdin.flush()
+            self.mine.first = b""
+            return pickle.load(process.stdout)
+        except (EOFError, OSError):
+            raise RuntimeError(
+                f"a process that was loading spectra has ended (exit code {process.wait()}): read "
+                "with workers=1 to see why"
+            ) from None
+
+
+def _pickled(loader):
+    advice = "cannot work in other processes ({}): read with workers=1"
+    try:
+        content = pickle.dumps(loader)
+    except Exception as error:
+        raise ValueError(f"this reader {advice.format(error)}") from None
+    if b"__main__" in content:
+        where = "it is defined in a notebook or script, not in a module"
+        raise ValueError(f"this reader {advice.format(where)}")
+    return content
+
+
+def serve():
+    """Load blocks for another process: orders come in by stdin, blocks go out by stdout."""
+    orders, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a reader prints must not come between
+    loader = pickle.load(orders)
+    while True:
+        try:
+            block = pickle.load(orders)
+        except EOFError:
+            return
+        pickle.dump(loader.block(block), out, protocol=pickle.HIGHEST_PROTOCOL)
+        out.flush()
+
+
+def load_blocks(loader, blocks, workers=1):
+    """Load blocks of spectra, in order, by this process and helpers.
+
+    Parameters
+    ----------
+    loader : Loader
+    blocks : iterable of list of int
+        Indices of spectra.
+    workers : int
+        Processes that load, this one included; it begins while the others start.
+
+    Yields
+    ------
+    flux, reasons
+        As `Loader.block` returns them.
+    """
+    if workers == 1:
+        yield from map(loader.block, blocks)
+        return
+    blocks, ahead = iter(blocks), deque()
+    with _Helpers(loader, workers - 1) as helpers:
+        while True:
+            ordered = sum(not future.done() for future in ahead)
+            full = len(ahead) > 8 * workers
+            block = None if full or (ahead and ahead[0].done()) else next(blocks, None)
+            if block is None:
+                if not ahead:
+                    return
+                yield ahead.popleft().result()
+            elif ordered < 2 * (workers - 1):  # one that is loaded, one that waits, for each
+                ahead.append(helpers.load(block))
+            else:
+                ahead.append(Future())
+                ahead[-1].set_result(loader.block(block))

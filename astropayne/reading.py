@@ -1,11 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """From a source of spectra to sound rows: loading, in parallel if wished, and checking."""
 
-import itertools
-import multiprocessing
-import pickle
-from collections import Counter, deque
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -15,7 +11,7 @@ from astropy.table import QTable, vstack
 from tqdm.auto import tqdm
 
 from astropayne.labels import Label
-from astropayne.loading import Loader, reason
+from astropayne.loading import Loader, load_blocks, reason
 from astropayne.plugins import GridSource
 
 __all__ = [
@@ -27,7 +23,7 @@ __all__ = [
     "summary",
 ]
 
-_BLOCK = 128  # spectra that are loaded, checked and passed on together
+_BLOCK = 32  # spectra that are loaded, checked and passed on together
 
 # What has to be the same in all batches of one grid.
 _OF_ALL = ("medium", "resolution", "solar_scale", "normalised", "flux_unit", "constant_columns")
@@ -203,29 +199,6 @@ def common_wavelength(source, n_tried=21):
     raise ValueError(f"no spectrum could be read by {source.meta.get('reader')!r}: {found}")
 
 
-def _mapped(loader, blocks, workers):
-    """Load blocks in order, a few ahead where there are several workers."""
-    if workers == 1:
-        yield from map(loader.block, blocks)
-        return
-    try:
-        pickle.dumps(loader)
-    except Exception as error:
-        raise ValueError(
-            f"workers={workers}: this reader cannot work in other processes ({error}); "
-            "read with workers=1"
-        ) from None
-    context = multiprocessing.get_context("spawn")  # forking a process with threads may hang
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        blocks, waiting = iter(blocks), deque()
-        for block in itertools.islice(blocks, 2 * workers):
-            waiting.append(pool.submit(loader.block, block))
-        while waiting:
-            yield waiting.popleft().result()
-            for block in itertools.islice(blocks, 1):
-                waiting.append(pool.submit(loader.block, block))
-
-
 def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False, progress=None):
     """Load a source block by block, keeping what is sound.
 
@@ -238,7 +211,7 @@ def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False
     rejected : dict
         Filled with name and reason of every spectrum that is set aside.
     workers : int
-        Processes that load.
+        Processes that load, this one included.
     strict : bool
         Whether the first fault is an error.
     progress : bool, optional
@@ -263,7 +236,7 @@ def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False
         disable=None if progress is None else not progress,
     )
     loader = Loader(source.load, source.meta.get("flux_unit", ""), wavelength, limits)
-    loaded = _mapped(loader, blocks, workers)
+    loaded = load_blocks(loader, blocks, workers)
     with bar:
         for block, (flux, reasons) in zip(blocks, loaded, strict=True):
             for row, i in enumerate(block):

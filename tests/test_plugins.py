@@ -347,12 +347,11 @@ import numpy as np
 from astropayne import SpectralGrid
 from astropayne.cli import main
 
-if __name__ == "__main__":
-    main(["plugins"], standalone_mode=False)
-    path = Path(sys.argv[1])
-    one, two = (SpectralGrid.read(path, workers=n, name="star {}") for n in (1, 2))
-    assert one.names == two.names and np.array_equal(one.flux, two.flux)
-    one.write(path.with_suffix(".asdf"))
+main(["plugins"], standalone_mode=False)
+path = Path(sys.argv[1])
+one, two = (SpectralGrid.read(path, workers=n, name="star {}") for n in (1, 2))
+assert one.names == two.names and np.array_equal(one.flux, two.flux)
+one.write(path.with_suffix(".asdf"))
 """
 
 

@@ -2,9 +2,12 @@
 
 import copy
 import gc
+import importlib
 import os
 import pickle
 import re
+import subprocess
+import sys
 
 import asdf
 import astropy.units as u
@@ -257,6 +260,87 @@ def test_a_reader_that_fails_costs_one_spectrum(read):
     with pytest.raises(ValueError, match="by 'testing': 3 x the reader failed: ZeroDivisionError"):
         read(lambda i: 1 / 0)
 
+
+# --- helper processes
+
+THEIR_MODULE = """
+import os, time
+import numpy as np
+
+def load(i):
+    time.sleep(0.002)
+    print("loading", i)
+    os.write(1, b"loading")
+    if i % 50 == 7:
+        raise KeyError(i)
+    return np.arange(5000.0, 5030), np.linspace(0.5, 0.6 + i / 1000, 30)
+
+def die(i):
+    if os.getppid() == int(os.environ["READING_PROCESS"]):
+        os._exit(3)
+    time.sleep(0.02)
+    return load(i)
+"""
+
+
+@pytest.fixture
+def their_module(tmp_path, monkeypatch):
+    """A module of a reader's author, which is no part of astropayne."""
+    (tmp_path / "their_module.py").write_text(THEIR_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("READING_PROCESS", str(os.getpid()))
+    monkeypatch.delitem(sys.modules, "their_module", raising=False)
+    return importlib.import_module("their_module")
+
+
+def test_any_number_of_workers_reads_the_same_in_order(read, their_module):
+    many = {"names": [f"s{i}" for i in range(300)], "labels": {"teff": 4000 + np.arange(300.0)}}
+    one, two, three = (read(their_module.load, **many, workers=n) for n in (1, 2, 3))
+    expected = [their_module.load(i)[1] for i in range(300) if i % 50 != 7]
+    for grid in (one, two, three):
+        assert np.array_equal(grid.flux, np.array(expected, dtype=np.float32))
+        assert grid.names == [f"s{i}" for i in range(300) if i % 50 != 7]
+        assert list(grid.report["reason"]) == list(one.report["reason"])
+        assert list(grid.report["name"]) == [f"s{i}" for i in range(7, 300, 50)]
+
+
+def test_helpers_end_with_the_reading(read, their_module):
+    many = {"names": [f"s{i}" for i in range(300)], "labels": {"teff": 4000 + np.arange(300.0)}}
+    started = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Recorded)
+        with pytest.raises(ValueError, match="strict: s7 the reader failed: KeyError: 7"):
+            read(their_module.load, **many, workers=3, strict=True)
+        read(their_module.load, **many, workers=2)
+    assert started
+    assert all(process.returncode is not None for process in started)
+
+
+def test_a_helper_that_dies_is_an_error(read, their_module):
+    many = {"names": [f"s{i}" for i in range(300)], "labels": {"teff": 4000 + np.arange(300.0)}}
+    with pytest.raises(RuntimeError, match=r"has ended \(exit code 3\): read with workers=1"):
+        read(their_module.die, **many, workers=2)
+
+
+def _in_main(i):
+    return AXIS, FLUX[i]
+
+
+def test_a_reader_of_a_notebook_works_in_one_process_only(read, monkeypatch):
+    monkeypatch.setattr(_in_main, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "_in_main", _in_main, raising=False)
+    assert len(read(_in_main)) == 3
+    with pytest.raises(ValueError, match="defined in a notebook or script, not in a module"):
+        read(_in_main, workers=2)
+
+
+# --- what is wrong with what a reader returns
 
 FAULTY = {
     "a column": (lambda a, f: (a, f[:, None]), r"shape \(30,\) and \(30, 1\), not one axis"),

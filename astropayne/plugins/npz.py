@@ -5,9 +5,6 @@ import struct
 import zipfile
 
 import numpy as np
-from astropy.table import QTable
-
-from astropayne.labels import Label
 
 __all__ = ["NpzSpectra", "labels_of_array", "npz_names", "read_array"]
 
@@ -150,6 +147,10 @@ def labels_of_array(names, values):
     ValueError
         If a name is not a label's, or there twice.
     """
+    from astropy.table import QTable
+
+    from astropayne.labels import Label
+
     labels = QTable()
     for name, column in zip(names, np.asarray(values, dtype=float).T, strict=True):
         try:

@@ -4,9 +4,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-from astropy.table import QTable
+if TYPE_CHECKING:  # helper processes do without
+    import numpy as np
+    from astropy.table import QTable
 
 __all__ = ["GridReader", "GridSource"]
 
@@ -22,21 +24,23 @@ class GridSource:
     ----------
     names : sequence of str
         Names of the spectra, such as their files'.
-    labels : `~astropy.table.QTable`
-        A row for each name, a column for each label; NaN where a label is not known.
+    labels : `~astropy.table.Table`, `pandas.DataFrame` or mapping of str to array_like
+        A row for each name, a column for each label, in any spelling; NaN or masked where a label
+        is not known.
     load : callable
-        ``load(i)`` returns the wavelength (array, Å) and the flux (array) of the i-th spectrum,
-        or raises `ValueError` or `OSError` with the reason if that one cannot be read.
+        ``load(i)`` returns the wavelength (array in Å, or quantity) and the flux (array, or
+        quantity in ``meta["flux_unit"]``) of the i-th spectrum, or raises `ValueError` or
+        `OSError` with the reason if that one cannot be read. What is masked is a fault.
     meta : dict
         What is known of all spectra: ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM),
-        ``solar_scale``, ``normalised``, anything else.
+        ``solar_scale``, ``normalised``, ``flux_unit``, anything else.
     rejected : dict of str to str
         Spectra that have no labels, labels that have no spectrum…: name and reason.
     """
 
     names: list
-    labels: QTable
-    load: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    labels: "QTable"
+    load: "Callable[[int], tuple[np.ndarray, np.ndarray]]"
     meta: dict = field(default_factory=dict)
     rejected: dict = field(default_factory=dict)
 

@@ -4,9 +4,6 @@
 from collections import Counter
 
 import numpy as np
-from astropy.table import QTable
-
-from astropayne.labels import Label
 
 __all__ = ["label_columns", "match_files", "read_csv"]
 
@@ -155,6 +152,8 @@ def label_columns(table, columns=None, ignore=(), never=()):
     5000.0  4.0
     6000.0  nan
     """
+    from astropy.table import QTable
+
     columns = dict(columns or {})
     if isinstance(ignore, str) and ignore != "rest":
         ignore = (ignore,)
@@ -180,6 +179,8 @@ def label_columns(table, columns=None, ignore=(), never=()):
 
 
 def _label(given, columns):
+    from astropayne.labels import Label
+
     try:
         return Label(columns.get(given, given))
     except ValueError as error:
