@@ -6,11 +6,14 @@ import pandas as pd
 import pytest
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable, Table
+from hypothesis import given
+from hypothesis import strategies as st
 from specutils import Spectrum
 
 from astropayne import SpectralGrid
 from astropayne.grid import GridWarning
 from astropayne.plugins import npz
+from astropayne.plugins.tables import label_columns, match_files
 from astropayne.plugins.the_payne import APOGEE_LABELS
 
 
@@ -27,6 +30,64 @@ def rewrite_header(folder, name, old, new):
     text = (folder / name).read_text()
     assert old in text
     (folder / name).write_text(text.replace(old, new, 1))
+
+
+# --- tables of labels
+
+
+def naive_match(names, files):
+    """Look at every file for every row, and at every other row."""
+    found = []
+    for name in names:
+        text = str(name or "").strip()
+        fitting = [f for f in files if f == text]
+        if not fitting:
+            fitting = [f for f in files if "." in f[1:] and f[: f.rindex(".")] == text]
+        found.append(fitting[0] if text and len(fitting) == 1 else None)
+    kept = [i for i, f in enumerate(found) if f is not None and found.count(f) == 1]
+    return kept, [found[i] for i in kept]
+
+
+_NAMES = st.text("ab.", min_size=1, max_size=4)
+
+
+@given(
+    st.lists(st.one_of(_NAMES, st.just(" a "), st.just(""), st.none()), max_size=12),
+    st.sets(_NAMES, max_size=12),
+)
+def test_matching_is_what_looking_at_everything_gives(names, files):
+    kept, found, rejected = match_files(names, sorted(files))
+    assert (kept, found) == naive_match(names, sorted(files))
+    for i, name in enumerate(names):  # nothing is lost without a reason
+        text = str(name or "").strip()
+        lost = {text, f"row {i + 1}", *(f for f in files if f.startswith(f"{text}."))}
+        assert i in kept or lost & rejected.keys()
+    assert files <= {*found, *rejected}
+
+
+@given(st.lists(st.floats(2000, 50000), min_size=1, max_size=5))
+def test_labels_may_be_in_any_unit_of_a_table(values):
+    plain = label_columns({"Teff": np.array(values)})
+    kilo = label_columns(QTable({"Teff": np.array(values) / 1000 * u.kK}))
+    assert plain.colnames == kilo.colnames == ["teff"]
+    assert u.allclose(plain["teff"], kilo["teff"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "match"),
+    [
+        ({"a b": [1.0]}, {}, r"column 'a b' .* columns=\{'a b': 'its label'\}.*ignore=\('a b',\)"),
+        ({"vmac": [1.0]}, {}, "cannot be a label: the forward model uses"),
+        ({"feh": [1.0], "[Fe/H]": [1.0]}, {}, r"'feh' is there twice .*ignore=\('\[Fe/H\]',\)"),
+        ({"feh": ["", "?"]}, {}, "'feh' of the table of labels holds no number"),
+        ({"feh": np.ma.masked_all(2)}, {}, "holds no number"),
+        ({"feh": [1.0]}, {"ignore": "feh"}, "has no label, only feh"),
+        ({"feh": [1.0] * u.K}, {}, "label 'feh' is in dex, but was given in K"),
+    ],
+)
+def test_columns_that_are_no_labels_are_errors(table, options, match):
+    with pytest.raises(ValueError, match=match):
+        label_columns(table, **options)
 
 
 # --- TSFitPy
@@ -261,8 +322,8 @@ def test_the_payne_is_read_with_wavelengths_given_apart(payne_arrays, tmp_path):
     np.savetxt(tmp_path / "wavelength.txt", wavelength)
     ways = [wavelength, wavelength / 10 * u.nm, list(wavelength)]
     ways += [tmp_path / f"wavelength.{suffix}" for suffix in ("npz", "npy", "txt")]
-    for given in ways:
-        grid = SpectralGrid.read(path, wavelength=given)
+    for way in ways:
+        grid = SpectralGrid.read(path, wavelength=way)
         assert grid.wavelength.value == pytest.approx(wavelength)
     assert np.array_equal(grid.flux, spectra.astype(np.float32))
     assert tuple(grid.labels.colnames) == APOGEE_LABELS

@@ -4,6 +4,9 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from specutils import SpectralRegion
 from specutils.manipulation import FluxConservingResampler
 
@@ -124,3 +127,54 @@ def test_shaping_goes_from_file_to_file(grid, tmp_path):
     assert found.names == grid.names
     with pytest.raises(FileExistsError):
         on_disk.degrade(12000, output=tmp_path / "out.asdf")
+
+
+# --- what holds for any spectra
+
+
+def _edges(centres):
+    """Edges of pixels: halfway between centres, and as far outwards as inwards at the ends."""
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+@st.composite
+def _grids(draw):
+    """A grid of two spectra on an uneven axis without gaps."""
+    n = draw(st.integers(8, 40))
+    steps = draw(arrays(float, n - 1, elements=st.floats(0.1, 0.25)))
+    flux = draw(arrays(float, (2, n), elements=st.floats(0, 2)))
+    wavelength = draw(st.floats(3000, 20000)) + np.concatenate([[0], np.cumsum(steps)])
+    return SpectralGrid(wavelength * u.AA, flux, QTable({"feh": [0.0, 1.0]}))
+
+
+@given(_grids(), st.integers(2, 30), st.floats(0, 1), st.floats(0, 1))
+def test_rebinning_conserves_flux(grid, n, left, right):
+    old = _edges(grid.wavelength.value)
+    width = old[-1] - old[0]
+    ends = old[0] + 0.4 * left * width, old[-1] - 0.4 * right * width
+    edges = np.linspace(*ends, n + 1)
+    centres = (edges[1:] + edges[:-1]) / 2
+    found = grid.rebin(centres * u.AA)
+    for new, flux in zip(found.flux, grid.flux, strict=True):
+        total = np.concatenate([[0], np.cumsum(flux * np.diff(old))])
+        expected = np.diff(np.interp(edges, old, total))
+        assert new * np.diff(edges) == pytest.approx(expected, abs=1e-6)
+
+
+@given(_grids(), st.sampled_from([u.nm, u.um, u.m]))
+def test_units_make_no_difference(grid, unit):
+    other = SpectralGrid(grid.wavelength.to(unit), grid.flux, grid.labels)
+    assert u.allclose(other.wavelength, grid.wavelength, rtol=1e-12)
+    low, high = grid.wavelength[2] - 0.05 * u.AA, grid.wavelength[-3] + 0.05 * u.AA
+    edges = np.linspace(low, high, 8)
+    new = (edges[1:] + edges[:-1]) / 2
+    for change in (
+        lambda g, region, new: g.cut(SpectralRegion(*region)),
+        lambda g, region, new: g.rebin(new),
+    ):
+        one = change(grid, (low, high), new)
+        two = change(other, (low.to(unit), high.to(unit)), new.to(unit))
+        assert two.flux.shape == one.flux.shape
+        assert two.flux == pytest.approx(one.flux, abs=1e-5)
+        assert u.allclose(two.wavelength, one.wavelength, rtol=1e-12)
