@@ -445,7 +445,8 @@ class SpectralGrid:
         overwrite : bool
             Whether ``output`` may replace a file.
         workers : int
-            Processes that load and check spectra; order and result are the same for any number.
+            Processes that load and check spectra, this one included; order and result are the
+            same for any number.
         strict : bool
             Whether the first fault is an error.
         minimum_flux, maximum_flux : float, optional

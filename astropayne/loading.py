@@ -250,7 +250,16 @@ def load_blocks(loader, blocks, workers=1):
     ------
     flux, reasons
         As `Loader.block` returns them.
+
+    Raises
+    ------
+    ValueError
+        If the reader cannot work in other processes.
+    RuntimeError
+        If one of them ends.
     """
+    if workers < 1:
+        raise ValueError(f"workers={workers}: it takes one process at least")
     if workers == 1:
         yield from map(loader.block, blocks)
         return

@@ -119,6 +119,7 @@ def test_tsfitpy_names_columns_and_extensions_are_options(tsfitpy_folder, sample
         tsfitpy_folder, **{**options, "columns": {"T": "teff", "feh": "feh"}, "ignore": "rest"}
     )
     assert few.labels.colnames == ["teff", "feh"]
+    assert few.meta["resolution"] == 20000
     with pytest.raises(ValueError, match="no column 'weight'"):
         SpectralGrid.read(tsfitpy_folder, **{**options, "ignore": "weight"})
 

@@ -111,7 +111,7 @@ def _read_table(file, name_column):
 def _asked_for(columns, ignore):
     """Return TSFitPy's own columns that are labels or are not to be looked at."""
     if ignore == "rest":
-        return _OF_THE_RUN
+        ignore = ("rv", "vmac", "rotation")
     ignore = (ignore,) if isinstance(ignore, str) else ignore
     return tuple(name for name in _OF_THE_RUN if name in ignore or name in (columns or {}))
 
