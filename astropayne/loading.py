@@ -68,8 +68,8 @@ class Loader:
 
     Attributes
     ----------
-    load : callable
-        ``load(i)`` as in `~astropayne.plugins.GridSource`.
+    load, load_block : callable
+        As in `~astropayne.plugins.GridSource`; the second may be `None`.
     flux_unit : str
         Unit of the flux, for readers that return quantities.
     wavelength : numpy.ndarray
@@ -78,13 +78,16 @@ class Loader:
     """
 
     load: object
+    load_block: object = None
     flux_unit: str = ""
     wavelength: np.ndarray | None = None
     limits: Limits = Limits()
 
     def spectrum(self, i):
         """Load one spectrum: wavelength in Å, and flux, NaN where it is masked."""
-        loaded = self.load(i)
+        return self._arrays(self.load(i))
+
+    def _arrays(self, loaded):
         try:
             axis, flux = loaded
         except (TypeError, ValueError):
@@ -93,6 +96,17 @@ class Loader:
             ) from None
         axis = _plain(axis, "wavelengths", "Angstrom")
         return axis, _plain(flux, "flux", self.flux_unit, axis)
+
+    def _together(self, indices):
+        """Load some spectra at once; none if that cannot be done."""
+        if self.load_block is None:
+            return None
+        try:
+            axis, flux = self._arrays(self.load_block(indices))
+        except Exception:  # loaded one by one, each will say what is wrong
+            return None
+        fits = flux.ndim == 2 and len(flux) == len(indices)
+        return [(axis, values) for values in flux] if fits else None
 
     def block(self, indices):
         """Load and check some spectra.
@@ -105,10 +119,10 @@ class Loader:
             One for each, empty if it is sound.
         """
         flux = np.full((len(indices), len(self.wavelength)), np.nan, dtype=np.float32)
-        reasons = []
-        for row, i in zip(flux, indices, strict=True):
+        reasons, together = [], self._together(indices)
+        for k, (row, i) in enumerate(zip(flux, indices, strict=True)):
             try:
-                axis, values = self.spectrum(i)
+                axis, values = together[k] if together else self.spectrum(i)
                 fault = self.limits.fault(axis, values, self.wavelength)
                 if not fault:
                     row[:] = values

@@ -104,12 +104,23 @@ class _Chain:
     """Loading from several sources, one after the other."""
 
     def __init__(self, sources):
-        self.loads = [source.load for source in sources]
+        self.sources = [(source.load, source.load_block) for source in sources]
         self.ends = np.cumsum([len(source.names) for source in sources])
 
-    def __call__(self, i):
+    def _place(self, i):
         k = int(np.searchsorted(self.ends, i, side="right"))
-        return self.loads[k](i - (int(self.ends[k - 1]) if k else 0))
+        return k, i - (int(self.ends[k - 1]) if k else 0)
+
+    def load(self, i):
+        k, place = self._place(i)
+        return self.sources[k][0](place)
+
+    def load_block(self, indices):
+        (k, *others), places = zip(*map(self._place, indices), strict=True)
+        load_block = self.sources[k][1]
+        if load_block is None or others.count(k) < len(others):
+            raise ValueError("these cannot be loaded together")
+        return load_block(list(places))
 
 
 def chain_sources(sources, prefixes):
@@ -141,11 +152,12 @@ def chain_sources(sources, prefixes):
                     f"{prefix} has {key} = {source.meta.get(key)}, {prefixes[0]} has "
                     f"{first.meta.get(key)}: batches of one grid need the same"
                 )
-    named = list(zip(sources, prefixes, strict=True))
+    named, chain = list(zip(sources, prefixes, strict=True)), _Chain(sources)
     return GridSource(
         names=[f"{prefix}/{name}" for source, prefix in named for name in source.names],
         labels=vstack([source.labels for source in sources], metadata_conflicts="silent"),
-        load=_Chain(sources),
+        load=chain.load,
+        load_block=chain.load_block,
         meta=first.meta,
         rejected={
             f"{prefix}/{name}": reason
@@ -179,7 +191,7 @@ def _label_faults(source):
 def common_wavelength(source, n_tried=21):
     """Return the axis that most of the first readable spectra have: one bad file may not set it."""
     axes, reasons = Counter(), {}
-    loader = Loader(source.load, source.meta.get("flux_unit", ""))
+    loader = Loader(source.load, flux_unit=source.meta.get("flux_unit", ""))
     for i, name in enumerate(source.names):
         try:
             axis = loader.spectrum(i)[0]
@@ -235,7 +247,8 @@ def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False
         desc="reading spectra",
         disable=None if progress is None else not progress,
     )
-    loader = Loader(source.load, source.meta.get("flux_unit", ""), wavelength, limits)
+    unit = source.meta.get("flux_unit", "")
+    loader = Loader(source.load, source.load_block, unit, wavelength, limits)
     loaded = load_blocks(loader, blocks, workers)
     with bar:
         for block, (flux, reasons) in zip(blocks, loaded, strict=True):

@@ -237,9 +237,16 @@ def read():
         def astropayne_grid_readers(self):
             return [reader]
 
-    def call(load=lambda i: (AXIS, FLUX[i]), labels=None, names="abc", meta=None, **options):
+    def call(
+        load=lambda i: (AXIS, FLUX[i]),
+        labels=None,
+        names="abc",
+        meta=None,
+        load_block=None,
+        **options,
+    ):
         labels = {"teff": [4000.0, 5000, 6000]} if labels is None else labels
-        reader.source = GridSource(names, labels, load, meta or {})
+        reader.source = GridSource(names, labels, load, meta or {}, {}, load_block)
         return SpectralGrid.read(__file__, format="testing", **options)
 
     reader = Reader()
@@ -259,6 +266,54 @@ def test_a_reader_that_fails_costs_one_spectrum(read):
         read(load, workers=2)
     with pytest.raises(ValueError, match="by 'testing': 3 x the reader failed: ZeroDivisionError"):
         read(lambda i: 1 / 0)
+
+
+# --- blocks
+
+
+def test_a_reader_may_load_blocks(read):
+    asked = []
+
+    def load_block(indices):
+        asked.append(list(indices))
+        return AXIS / 10 * u.nm, FLUX[indices] * u.one
+
+    grid = read(None, load_block=load_block)
+    assert np.array_equal(grid.flux, FLUX.astype(np.float32))
+    assert asked[-1] == [0, 1, 2]  # after looking for the wavelengths of single ones
+
+
+@pytest.mark.parametrize(
+    "load_block",
+    [
+        lambda indices: 1 / 0,
+        lambda indices: (AXIS, FLUX[:2]),
+        lambda indices: (AXIS, FLUX[0]),
+        lambda indices: (AXIS, FLUX * u.K),
+        lambda indices: None,
+    ],
+)
+def test_blocks_that_cannot_be_loaded_are_loaded_one_by_one(read, load_block):
+    def load(i):
+        return AXIS, FLUX[i] if i != 1 else np.full(30, np.nan)
+
+    grid = read(load, load_block=load_block)
+    assert np.array_equal(grid.flux, FLUX[[0, 2]].astype(np.float32))
+    assert list(grid.report["reason"]) == ["has flux that is NaN"]
+
+
+def test_faults_in_a_block_are_those_of_one_spectrum(read):
+    flux = FLUX.copy()
+    flux[1, 4] = -1
+    grid = read(None, load_block=lambda indices: (AXIS, flux[indices]))
+    assert grid.names == ["a", "c"]
+    assert list(grid.report["reason"]) == ["has negative flux"]
+
+
+def test_blocks_across_several_folders(sample, tmp_path, write_tsfitpy):
+    folders = [write_tsfitpy(sample[i : i + 20], tmp_path / f"part{i}") for i in range(0, 60, 20)]
+    grid = SpectralGrid.read(folders)
+    assert grid.flux == pytest.approx(sample.flux[:60], abs=1e-6)
 
 
 # --- helper processes

@@ -4,6 +4,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # helper processes do without
@@ -31,6 +32,10 @@ class GridSource:
         ``load(i)`` returns the wavelength (array in Å, or quantity) and the flux (array, or
         quantity in ``meta["flux_unit"]``) of the i-th spectrum, or raises `ValueError` or
         `OSError` with the reason if that one cannot be read. What is masked is a fault.
+    load_block : callable, optional
+        Where many are loaded faster than one by one: ``load_block(indices)`` returns the
+        wavelength they have in common and their flux, spectra × pixels. If it raises, they are
+        loaded one by one, and what is wrong is said of each. ``load`` may be `None` then.
     meta : dict
         What is known of all spectra: ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM),
         ``solar_scale``, ``normalised``, ``flux_unit``, anything else.
@@ -40,9 +45,19 @@ class GridSource:
 
     names: list
     labels: "QTable"
-    load: "Callable[[int], tuple[np.ndarray, np.ndarray]]"
+    load: "Callable[[int], tuple[np.ndarray, np.ndarray]] | None"
     meta: dict = field(default_factory=dict)
     rejected: dict = field(default_factory=dict)
+    load_block: Callable | None = None
+
+    def __post_init__(self):
+        if self.load is None and self.load_block is not None:
+            self.load = partial(_first, self.load_block)
+
+
+def _first(load_block, i):
+    wavelength, (flux,) = load_block([i])
+    return wavelength, flux
 
 
 class GridReader(ABC):

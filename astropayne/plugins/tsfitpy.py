@@ -4,11 +4,8 @@
 import io
 import os
 import re
-import warnings
 from collections import Counter
 from functools import partial
-
-import numpy as np
 
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader, GridSource
@@ -79,7 +76,7 @@ class TSFitPyReader(GridReader):
             **_constants(rows[[n for n in _OF_THE_RUN if n in rows and n not in asked]]),
         }
         same = {name: value for name, value in same.items() if name not in asked}
-        load = partial(_load, path, names, _FLUX_COLUMN[flux], same)
+        files = path, names, _FLUX_COLUMN[flux], same
         run = {name: value for name, value in same.items() if value}  # a zero is TSFitPy's "none"
         resolution = run.pop("resolution", None) if resolution is None else resolution
         meta = {
@@ -90,7 +87,8 @@ class TSFitPyReader(GridReader):
         }
         if run:
             meta["constant_columns"] = run
-        return GridSource(names, labels, load, meta, rejected)
+        load, load_block = partial(_load, *files), partial(_load_block, *files)
+        return GridSource(names, labels, load, meta, rejected, load_block)
 
 
 def _read_table(file, name_column):
@@ -150,25 +148,39 @@ def _most_frequent(folder, names):
     return dict(item for item, _ in reversed(found.most_common()))  # the last one stays
 
 
-def _load(folder, names, column, same, i):
-    """Load wavelength and flux of one file, if its header says the same as the others'."""
+def _read(file, same):
+    """Read the text of a file, if its header says the same as the others'."""
     try:
-        text = (folder / names[i]).read_text()
+        text = file.read_text()
     except UnicodeDecodeError:
         raise ValueError("cannot be read: it is not a text file") from None
     for name, value in _header(text).items():
         if value != same.get(name, value):
             raise ValueError(f"has {name} = {value:g} in its header, not {same[name]:g}")
-    table = _parse(text) if len(text) < _SHORT else None
-    if table is None:
-        table = _parse_carefully(text)
+    return text
+
+
+def _load(folder, names, column, same, i):
+    """Load wavelength and flux of one file."""
+    table = _parse(_read(folder / names[i], same))
     if column >= table.shape[1]:
         raise ValueError(f"cannot be read: it has {table.shape[1]} columns, no flux of that kind")
     return table[:, 0], table[:, column]
 
 
-# Characters of a file below which numpy has parsed it before pandas has started.
-_SHORT = 1 << 16
+def _load_block(folder, names, column, same, indices):
+    """Load files of as many lines and the same wavelengths: the parser is started once for all."""
+    texts = [_read(folder / names[i], same) for i in indices]
+    numbers = [text[_COMMENTS.match(text).end() :].strip() for text in texts]
+    lines, *others = {text.count("\n") + 1 for text in numbers}
+    if others:
+        raise ValueError("files have different lengths")
+    tables = _parse("\n".join(numbers)).reshape(len(texts), lines, -1)
+    wavelength = tables[0, :, 0]
+    if not (tables[:, :, 0] == wavelength).all():
+        raise ValueError("files have different wavelengths")
+    return wavelength, tables[:, :, column]
+
 
 _COMMENTS = re.compile(r"(?:#[^\n]*\n)*")
 _RUN_LINE = re.compile(
@@ -177,19 +189,7 @@ _RUN_LINE = re.compile(
 
 
 def _parse(text):
-    """Parse columns of numbers below a header; `None` if they are anything else."""
-    start = _COMMENTS.match(text).end()
-    try:
-        n_columns = len(text[start : text.index("\n", start)].split())
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # numpy's word for: not a number
-            return np.fromstring(text[start:], sep=" ").reshape(-1, n_columns)
-    except (ValueError, DeprecationWarning):
-        return None
-
-
-def _parse_carefully(text):
-    """Parse any columns of numbers, and say what is wrong if they are none."""
+    """Parse columns of numbers, and say what is wrong if they are none."""
     import pandas as pd
 
     try:
