@@ -17,7 +17,7 @@ from astropayne.abundances import SOLAR_SCALES, solar_scale
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
 from astropayne.labels import Label, LabelSpace, parse_label, strip_unit
-from astropayne.loading import Limits
+from astropayne.loading import Helpers, Limits
 from astropayne.plugins import (
     fitting_formats,
     grid_readers,
@@ -475,10 +475,26 @@ class SpectralGrid:
         paths = [Path(p) for p in (path if isinstance(path, list | tuple) else [path])]
         if output is not None:
             refuse_existing(output, overwrite)
+        limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
+        checks = {"limits": limits, "strict": strict, "progress": progress}
+        with Helpers(workers - 1) as helpers:  # they start while the labels are read
+            grid, rejected = cls._read(paths, format, options, output, overwrite, helpers, **checks)
+        if rejected:
+            warnings.warn(
+                f"{len(rejected)} spectra of {grid.meta['source']} were set aside "
+                f"({summary(rejected)}); the grid's report lists them",
+                GridWarning,
+                stacklevel=2,
+            )
+        return grid
+
+    @classmethod
+    def _read(cls, paths, format, options, output, overwrite, helpers, **checks):
+        """Read a grid; return it and what was set aside just now."""
         opened = [_open(p, format, options) for p in paths]
         if all(isinstance(source, cls) for source in opened):
             grid = cls.concatenate(opened)
-            return grid if output is None else grid._stored(output, overwrite)
+            return (grid if output is None else grid._stored(output, overwrite)), {}
         if any(isinstance(source, cls) for source in opened):
             raise ValueError(
                 f"{', '.join(map(str, paths))}: files of ours and other formats cannot be read as "
@@ -494,23 +510,13 @@ class SpectralGrid:
         }
         if constant:
             source.meta["constant_labels"] = constant
-        limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
         wavelength, rejected = common_wavelength(source), dict(source.rejected)
-        blocks = read_blocks(
-            source, wavelength, limits, rejected, workers=workers, strict=strict, progress=progress
-        )
+        blocks = read_blocks(source, wavelength, rejected=rejected, helpers=helpers, **checks)
         if output is None:
             grid = cls._collect(source, wavelength, blocks, rejected)
         else:
             grid = cls._collect_into(output, overwrite, source, wavelength, blocks, rejected)
-        if rejected:
-            warnings.warn(
-                f"{len(rejected)} spectra of {source.meta['source']} were set aside "
-                f"({summary(rejected)}); the grid's report lists them",
-                GridWarning,
-                stacklevel=2,
-            )
-        return grid
+        return grid, rejected
 
     @classmethod
     def _collect(cls, source, wavelength, blocks, rejected):

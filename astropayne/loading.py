@@ -8,16 +8,16 @@ be needed to start it.
 import contextlib
 import os
 import pickle
+import queue
 import subprocess
 import sys
-import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Limits", "Loader", "load_blocks", "reason", "serve"]
+__all__ = ["Helpers", "Limits", "Loader", "load_blocks", "reason", "serve"]
 
 
 @dataclass(frozen=True)
@@ -164,63 +164,73 @@ def reason(error):
     return f"the reader failed: {type(error).__name__}: {error}"
 
 
-class _Helpers:
-    """Processes that load blocks, each driven by a thread of its own.
+class Helpers:
+    """Processes that load blocks, each driven by a thread, in a ``with`` block that ends them.
 
     They are started as programs, not by `multiprocessing`: a script needs no ``__main__`` guard,
     what it imports is not imported again, and nothing is forked that has threads.
+
+    Parameters
+    ----------
+    number : int
+        How many; they start at once, and wait for what `prepare` is given.
     """
 
-    def __init__(self, loader, number):
-        self.content = _pickled(loader)
-        self.processes, self.mine = [], threading.local()
-        self.threads = ThreadPoolExecutor(number, initializer=self._start)
+    def __init__(self, number):
+        if number < 0:
+            raise ValueError(f"workers={number + 1}: it takes one process at least")
+        self.processes, self.idle = [], queue.SimpleQueue()
+        self.threads = ThreadPoolExecutor(max(number, 1))
+        path = os.pathsep.join(part or os.getcwd() for part in sys.path)
+        for _ in range(number):
+            process = subprocess.Popen(
+                [sys.executable, "-c", "from astropayne.loading import serve; serve()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,  # an interrupt is for this process
+            )
+            self.processes.append(process)
+
+    def __len__(self):
+        return len(self.processes)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        self._kill()  # nobody waits for what they do
+        for process in self.processes:
+            process.kill()  # nobody waits for what it does
+            process.wait()
         self.threads.shutdown(cancel_futures=True)
-        self._kill()  # one may have been about to start
         for process in self.processes:
             process.stdout.close()
             with contextlib.suppress(OSError):  # what it was not sent any more
                 process.stdin.close()
 
-    def _kill(self):
+    def prepare(self, loader):
+        """Say what loads."""
+        content = _pickled(loader)
         for process in self.processes:
-            process.kill()
-            process.wait()
-
-    def _start(self):
-        path = os.pathsep.join(part or os.getcwd() for part in sys.path)
-        self.mine.process = process = subprocess.Popen(
-            [sys.executable, "-c", "from astropayne.loading import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,  # an interrupt is for this process
-        )
-        self.processes.append(process)
-        self.mine.first = self.content
+            self.idle.put((process, content))
 
     def load(self, block):
         """Return the future of a block."""
         return self.threads.submit(self._load, block)
 
     def _load(self, block):
-        process = self.mine.process
+        process, content = self.idle.get()
         try:
-            process.stdin.write(self.mine.first + pickle.dumps(block))
+            process.stdin.write(content + pickle.dumps(block))
             process.stdin.flush()
-            self.mine.first = b""
             return pickle.load(process.stdout)
         except (EOFError, OSError):
             raise RuntimeError(
                 f"a process that was loading spectra has ended (exit code {process.wait()}): read "
                 "with workers=1 to see why"
             ) from None
+        finally:
+            self.idle.put((process, b""))
 
 
 def _pickled(loader):
@@ -249,7 +259,7 @@ def serve():
         out.flush()
 
 
-def load_blocks(loader, blocks, workers=1):
+def load_blocks(loader, blocks, helpers=()):
     """Load blocks of spectra, in order, by this process and helpers.
 
     Parameters
@@ -257,8 +267,8 @@ def load_blocks(loader, blocks, workers=1):
     loader : Loader
     blocks : iterable of list of int
         Indices of spectra.
-    workers : int
-        Processes that load, this one included; it begins while the others start.
+    helpers : Helpers
+        This process loads too, and begins while they start.
 
     Yields
     ------
@@ -272,23 +282,21 @@ def load_blocks(loader, blocks, workers=1):
     RuntimeError
         If one of them ends.
     """
-    if workers < 1:
-        raise ValueError(f"workers={workers}: it takes one process at least")
-    if workers == 1:
+    if not helpers:
         yield from map(loader.block, blocks)
         return
+    helpers.prepare(loader)
     blocks, ahead = iter(blocks), deque()
-    with _Helpers(loader, workers - 1) as helpers:
-        while True:
-            ordered = sum(not future.done() for future in ahead)
-            full = len(ahead) > 8 * workers
-            block = None if full or (ahead and ahead[0].done()) else next(blocks, None)
-            if block is None:
-                if not ahead:
-                    return
-                yield ahead.popleft().result()
-            elif ordered < 2 * (workers - 1):  # one that is loaded, one that waits, for each
-                ahead.append(helpers.load(block))
-            else:
-                ahead.append(Future())
-                ahead[-1].set_result(loader.block(block))
+    while True:
+        ordered = sum(not future.done() for future in ahead)
+        full = len(ahead) > 16 * len(helpers)
+        block = None if full or (ahead and ahead[0].done()) else next(blocks, None)
+        if block is None:
+            if not ahead:
+                return
+            yield ahead.popleft().result()
+        elif ordered < 2 * len(helpers):  # one that is loaded, one that waits, for each
+            ahead.append(helpers.load(block))
+        else:
+            ahead.append(Future())
+            ahead[-1].set_result(loader.block(block))

@@ -211,7 +211,7 @@ def common_wavelength(source, n_tried=21):
     raise ValueError(f"no spectrum could be read by {source.meta.get('reader')!r}: {found}")
 
 
-def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False, progress=None):
+def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=False, progress=None):
     """Load a source block by block, keeping what is sound.
 
     Parameters
@@ -222,8 +222,8 @@ def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False
     limits : `~astropayne.loading.Limits`
     rejected : dict
         Filled with name and reason of every spectrum that is set aside.
-    workers : int
-        Processes that load, this one included.
+    helpers : `~astropayne.loading.Helpers`
+        Processes that load, beside this one.
     strict : bool
         Whether the first fault is an error.
     progress : bool, optional
@@ -249,7 +249,7 @@ def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False
     )
     unit = source.meta.get("flux_unit", "")
     loader = Loader(source.load, source.load_block, unit, wavelength, limits)
-    loaded = load_blocks(loader, blocks, workers)
+    loaded = load_blocks(loader, blocks, helpers)
     with bar:
         for block, (flux, reasons) in zip(blocks, loaded, strict=True):
             for row, i in enumerate(block):
