@@ -44,10 +44,11 @@ def plugins():
     from astropayne.plugins import list_plugins
 
     for plugin in list_plugins():
-        state = click.style("broken", fg="red") if plugin.problem else "loaded"
-        click.echo(f"{plugin.name:14s} {state:8s} {plugin.source}")
+        colour = {"loaded": None, "broken": "red", "disabled": "yellow"}[plugin.state]
+        state = click.style(f"{plugin.state:8s}", fg=colour)
+        click.echo(f"{plugin.name:16s} {state} {plugin.source}")
         for line in filter(None, (*plugin.gives, plugin.problem)):
-            click.echo(f"{'':14s} {line}")
+            click.echo(f"{'':16s} {line}")
 
 
 @main.command()

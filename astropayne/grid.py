@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`SpectralGrid`: synthetic spectra on one wavelength axis, with their labels."""
 
+import inspect
 import warnings
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -17,14 +18,30 @@ from astropayne.conversion import LabelConversion
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
 from astropayne.labels import ALPHA_ELEMENTS, Label, LabelSpace, parse_label, strip_unit
-from astropayne.plugins import grid_readers, list_plugins
-from astropayne.reading import Limits, chain_sources, common_wavelength, read_blocks, summary
-from astropayne.resampling import degrade_matrix, log_axis, rebin_matrix
-from astropayne.wavelengths import MEDIA, find_windows, inside_regions, to_air, to_vacuum
+from astropayne.loading import Helpers, Limits
+from astropayne.plugins import fitting_formats, grid_readers, list_plugins, reader_origin
+from astropayne.reading import (
+    canonical_labels,
+    chain_sources,
+    check_source,
+    common_wavelength,
+    read_blocks,
+    summary,
+)
+from astropayne.resampling import degrade_matrix, log_axis, pixel_edges, rebin_matrix
+from astropayne.wavelengths import (
+    C_KMS,
+    MEDIA,
+    find_windows,
+    inside_regions,
+    to_air,
+    to_vacuum,
+)
 
 __all__ = ["GridWarning", "SpectralGrid"]
 
 _KMS = u.km / u.s
+_FWHM = np.sqrt(8 * np.log(2))  # of a Gaussian, in standard deviations
 
 
 class GridWarning(AstropyUserWarning):
@@ -69,7 +86,7 @@ class SpectralGrid:
     def __init__(self, wavelength, flux, labels, names=None, meta=None, report=None):
         self.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
         self.flux = flux if isinstance(flux, FluxFile) else np.asanyarray(flux)
-        self.labels = _canonical(labels)
+        self.labels = canonical_labels(labels)
         n = len(self.labels)
         self.names = list(names) if names is not None else [str(i) for i in range(n)]
         self.meta = {"medium": "air", "resolution": None, "solar_scale": None, **(meta or {})}
@@ -219,6 +236,10 @@ class SpectralGrid:
     def rebin(self, wavelength=None, *, velocity=None, **output):
         """Put the spectra onto other pixels, conserving flux.
 
+        Pixels broaden lines: those of width w (km/s) add up to w²/12 to their variance, and
+        ``meta["resolution"]`` becomes what is left, the mean over all pixels. A `GridWarning` says
+        if lines are sampled by less than 2.5 pixels per FWHM then.
+
         Parameters
         ----------
         wavelength : `~astropy.units.Quantity`, optional
@@ -250,9 +271,11 @@ class SpectralGrid:
                 f"{np.sum(~covered)} of {len(new)} pixels are not covered by the grid, the first "
                 f"at {new[~covered][0]:.2f} Angstrom: cut the wavelengths to the grid's windows"
             )
-        return self._reshaped(
-            lambda flux: (matrix @ flux.T).T[:, covered], new[covered] * u.AA, {}, **output
-        )
+        matrix, new, meta = matrix[np.flatnonzero(covered)], new[covered], {}
+        if self.meta["resolution"] is not None:
+            meta["resolution"] = _resolution_after(matrix, own, self.meta["resolution"])
+            _warn_undersampled(new, meta["resolution"])
+        return self._reshaped(lambda flux: (matrix @ flux.T).T, new * u.AA, meta, **output)
 
     def degrade(self, resolution, **output):
         """Lower the resolution.
@@ -310,7 +333,8 @@ class SpectralGrid:
         blocks = (np.asarray(change(part.flux), dtype=dtype) for part in self.blocks())
         if output is None:
             return self._with(flux=np.concatenate(list(blocks)), **changed)
-        with GridWriter(output, len(wavelength), dtype, overwrite) as writer:
+        meta = changed["meta"]
+        with GridWriter(output, len(wavelength), dtype, overwrite, meta) as writer:
             for block in blocks:
                 writer.append(block)
             no_flux = np.broadcast_to(dtype.type(0), (len(self), len(wavelength)))
@@ -390,6 +414,7 @@ class SpectralGrid:
         strict=False,
         minimum_flux=0.0,
         maximum_flux=None,
+        wavelength_tolerance=1e-7,
         progress=None,
         **options,
     ):
@@ -400,18 +425,22 @@ class SpectralGrid:
         path : path-like or list of path-like
             A folder or file, or several: batches of one grid.
         format : str, optional
-            ``"tsfitpy"``, ``"astropayne"``, or what a plugin gives. Found out if not given.
+            ``"tsfitpy"``, ``"one_payne"``, ``"the_payne"``, ``"specutils"``, ``"astropayne"``,
+            or what a plugin gives. Found out if not given.
         output : path-like, optional
             Write a grid file while reading, and return that grid: memory holds one block of
             spectra at a time.
         overwrite : bool
             Whether ``output`` may replace a file.
         workers : int
-            Processes that load and check spectra; order and result are the same for any number.
+            Processes that load and check spectra, this one included; order and result are the
+            same for any number.
         strict : bool
             Whether the first fault is an error.
         minimum_flux, maximum_flux : float, optional
             Flux beyond is a fault; by default negative flux is, and emission is not.
+        wavelength_tolerance : float
+            How far wavelengths may differ from those most spectra have, relative.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
         **options
@@ -434,36 +463,48 @@ class SpectralGrid:
         paths = [Path(p) for p in (path if isinstance(path, list | tuple) else [path])]
         if output is not None:
             refuse_existing(output, overwrite)
-        opened = [_open(p, format, options) for p in paths]
-        if all(isinstance(source, cls) for source in opened):
-            grid = cls.concatenate(opened)
-            return grid if output is None else grid._stored(output, overwrite)
-        source = chain_sources(opened, [p.name for p in paths])
-        source, constant = _without_constant_labels(source)
-        source.meta = {
-            "source": ", ".join(p.name for p in paths),
-            "written_by": f"astropayne {__version__}",
-            **source.meta,
-        }
-        if constant:
-            source.meta["constant_labels"] = constant
-        limits = Limits(minimum_flux, maximum_flux)
-        wavelength, rejected = common_wavelength(source), dict(source.rejected)
-        blocks = read_blocks(
-            source, wavelength, limits, rejected, workers=workers, strict=strict, progress=progress
-        )
-        if output is None:
-            grid = cls._collect(source, wavelength, blocks, rejected)
-        else:
-            grid = cls._collect_into(output, overwrite, source, wavelength, blocks, rejected)
+        limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
+        checks = {"limits": limits, "strict": strict, "progress": progress}
+        with Helpers(workers - 1) as helpers:  # they start while the labels are read
+            grid, rejected = cls._read(paths, format, options, output, overwrite, helpers, **checks)
         if rejected:
             warnings.warn(
-                f"{len(rejected)} spectra of {source.meta['source']} were set aside "
+                f"{len(rejected)} spectra of {grid.meta['source']} were set aside "
                 f"({summary(rejected)}); the grid's report lists them",
                 GridWarning,
                 stacklevel=2,
             )
         return grid
+
+    @classmethod
+    def _read(cls, paths, format, options, output, overwrite, helpers, **checks):
+        """Read a grid; return it and what was set aside just now."""
+        opened = [_open(p, format, options) for p in paths]
+        if all(isinstance(source, cls) for source in opened):
+            grid = cls.concatenate(opened)
+            return (grid if output is None else grid._stored(output, overwrite)), {}
+        if any(isinstance(source, cls) for source in opened):
+            raise ValueError(
+                f"{', '.join(map(str, paths))}: files of ours and other formats cannot be read as "
+                "one grid; read each, and use SpectralGrid.concatenate"
+            )
+        prefixes = _tell_apart(paths)
+        source = chain_sources(opened, prefixes)
+        source, constant = _without_constant_labels(source)
+        source.meta = {
+            "source": ", ".join(prefixes),
+            "written_by": f"astropayne {__version__}",
+            **source.meta,
+        }
+        if constant:
+            source.meta["constant_labels"] = constant
+        wavelength, rejected = common_wavelength(source), dict(source.rejected)
+        blocks = read_blocks(source, wavelength, rejected=rejected, helpers=helpers, **checks)
+        if output is None:
+            grid = cls._collect(source, wavelength, blocks, rejected)
+        else:
+            grid = cls._collect_into(output, overwrite, source, wavelength, blocks, rejected)
+        return grid, rejected
 
     @classmethod
     def _collect(cls, source, wavelength, blocks, rejected):
@@ -479,7 +520,7 @@ class SpectralGrid:
     def _collect_into(cls, path, overwrite, source, wavelength, blocks, rejected):
         """Make a grid file, a block in memory at a time."""
         kept = []
-        with GridWriter(path, len(wavelength), overwrite=overwrite) as writer:
+        with GridWriter(path, len(wavelength), overwrite=overwrite, meta=source.meta) as writer:
             for indices, block in blocks:
                 writer.append(block)
                 kept += indices
@@ -568,7 +609,7 @@ class SpectralGrid:
             Precision of the flux in the file, such as ``"float16"``.
         """
         dtype = self.flux.dtype if dtype is None else dtype
-        with GridWriter(path, len(self.wavelength), dtype, overwrite) as writer:
+        with GridWriter(path, len(self.wavelength), dtype, overwrite, self.meta) as writer:
             for part in self.blocks():
                 writer.append(part.flux)
             writer.finish(self._tree())
@@ -590,16 +631,6 @@ class SpectralGrid:
         }
 
 
-def _canonical(labels):
-    table = QTable()
-    for given in labels.colnames:
-        label = Label(given)
-        if label.name in table.colnames:
-            raise ValueError(f"label {label.name!r} is there twice (once as {given!r})")
-        table[label.name] = label.column(label.to_value(labels[given]))
-    return table
-
-
 _REPORT = ("name", "reason")
 
 
@@ -608,15 +639,65 @@ def _report(rejected):
     return QTable({name: np.array(c, dtype=str) for name, c in zip(_REPORT, columns, strict=True)})
 
 
+def _resolution_after(matrix, wavelength, resolution):
+    """Return the resolution of spectra of which a matrix has made averages."""
+    velocity, weight = C_KMS * np.log(wavelength), matrix.tocoo()
+    offset = velocity[weight.col] - (matrix @ velocity)[weight.row]
+    added = np.sum(weight.data * offset**2) / matrix.shape[0]
+    return float(C_KMS / np.sqrt((C_KMS / resolution) ** 2 + _FWHM**2 * added))
+
+
+def _warn_undersampled(wavelength, resolution):
+    lower, upper = pixel_edges(wavelength)
+    sampling = np.min(wavelength / (resolution * (upper - lower)))
+    if sampling < 2.5:
+        warnings.warn(
+            f"{sampling:.2f} pixels per FWHM at R = {resolution:.0f}: lines are undersampled, and "
+            "interpolation between such pixels is wrong; take pixels of "
+            f"{C_KMS / resolution / 2.5:.2f} km/s or less",
+            GridWarning,
+            stacklevel=3,
+        )
+
+
+def _tell_apart(paths):
+    """Return short names of paths, long ones if short ones are the same."""
+    short = [path.absolute().name for path in paths]
+    names = short if len(set(short)) == len(paths) else [str(path) for path in paths]
+    if len(set(names)) < len(paths):
+        raise ValueError(f"{', '.join(names)}: one is there twice, and would be read twice")
+    return names
+
+
 def _open(path, format, options):
     """Open a path with its reader: a source, or a grid that is read already."""
     if not path.exists() and not any(c in path.name for c in "*?["):
         raise FileNotFoundError(f"there is no file or folder {path}")
     reader = _find_reader(path, format)
-    source = reader.open(path, **options)
-    if not isinstance(source, SpectralGrid):
-        source.meta = {"reader": reader.format, **source.meta}
-    return source
+    _check_options(reader, path, options)
+    try:
+        source = reader.open(path, **options)
+    except (ValueError, OSError):  # a reader's own words
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path}: the reader of grid format {reader.format!r} failed "
+            f"({reader_origin(reader.format)}): {type(error).__name__}: {error}"
+        ) from error
+    return source if isinstance(source, SpectralGrid) else check_source(source, reader.format)
+
+
+def _check_options(reader, path, options):
+    _, *parameters = inspect.signature(reader.open).parameters.values()  # the first is the path
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters]
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"grid format {reader.format!r} has no option {name!r}; it has "
+                f"{', '.join(known) or 'none'}"
+            )
 
 
 def _without_constant_labels(source):
@@ -627,7 +708,13 @@ def _without_constant_labels(source):
             values = Label(name).to_value(labels[name])
             if (values == values[0]).all():
                 constant[name] = float(values[0])
-    labels = labels[[name for name in labels.colnames if name not in constant]]
+    varying = [name for name in labels.colnames if name not in constant]
+    if not varying:
+        raise ValueError(
+            f"every label ({', '.join(labels.colnames)}) has one value in all spectra: nothing "
+            "tells them apart"
+        )
+    labels = labels[varying]
     return replace(source, labels=labels), constant
 
 
@@ -664,14 +751,12 @@ def _find_reader(path, format):
     if format is not None:
         if format in readers:
             return readers[format]
-        broken = [
-            f"{plugin.name!r} ({plugin.problem})" for plugin in list_plugins() if plugin.problem
-        ]
+        broken = [f"{plugin} ({plugin.problem})" for plugin in list_plugins() if plugin.problem]
         raise ValueError(
             f"no grid reader for format {format!r}; there is {', '.join(sorted(readers))}"
             + (f". Plugins that could not be used: {'; '.join(broken)}" if broken else "")
         )
-    fitting = [name for name, reader in readers.items() if reader.sniff(path)]
+    fitting = fitting_formats(path)
     if len(fitting) == 1:
         return readers[fitting[0]]
     what = (

@@ -1,76 +1,126 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """From a source of spectra to sound rows: loading, in parallel if wished, and checking."""
 
-import itertools
-import multiprocessing
-import pickle
-from collections import Counter, deque
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import replace
 from hashlib import blake2b
 
+import astropy.units as u
 import numpy as np
-from astropy.table import vstack
+from astropy.table import QTable, vstack
 from tqdm.auto import tqdm
 
 from astropayne.labels import Label
+from astropayne.loading import Loader, load_blocks, reason
 from astropayne.plugins import GridSource
 
-__all__ = ["Limits", "chain_sources", "read_blocks", "summary"]
+__all__ = [
+    "canonical_labels",
+    "chain_sources",
+    "check_source",
+    "common_wavelength",
+    "read_blocks",
+    "summary",
+]
 
-_BLOCK = 128  # spectra that are loaded, checked and passed on together
+_BLOCK = 32  # spectra that are loaded, checked and passed on together
+
+# What has to be the same in all batches of one grid.
+_OF_ALL = ("medium", "resolution", "solar_scale", "normalised", "flux_unit", "constant_columns")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a sound spectrum may be like.
+def canonical_labels(labels):
+    """Return labels as a table under their canonical names and in their own units.
 
-    Attributes
+    Parameters
     ----------
-    minimum_flux : float
-        Lower flux is a fault; zero by default.
-    maximum_flux : float or None
-        Higher flux is a fault, such as emission; `None` for no limit.
-    wavelength_tolerance : float
-        How far wavelengths may differ from the others', relative.
+    labels : `~astropy.table.Table`, `pandas.DataFrame` or mapping of str to array_like
+        Names in any spelling; what is masked becomes NaN.
+
+    Raises
+    ------
+    ValueError
+        If there is none, one is there twice, or one is not numbers.
     """
+    if hasattr(labels, "to_numpy"):
+        labels = labels.to_dict(orient="list")
+    labels, table = QTable(labels), QTable()
+    for given in labels.colnames:
+        label = Label(given)
+        if label.name in table.colnames:
+            raise ValueError(f"label {label.name!r} is there twice (once as {given!r})")
+        try:
+            values = np.asarray(label.to_value(labels[given]), dtype=float)
+        except u.UnitConversionError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"label {given!r} is not a column of numbers: {error}") from None
+        if values.ndim != 1:
+            raise ValueError(f"label {given!r} has {values.ndim} dimensions: a row needs a number")
+        table[label.name] = label.column(values)
+    if not table.colnames:
+        raise ValueError("there are no labels: a grid needs at least one, a row for each spectrum")
+    return table
 
-    minimum_flux: float = 0.0
-    maximum_flux: float | None = None
-    wavelength_tolerance: float = 1e-7
 
-    def fault(self, axis, flux, wavelength):
-        """Return what is wrong with a spectrum, or an empty string."""
-        if not len(axis) == len(flux) == len(wavelength):
-            return f"has {len(flux)} pixels, the others {len(wavelength)}"
-        if not np.isfinite(axis).all():
-            return "has wavelengths that are not finite"
-        if (np.diff(axis) <= 0).any():
-            return "has wavelengths that do not increase"
-        if not np.allclose(axis, wavelength, rtol=self.wavelength_tolerance, atol=0):
-            return "has other wavelengths than most"
-        if np.isnan(flux).any():
-            return "has flux that is NaN"
-        if not np.isfinite(flux).all():
-            return "has flux that is infinite"
-        if (flux < self.minimum_flux).any():
-            below = "negative flux" if self.minimum_flux == 0 else f"flux below {self.minimum_flux}"
-            return f"has {below}"
-        if self.maximum_flux is not None and (flux > self.maximum_flux).any():
-            return f"has flux above {self.maximum_flux}"
-        return ""
+def check_source(source, name):
+    """Return a source with its labels under their canonical names, if its parts fit together.
+
+    Parameters
+    ----------
+    source : `~astropayne.plugins.GridSource`
+        As a reader's ``open`` returned it.
+    name : str
+        The reader's, for the errors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else, or its parts do not fit.
+    """
+    if not isinstance(source, GridSource):
+        raise TypeError(
+            f"the reader {name!r} returned a {type(source).__name__}: open has to return a "
+            "GridSource"
+        )
+    names = [str(given) for given in source.names]
+    labels = canonical_labels(source.labels)
+    if len(names) != len(labels):
+        raise ValueError(
+            f"the reader {name!r} gave {len(names)} names of spectra and {len(labels)} rows of "
+            "labels: each spectrum needs one of each"
+        )
+    doubled = [given for given, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise ValueError(
+            f"the reader {name!r} gave the name {doubled[0]!r} to more than one spectrum: names "
+            "have to tell them apart"
+        )
+    meta = {"reader": name, **source.meta}
+    return replace(source, names=names, labels=labels, meta=meta, rejected=dict(source.rejected))
 
 
 class _Chain:
     """Loading from several sources, one after the other."""
 
     def __init__(self, sources):
-        self.loads = [source.load for source in sources]
+        self.sources = [(source.load, source.load_block) for source in sources]
         self.ends = np.cumsum([len(source.names) for source in sources])
 
-    def __call__(self, i):
+    def _place(self, i):
         k = int(np.searchsorted(self.ends, i, side="right"))
-        return self.loads[k](i - (int(self.ends[k - 1]) if k else 0))
+        return k, i - (int(self.ends[k - 1]) if k else 0)
+
+    def load(self, i):
+        k, place = self._place(i)
+        return self.sources[k][0](place)
+
+    def load_block(self, indices):
+        (k, *others), places = zip(*map(self._place, indices), strict=True)
+        load_block = self.sources[k][1]
+        if load_block is None or others.count(k) < len(others):
+            raise ValueError("these cannot be loaded together")
+        return load_block(list(places))
 
 
 def chain_sources(sources, prefixes):
@@ -96,17 +146,18 @@ def chain_sources(sources, prefixes):
                 f"{prefix} has the labels {', '.join(source.labels.colnames)}, {prefixes[0]} has "
                 f"{', '.join(first.labels.colnames)}: batches of one grid need the same"
             )
-        for key in ("medium", "resolution", "solar_scale", "normalised"):
+        for key in _OF_ALL:
             if source.meta.get(key) != first.meta.get(key):
                 raise ValueError(
                     f"{prefix} has {key} = {source.meta.get(key)}, {prefixes[0]} has "
                     f"{first.meta.get(key)}: batches of one grid need the same"
                 )
-    named = list(zip(sources, prefixes, strict=True))
+    named, chain = list(zip(sources, prefixes, strict=True)), _Chain(sources)
     return GridSource(
         names=[f"{prefix}/{name}" for source, prefix in named for name in source.names],
         labels=vstack([source.labels for source in sources], metadata_conflicts="silent"),
-        load=_Chain(sources),
+        load=chain.load,
+        load_block=chain.load_block,
         meta=first.meta,
         rejected={
             f"{prefix}/{name}": reason
@@ -125,11 +176,13 @@ def summary(rejected):
 
 def _label_faults(source):
     """Return name and reason of spectra whose labels are missing or another's."""
-    values = np.stack([Label(n).to_value(source.labels[n]) for n in source.labels.colnames], axis=1)
+    labels = source.labels.colnames
+    values = np.stack([Label(name).to_value(source.labels[name]) for name in labels], axis=1)
     faults, seen = {}, {}
-    for name, row, finite in zip(source.names, values, np.isfinite(values).all(1), strict=True):
-        if not finite:
-            faults[name] = "a label is missing or not finite"
+    for name, row, finite in zip(source.names, values, np.isfinite(values), strict=True):
+        if not finite.all():
+            missing = [label for label, good in zip(labels, finite, strict=True) if not good]
+            faults[name] = f"has labels that are missing or not finite: {', '.join(missing)}"
         elif (first := seen.setdefault(row.tobytes(), name)) != name:
             faults[name] = f"has the labels of {first}"
     return faults
@@ -138,11 +191,12 @@ def _label_faults(source):
 def common_wavelength(source, n_tried=21):
     """Return the axis that most of the first readable spectra have: one bad file may not set it."""
     axes, reasons = Counter(), {}
+    loader = Loader(source.load, flux_unit=source.meta.get("flux_unit", ""))
     for i, name in enumerate(source.names):
         try:
-            axis = np.asarray(source.load(i)[0], dtype=float)
+            axis = loader.spectrum(i)[0]
         except Exception as error:
-            reasons[name] = _reason(error)
+            reasons[name] = reason(error)
             continue
         axes[axis.tobytes()] += 1
         if axes.total() == n_tried:
@@ -152,56 +206,12 @@ def common_wavelength(source, n_tried=21):
         axis = np.frombuffer(content)
         if np.isfinite(axis).all() and (np.diff(axis) > 0).all() and len(axis):
             return axis
+    reasons.update(dict.fromkeys(source.names[: axes.total()], "has wavelengths out of order"))
     found = summary({**source.rejected, **reasons}) or "there is none"
-    raise ValueError(f"no spectrum could be read: {found}")
+    raise ValueError(f"no spectrum could be read by {source.meta.get('reader')!r}: {found}")
 
 
-def _reason(error):
-    """Say what went wrong in a reader: its own words, or what kind of error it was."""
-    if isinstance(error, ValueError | OSError):
-        return str(error)
-    return f"the reader failed: {type(error).__name__}: {error}"
-
-
-def _load_block(load, indices, wavelength, limits):
-    """Load and check some spectra: their flux, and a reason for each, empty if it is sound."""
-    flux, reasons = np.full((len(indices), len(wavelength)), np.nan, dtype=np.float32), []
-    for row, i in enumerate(indices):
-        try:
-            axis, values = (np.asarray(part, dtype=float) for part in load(i))
-            reasons.append(limits.fault(axis, values, wavelength))
-            if not reasons[-1]:
-                flux[row] = values
-        except Exception as error:  # a reader may raise what it likes: it costs one spectrum
-            reasons.append(_reason(error))
-    return flux, reasons
-
-
-def _mapped(load, blocks, wavelength, limits, workers):
-    """Load blocks in order, a few ahead where there are several workers."""
-    if workers == 1:
-        for block in blocks:
-            yield _load_block(load, block, wavelength, limits)
-        return
-    try:
-        pickle.dumps(load)
-    except Exception as error:
-        raise ValueError(
-            f"workers={workers}: this reader cannot work in other processes ({error}); "
-            "read with workers=1"
-        ) from None
-    context = multiprocessing.get_context("spawn")  # forking a process with threads may hang
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        blocks, waiting = iter(blocks), deque()
-        for block in itertools.islice(blocks, 2 * workers):
-            waiting.append(pool.submit(_load_block, load, block, wavelength, limits))
-        while waiting:
-            yield waiting.popleft().result()
-            for block in itertools.islice(blocks, 1):
-                waiting.append(pool.submit(_load_block, load, block, wavelength, limits))
-
-
-def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False, progress=None):
+def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=False, progress=None):
     """Load a source block by block, keeping what is sound.
 
     Parameters
@@ -209,11 +219,11 @@ def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False
     source : `~astropayne.plugins.GridSource`
     wavelength : numpy.ndarray
         What all spectra should have.
-    limits : Limits
+    limits : `~astropayne.loading.Limits`
     rejected : dict
         Filled with name and reason of every spectrum that is set aside.
-    workers : int
-        Processes that load.
+    helpers : `~astropayne.loading.Helpers`
+        Processes that load, beside this one.
     strict : bool
         Whether the first fault is an error.
     progress : bool, optional
@@ -237,7 +247,9 @@ def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False
         desc="reading spectra",
         disable=None if progress is None else not progress,
     )
-    loaded = _mapped(source.load, blocks, wavelength, limits, workers)
+    unit = source.meta.get("flux_unit", "")
+    loader = Loader(source.load, source.load_block, unit, wavelength, limits)
+    loaded = load_blocks(loader, blocks, helpers)
     with bar:
         for block, (flux, reasons) in zip(blocks, loaded, strict=True):
             for row, i in enumerate(block):

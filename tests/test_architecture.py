@@ -31,6 +31,7 @@ ORDER = [
     "formats.grid_file",
     "plugins",
     "conversion",
+    "loading",
     "reading",
     "grid",
     "model",

@@ -52,7 +52,7 @@ def test_label_expressions_select(sample):
 
 def test_split_is_a_partition_and_repeats(sample):
     train, valid = sample.split(train_fraction=0.8, seed=5)
-    assert len(train), len(valid) == (240, 60)
+    assert (len(train), len(valid)) == (240, 60)
     assert sorted(train.names + valid.names) == sorted(sample.names)
     assert train.names == sample.split(train_fraction=0.8, seed=5)[0].names
     assert train.names != sample.split(train_fraction=0.8, seed=6)[0].names
@@ -190,7 +190,7 @@ def test_labels_that_are_faulty_set_their_spectrum_aside(tsfitpy_folder):
         grid = SpectralGrid.read(tsfitpy_folder)
     reasons = dict(zip(grid.report["name"], grid.report["reason"], strict=True))
     assert reasons == {
-        "0.spec": "a label is missing or not finite",
+        "0.spec": "has labels that are missing or not finite: teff",
         "1.spec": "has more than one row in the table of labels",
     }
 
@@ -221,14 +221,26 @@ def test_paths_and_formats_are_checked(tmp_path):
         SpectralGrid.read(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no grid format fits"):
         SpectralGrid.read(tmp_path)
-    with pytest.raises(ValueError, match=r"no grid reader for format 'idl'.*astropayne, tsfitpy"):
+    with pytest.raises(ValueError, match=r"no grid reader for format 'idl'.*astropayne, one"):
         SpectralGrid.read(tmp_path, format="idl")
 
 
-def test_short_and_long_files_are_parsed_alike(tsfitpy_folder, monkeypatch):
-    long = SpectralGrid.read(tsfitpy_folder)  # 3903 pixels: pandas
-    monkeypatch.setattr(tsfitpy, "_SHORT", 1 << 30)  # numpy
-    short = SpectralGrid.read(tsfitpy_folder)
-    assert np.array_equal(long.flux, short.flux)
-    for faulty in ("5000.0  0.5\n5000.1  dark\n", "#only a header\n", "5000.0", "1 2 3\n4 5\n"):
-        assert tsfitpy._parse(faulty) is None
+def test_files_are_parsed_alike_alone_and_together(tsfitpy_folder):
+    source = tsfitpy.TSFitPyReader().open(tsfitpy_folder)
+    wavelength, flux = source.load_block([3, 0, 5])
+    for row, i in zip(flux, (3, 0, 5), strict=True):
+        alone = source.load(i)
+        assert np.array_equal(alone[0], wavelength)
+        assert np.array_equal(alone[1], row)
+    text = (tsfitpy_folder / "3.spec").read_text()
+    for changed in (
+        text[:-60],  # in the middle of a line
+        text + "6725.05  1.0  1.0\n",
+        text.replace("5160.050000", "5160.060000"),
+        text.replace("5160.050000", "bright"),
+        text.replace("5160.050000", "#"),
+        text.replace("20000.0", "10000.0"),
+    ):
+        (tsfitpy_folder / "3.spec").write_text(changed)
+        with pytest.raises(ValueError, match=r"."):
+            source.load_block([0, 3])

@@ -312,7 +312,7 @@ def test_a_file_of_a_newer_version_is_refused(model, tmp_path, monkeypatch):
     with monkeypatch.context() as newer:
         newer.setattr("astropayne.formats.container._VERSION", 99)
         model.write(path)
-    with pytest.raises(ValueError, match="file format 99; this version reads up to 2: update"):
+    with pytest.raises(ValueError, match="file format 99; .* reads format 1: update"):
         PayneModel.read(path)
 
 

@@ -1,14 +1,25 @@
 """Reading folders: every fault is found and named, and nothing else changes the result."""
 
+import copy
+import gc
+import importlib
+import os
+import pickle
 import re
+import subprocess
+import sys
 
+import asdf
+import astropy.units as u
 import numpy as np
 import pandas as pd
 import pytest
-from astropy.table import QTable
+from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.utils.masked import Masked
 
 import astropayne
 from astropayne import SpectralGrid
+from astropayne.formats import grid_file
 from astropayne.formats.grid_file import FluxFile
 from astropayne.grid import GridWarning
 from astropayne.plugins import GridReader, GridSource
@@ -202,35 +213,304 @@ def test_two_workers_read_the_same(sample, tmp_path, write_tsfitpy):
     assert list(one.report["reason"]) == list(two.report["reason"])
 
 
-def test_a_reader_that_fails_costs_one_spectrum():
+# --- what any reader may return
+
+AXIS = np.arange(5000.0, 5030)
+FLUX = np.array([0.5, 0.6, 0.7])[:, None] * np.linspace(0.8, 1, 30)
+
+
+@pytest.fixture
+def read():
+    """A function that reads a `GridSource` through a reader of its own."""
+
     class Reader(GridReader):
-        format = "failing"
+        format = "testing"
 
         def sniff(self, path):
             return False
 
         def open(self, path):
-            def load(i):
-                if i == 1:
-                    raise KeyError("flux")
-                return np.arange(5000.0, 5030), np.full(30, 0.5 + 0.1 * i)
-
-            return GridSource(["a", "b", "c"], QTable({"teff": [1.0, 2, 3]}), load)
+            return self.source
 
     class Plugin:
         @astropayne.hookimpl
         def astropayne_grid_readers(self):
-            return [Reader()]
+            return [reader]
 
-    astropayne.register_plugin(Plugin(), name="failing")
-    try:
-        grid = SpectralGrid.read(__file__, format="failing")
-        assert grid.names == ["a", "c"]
-        assert "the reader failed: KeyError" in grid.report["reason"][0]
-        with pytest.raises(ValueError, match="cannot work in other processes"):
-            SpectralGrid.read(__file__, format="failing", workers=2)
-    finally:
-        astropayne.unregister_plugin("failing")
+    def call(
+        load=lambda i: (AXIS, FLUX[i]),
+        labels=None,
+        names="abc",
+        meta=None,
+        load_block=None,
+        **options,
+    ):
+        labels = {"teff": [4000.0, 5000, 6000]} if labels is None else labels
+        reader.source = GridSource(names, labels, load, meta or {}, {}, load_block)
+        return SpectralGrid.read(__file__, format="testing", **options)
+
+    reader = Reader()
+    astropayne.register_plugin(Plugin(), name="testing")
+    yield call
+    astropayne.unregister_plugin("testing")
+
+
+def test_a_reader_that_fails_costs_one_spectrum(read):
+    def load(i):
+        return (AXIS, FLUX[i]) if i != 1 else {}["flux"]
+
+    grid = read(load)
+    assert grid.names == ["a", "c"]
+    assert "the reader failed: KeyError: 'flux'" in grid.report["reason"][0]
+    with pytest.raises(ValueError, match="cannot work in other processes"):
+        read(load, workers=2)
+    with pytest.raises(ValueError, match="by 'testing': 3 x the reader failed: ZeroDivisionError"):
+        read(lambda i: 1 / 0)
+
+
+# --- blocks
+
+
+def test_a_reader_may_load_blocks(read):
+    asked = []
+
+    def load_block(indices):
+        asked.append(list(indices))
+        return AXIS / 10 * u.nm, FLUX[indices] * u.one
+
+    grid = read(None, load_block=load_block)
+    assert np.array_equal(grid.flux, FLUX.astype(np.float32))
+    assert asked[-1] == [0, 1, 2]  # after looking for the wavelengths of single ones
+
+
+@pytest.mark.parametrize(
+    "load_block",
+    [
+        lambda indices: 1 / 0,
+        lambda indices: (AXIS, FLUX[:2]),
+        lambda indices: (AXIS, FLUX[0]),
+        lambda indices: (AXIS, FLUX * u.K),
+        lambda indices: None,
+    ],
+)
+def test_blocks_that_cannot_be_loaded_are_loaded_one_by_one(read, load_block):
+    def load(i):
+        return AXIS, FLUX[i] if i != 1 else np.full(30, np.nan)
+
+    grid = read(load, load_block=load_block)
+    assert np.array_equal(grid.flux, FLUX[[0, 2]].astype(np.float32))
+    assert list(grid.report["reason"]) == ["has flux that is NaN"]
+
+
+def test_faults_in_a_block_are_those_of_one_spectrum(read):
+    flux = FLUX.copy()
+    flux[1, 4] = -1
+    grid = read(None, load_block=lambda indices: (AXIS, flux[indices]))
+    assert grid.names == ["a", "c"]
+    assert list(grid.report["reason"]) == ["has negative flux"]
+
+
+def test_blocks_across_several_folders(sample, tmp_path, write_tsfitpy):
+    folders = [write_tsfitpy(sample[i : i + 20], tmp_path / f"part{i}") for i in range(0, 60, 20)]
+    grid = SpectralGrid.read(folders)
+    assert grid.flux == pytest.approx(sample.flux[:60], abs=1e-6)
+
+
+# --- helper processes
+
+THEIR_MODULE = """
+import os, time
+import numpy as np
+
+def load(i):
+    time.sleep(0.002)
+    print("loading", i)
+    os.write(1, b"loading")
+    if i % 50 == 7:
+        raise KeyError(i)
+    return np.arange(5000.0, 5030), np.linspace(0.5, 0.6 + i / 1000, 30)
+
+def die(i):
+    if os.getppid() == int(os.environ["READING_PROCESS"]):
+        os._exit(3)
+    time.sleep(0.02)
+    return load(i)
+"""
+
+
+@pytest.fixture
+def their_module(tmp_path, monkeypatch):
+    """A module of a reader's author, which is no part of astropayne."""
+    (tmp_path / "their_module.py").write_text(THEIR_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("READING_PROCESS", str(os.getpid()))
+    monkeypatch.delitem(sys.modules, "their_module", raising=False)
+    return importlib.import_module("their_module")
+
+
+def test_any_number_of_workers_reads_the_same_in_order(read, their_module):
+    many = {"names": [f"s{i}" for i in range(300)], "labels": {"teff": 4000 + np.arange(300.0)}}
+    one, two, three = (read(their_module.load, **many, workers=n) for n in (1, 2, 3))
+    expected = [their_module.load(i)[1] for i in range(300) if i % 50 != 7]
+    for grid in (one, two, three):
+        assert np.array_equal(grid.flux, np.array(expected, dtype=np.float32))
+        assert grid.names == [f"s{i}" for i in range(300) if i % 50 != 7]
+        assert list(grid.report["reason"]) == list(one.report["reason"])
+        assert list(grid.report["name"]) == [f"s{i}" for i in range(7, 300, 50)]
+
+
+def test_helpers_end_with_the_reading(read, their_module):
+    many = {"names": [f"s{i}" for i in range(300)], "labels": {"teff": 4000 + np.arange(300.0)}}
+    started = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Recorded)
+        with pytest.raises(ValueError, match="strict: s7 the reader failed: KeyError: 7"):
+            read(their_module.load, **many, workers=3, strict=True)
+        read(their_module.load, **many, workers=2)
+    assert started
+    assert all(process.returncode is not None for process in started)
+
+
+def test_a_helper_that_dies_is_an_error(read, their_module):
+    many = {"names": [f"s{i}" for i in range(300)], "labels": {"teff": 4000 + np.arange(300.0)}}
+    with pytest.raises(RuntimeError, match=r"has ended \(exit code 3\): read with workers=1"):
+        read(their_module.die, **many, workers=2)
+
+
+def _in_main(i):
+    return AXIS, FLUX[i]
+
+
+def test_a_reader_of_a_notebook_works_in_one_process_only(read, monkeypatch):
+    monkeypatch.setattr(_in_main, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "_in_main", _in_main, raising=False)
+    assert len(read(_in_main)) == 3
+    with pytest.raises(ValueError, match="defined in a notebook or script, not in a module"):
+        read(_in_main, workers=2)
+    with pytest.raises(ValueError, match="workers=0: it takes one process"):
+        read(_in_main, workers=0)
+
+
+# --- what is wrong with what a reader returns
+
+FAULTY = {
+    "a column": (lambda a, f: (a, f[:, None]), r"shape \(30,\) and \(30, 1\), not one axis"),
+    "a row": (lambda a, f: (a, f[None]), r"shape \(30,\) and \(1, 30\)"),
+    "a number": (lambda a, f: (a, f[0]), r"shape \(30,\) and \(\)"),
+    "no flux": (lambda a, f: a, "loaded as ndarray: load has to return wavelength and flux"),
+    "nothing": (lambda a, f: None, "loaded as NoneType"),
+    "text": (lambda a, f: (a, f.astype(str)), "flux of type <U32, not numbers"),
+    "complex": (lambda a, f: (a, f + 0j), "flux of type complex128, not numbers"),
+    "objects": (lambda a, f: (a, [None] * 30), "flux of type object"),
+    "masked": (lambda a, f: (a, np.ma.masked_less(f, 0.5)), "NaN"),
+    "masked quantity": (lambda a, f: (a, Masked(f * u.one, mask=f < 0.5)), "NaN"),
+    "masked column": (lambda a, f: (a, MaskedColumn(f, mask=f < 0.5)), "NaN"),
+    "a masked wavelength": (lambda a, f: (np.ma.masked_less(a, 5002), f), "not finite"),
+    "flux in Jy": (lambda a, f: (a, f * u.Jy), "flux in Jy, which does not convert to no unit"),
+    "wavelengths in K": (lambda a, f: (a * u.K, f), "wavelengths in K, which does not convert"),
+    "frequencies": (lambda a, f: ((a * u.AA).to(u.Hz, u.spectral())[::-1], f), "not increase"),
+    "an error of its own": (lambda a, f: exec("raise OSError('disk is gone')"), "disk is gone"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_faults_of_any_reader_are_found_and_named(read, fault):
+    change, reason = FAULTY[fault]
+    grid = read(lambda i: (AXIS, FLUX[i]) if i != 1 else change(AXIS, FLUX[i]))
+    assert grid.names == ["a", "c"]
+    assert np.array_equal(grid.flux, FLUX[[0, 2]].astype(np.float32))
+    assert list(grid.report["name"]) == ["b"]
+    assert re.search(reason, grid.report["reason"][0])
+
+
+SOUND = {
+    "nm": lambda i: (AXIS / 10 * u.nm, FLUX[i]),
+    "wave numbers": lambda i: ((AXIS * u.AA).to(1 / u.cm, u.spectral()), FLUX[i] * u.one),
+    "big-endian": lambda i: (AXIS.astype(">f8"), FLUX[i].astype(">f8")),
+    "lists": lambda i: [list(AXIS), list(FLUX[i])],
+    "masked, nothing masked": lambda i: (np.ma.array(AXIS), np.ma.array(FLUX[i], mask=False)),
+    "columns": lambda i: (Column(AXIS, unit="Angstrom"), Column(FLUX[i])),
+    "per cent": lambda i: (AXIS, 100 * FLUX[i] * u.percent),
+    "strided": lambda i: (AXIS[::-1].copy()[::-1], FLUX.T.copy()[:, i]),
+}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_spectra_may_be_any_arrays(read, kind):
+    grid = read(SOUND[kind])
+    assert len(grid.report) == 0
+    assert grid.flux.dtype == np.dtype("float32")
+    assert grid.flux == pytest.approx(FLUX, rel=1e-6)
+    assert grid.wavelength.value == pytest.approx(AXIS, rel=1e-12)
+    assert grid.wavelength.value.dtype.isnative
+
+
+def test_flux_is_converted_to_the_unit_the_source_says(read):
+    def load(i):
+        unit = (u.Jy, u.mJy, u.erg / u.s / u.cm**2 / u.AA)[i]
+        return AXIS, (FLUX[i] * u.Jy).to(unit, u.spectral_density(AXIS * u.AA))
+
+    grid = read(load, meta={"flux_unit": "Jy"})
+    assert grid.flux == pytest.approx(FLUX, rel=1e-6)
+    assert grid.meta["flux_unit"] == "Jy"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"Teff": [4, 5, 6] * u.kK, "[Fe/H]": [0.0, -1, -2]},
+        QTable({"T_eff": [4, 5, 6] * u.kK, "feh": [0.0, -1, -2]}),
+        Table({"teff": np.array([4000, 5000, 6000], ">i4"), "feh": np.array([0, -1, -2], ">f4")}),
+        pd.DataFrame({"teff": [4000, 5000, 6000], "feh": [0.0, -1, -2]}, index=[7, 8, 9]),
+    ],
+)
+def test_labels_may_be_any_table(read, labels):
+    grid = read(labels=labels)
+    assert u.allclose(grid.labels["teff"], [4000, 5000, 6000] * u.K)
+    assert np.array_equal(grid.labels["feh"], [0, -1, -2])
+    assert len(grid.report) == 0
+
+
+def test_masked_labels_are_missing(read):
+    labels = Table({"teff": MaskedColumn([4000, 5000, 6000], mask=[0, 1, 0])})
+    grid = read(labels=labels)
+    assert grid.names == ["a", "c"]
+    assert "not finite: teff" in grid.report["reason"][0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        ({"labels": {}}, "there are no labels"),
+        ({"labels": {"teff": [4000.0, 5000]}}, "'testing' gave 3 names of spectra and 2 rows"),
+        ({"names": "ab"}, "'testing' gave 2 names of spectra and 3 rows"),
+        ({"names": "aab"}, "gave the name 'a' to more than one spectrum"),
+        ({"labels": {"teff": ["hot", "cool", "?"]}}, "'teff' is not a column of numbers"),
+        ({"labels": {"teff": np.ones((3, 2))}}, "'teff' has 2 dimensions"),
+        ({"labels": {"teff": [1, 2, 3] * u.m}}, "in K, but was given in m"),
+        ({"labels": {"feh": [0, 1, 2], "[Fe/H]": [0, 1, 2]}}, "'feh' is there twice"),
+        ({"labels": {"resolution": [0, 1, 2]}}, "'resolution' cannot be a label"),
+        ({"labels": {"feh": [1.0, 1, 1]}}, r"every label \(feh\) has one value in all spectra"),
+        ({"labels": {"feh": []}, "names": ""}, "no spectrum could be read by 'testing': there is"),
+    ],
+)
+def test_sources_that_do_not_fit_together_are_errors(read, parts, match):
+    with pytest.raises(ValueError, match=match):
+        read(**parts)
+
+
+def test_the_wavelength_tolerance_is_an_option(read):
+    def load(i):
+        return AXIS * (1 + 1e-5 * (i == 1)), FLUX[i]
+
+    assert read(load).names == ["a", "c"]
+    assert read(load, wavelength_tolerance=1e-4).names == ["a", "b", "c"]
 
 
 # --- flux on disk
@@ -242,16 +522,137 @@ def on_disk(sample, tmp_path):
     return SpectralGrid.read(tmp_path / "grid.asdf")
 
 
-@pytest.mark.parametrize(
-    "item",
-    [3, -1, slice(2, 9), slice(None, None, -3), [4, 4, 1], np.arange(20) % 3 == 0,
-     (5, 7), (slice(3), slice(10, 20)), ([2, 0], 3), []],
-)  # fmt: skip
+ITEMS = [
+    3, -1, np.int64(4), slice(2, 9), slice(None, None, -3), [4, 4, 1], [], np.arange(20) % 3 == 0,
+    (5, 7), (5, slice(3)), (slice(3), slice(10, 20)), ([2, 0], 3), ([0, 1], [2, 3]),
+    ([0, 1], slice(4)), ([7, 3, 3], np.arange(3)), (slice(5), [2, 3]), (3, [2, 3]), (),
+    (slice(3), np.arange(3903) % 7 == 0), (np.arange(20) % 10 == 0, [5, 6]), Ellipsis, None,
+    (Ellipsis, 3), (np.array([[0], [1]]), np.array([2, 3])), (slice(2), None), (np.array(2), 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=str)
 def test_flux_on_disk_is_indexed_as_an_array(sample, on_disk, item):
     assert isinstance(on_disk.flux, FluxFile)
-    assert np.array_equal(on_disk.flux[item], sample.flux[:20][item])
+    found, expected = on_disk.flux[item], sample.flux[:20][item]
+    assert np.shape(found) == np.shape(expected)
+    assert np.array_equal(found, expected)
     assert on_disk.flux.shape == (20, 3903)
     assert len(on_disk.flux) == 20
+
+
+def test_flux_on_disk_is_computed_with_as_an_array(sample, on_disk):
+    flux, expected = on_disk.flux, sample.flux[:20]
+    assert flux.mean() == np.mean(flux) == expected.mean()
+    assert np.array_equal(flux.max(axis=1), expected.max(axis=1))
+    assert flux.astype("f8").dtype == np.float64
+    assert np.array_equal(1 - flux, 1 - expected)
+    assert np.array_equal(flux > 0.5, expected > 0.5)
+    assert np.array_equal(np.sqrt(flux), np.sqrt(expected))
+    assert np.array_equal(flux.T, expected.T)
+    assert flux.size == expected.size
+    with pytest.raises(ValueError, match="read-only"):
+        flux.fill(0)
+    with pytest.raises(TypeError):
+        flux += 1
+    with pytest.raises(TypeError):
+        flux[0] = 1
+    with pytest.raises(AttributeError, match="'nothing'"):
+        flux.nothing  # noqa: B018
+    assert len(pickle.dumps(flux)) < 1000
+
+
+def test_a_grid_may_be_written_over_its_own_file(sample, on_disk, tmp_path):
+    path = tmp_path / "grid.asdf"
+    before = on_disk[::2]
+    on_disk[5:15].write(path, overwrite=True)
+    assert np.array_equal(before.flux, sample.flux[:20:2])  # as before
+    assert np.array_equal(on_disk.flux[7], sample.flux[7])
+    assert np.array_equal(SpectralGrid.read(path).flux, sample.flux[5:15])
+    with pytest.raises(ValueError, match="has changed since the grid was opened: read it again"):
+        pickle.loads(pickle.dumps(on_disk.flux))[0]
+    again = SpectralGrid.read(path).flux
+    assert np.array_equal(pickle.loads(pickle.dumps(again)), sample.flux[5:15])
+    assert np.array_equal(copy.deepcopy(again)[3], sample.flux[8])
+
+
+def test_a_file_changed_in_place_is_recognised(on_disk, tmp_path):
+    path = tmp_path / "grid.asdf"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"has changed.*grid.load\(\)"):
+        on_disk.flux[0]
+
+
+def test_reading_works_where_the_system_cannot_read_at_a_place(sample, on_disk, monkeypatch):
+    monkeypatch.delattr(os, "preadv")
+    monkeypatch.setattr(grid_file, "_CHUNK", 1000)
+    assert np.array_equal(on_disk.flux[[4, 9]], sample.flux[[4, 9]])
+
+
+def test_open_files_are_closed(sample, tmp_path):
+    sample[:3].write(tmp_path / "grid.asdf")
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for _ in range(5):
+        SpectralGrid.read(tmp_path / "grid.asdf")[:2]
+    gc.collect()
+    assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
+
+
+def _change_tree(path, change):
+    """Write a grid file again with another tree, as another version might have written it."""
+    with asdf.open(path, memmap=False, lazy_load=False) as file:
+        tree = dict(file.tree)
+        change(tree)
+        with asdf.AsdfFile(tree) as other:
+            other.write_to(path)
+
+
+def test_a_file_of_another_layout_is_refused_with_advice(on_disk, tmp_path):
+    path = tmp_path / "grid.asdf"
+    _change_tree(path, lambda tree: tree["SpectralGrid"].pop("checksums"))
+    with pytest.raises(ValueError, match=r"has no checksums\. Write it again"):
+        SpectralGrid.read(path)
+    _change_tree(path, lambda tree: tree["astropayne"].update(format_version=99))
+    with pytest.raises(ValueError, match=r"in file format 99; .* format 1: update astropayne"):
+        SpectralGrid.read(path)
+    _change_tree(path, lambda tree: tree["astropayne"].update(format_version=0))
+    with pytest.raises(ValueError, match=r"in file format 0; .*: write the file anew"):
+        SpectralGrid.read(path)
+
+
+def test_metadata_comes_back_as_it_was(sample, tmp_path):
+    grid = sample[:3]
+    grid.meta.update(
+        vmac=3 * u.km / u.s,
+        edges=[5160, 5240] * u.AA,
+        table=QTable({"x": [1.0, 2.0] * u.K}),
+        array=np.arange(3),
+        resolution=np.float64(20000),
+        count=np.int32(3),
+        nested={"a": [1, 2 * u.m], "b": "text", "c": None},
+    )
+    grid.write(tmp_path / "grid.asdf")
+    found = SpectralGrid.read(tmp_path / "grid.asdf").meta
+    assert found["vmac"] == 3 * u.km / u.s
+    assert u.allclose(found["edges"], [5160, 5240] * u.AA)
+    assert found["edges"].unit == u.AA
+    assert u.allclose(found["table"]["x"], [1, 2] * u.K)
+    assert np.array_equal(found["array"], [0, 1, 2])
+    assert found["resolution"] == 20000
+    assert found["count"] == 3
+    assert found["nested"] == {"a": [1, 2 * u.m], "b": "text", "c": None}
+
+
+def test_metadata_that_cannot_be_stored_is_named_before_the_work(
+    sample, on_disk, tsfitpy_folder, tmp_path, monkeypatch
+):
+    grid = on_disk[:3]
+    grid.meta["reference"] = object()
+    monkeypatch.setattr(FluxFile, "_read", None)  # nothing may be read
+    for work in (grid.write, lambda path: grid.degrade(12000, output=path)):
+        with pytest.raises(ValueError, match=r"grid.meta\['reference'\] cannot be stored"):
+            work(tmp_path / "out.asdf")
+        assert not (tmp_path / "out.asdf").exists()
 
 
 def test_selections_of_a_file_stay_on_disk(sample, on_disk):

@@ -3,11 +3,16 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import QTable
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from specutils import SpectralRegion
 from specutils.manipulation import FluxConservingResampler
 
 from astropayne import SpectralGrid, broaden_spectrum
 from astropayne.formats.grid_file import FluxFile
+from astropayne.grid import GridWarning
 from astropayne.wavelengths import to_vacuum
 
 
@@ -28,13 +33,48 @@ def test_cutting_keeps_windows_and_rows(grid):
 
 
 def test_rebinning_conserves_flux_as_specutils_does(grid):
-    new = np.arange(5165.03, 5230, 0.13) * u.AA
+    new = np.arange(5165.03, 5230, 0.093) * u.AA
     found = grid.rebin(new)
     expected = FluxConservingResampler()(grid[2], new)
     assert found.flux[2] == pytest.approx(expected.flux.value, abs=2e-6)
     assert u.allclose(found.wavelength, new)
     with pytest.raises(ValueError, match="not covered by the grid"):
         grid.rebin(np.arange(5200, 5300, 0.1) * u.AA)
+
+
+@pytest.mark.parametrize("step", [3.0, 6.0, 10.0])
+def test_rebinning_lowers_the_resolution_as_lines_show(step):
+    wavelength = 5000 * np.exp(np.arange(0, 0.004, 1e-6))
+    velocity = 299792.458 * np.log(wavelength / 5000)
+    sigma = 299792.458 / 10000 / np.sqrt(8 * np.log(2))
+    centres = np.linspace(300, 900, 9)[:, None] + 0.377 * np.arange(9)[:, None] * step
+    flux = 1 - 0.4 * np.exp(-0.5 * ((velocity - centres) / sigma) ** 2)
+    grid = SpectralGrid(
+        wavelength * u.AA, flux, QTable({"feh": np.arange(9.0)}), meta={"resolution": 10000.0}
+    )
+    new = grid.rebin(velocity=step)
+    x = 299792.458 * np.log(new.wavelength.value / 5000)
+    weight = (1 - new.flux) / (1 - new.flux).sum(axis=1, keepdims=True)
+    mean = (weight * x).sum(axis=1, keepdims=True)
+    variance = np.mean((weight * (x - mean) ** 2).sum(axis=1))
+    expected = 299792.458 / np.sqrt(8 * np.log(2) * variance)
+    assert new.meta["resolution"] == pytest.approx(expected, rel=1e-4)
+    assert variance == pytest.approx(sigma**2 + step**2 / 12, rel=2e-3)
+    assert new.meta["resolution"] < 10000 * (1 - 1e-3)
+
+
+def test_rebinning_onto_the_same_pixels_changes_nothing(grid):
+    same = grid.rebin(grid.wavelength)
+    assert same.meta["resolution"] == pytest.approx(20000, abs=1e-6)
+    assert same.flux == pytest.approx(grid.flux, abs=1e-6)
+    unknown = grid[:2]
+    unknown.meta["resolution"] = None
+    assert unknown.rebin(velocity=12).meta["resolution"] is None
+
+
+def test_rebinning_to_too_few_pixels_warns(grid):
+    with pytest.warns(GridWarning, match=r"1\.\d\d pixels per FWHM at R = 1[89]\d\d\d"):
+        grid.rebin(velocity=9)
 
 
 def test_a_logarithmic_axis_keeps_the_gaps(grid):
@@ -87,3 +127,54 @@ def test_shaping_goes_from_file_to_file(grid, tmp_path):
     assert found.names == grid.names
     with pytest.raises(FileExistsError):
         on_disk.degrade(12000, output=tmp_path / "out.asdf")
+
+
+# --- what holds for any spectra
+
+
+def _edges(centres):
+    """Edges of pixels: halfway between centres, and as far outwards as inwards at the ends."""
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+@st.composite
+def _grids(draw):
+    """A grid of two spectra on an uneven axis without gaps."""
+    n = draw(st.integers(8, 40))
+    steps = draw(arrays(float, n - 1, elements=st.floats(0.1, 0.25)))
+    flux = draw(arrays(float, (2, n), elements=st.floats(0, 2)))
+    wavelength = draw(st.floats(3000, 20000)) + np.concatenate([[0], np.cumsum(steps)])
+    return SpectralGrid(wavelength * u.AA, flux, QTable({"feh": [0.0, 1.0]}))
+
+
+@given(_grids(), st.integers(2, 30), st.floats(0, 1), st.floats(0, 1))
+def test_rebinning_conserves_flux(grid, n, left, right):
+    old = _edges(grid.wavelength.value)
+    width = old[-1] - old[0]
+    ends = old[0] + 0.4 * left * width, old[-1] - 0.4 * right * width
+    edges = np.linspace(*ends, n + 1)
+    centres = (edges[1:] + edges[:-1]) / 2
+    found = grid.rebin(centres * u.AA)
+    for new, flux in zip(found.flux, grid.flux, strict=True):
+        total = np.concatenate([[0], np.cumsum(flux * np.diff(old))])
+        expected = np.diff(np.interp(edges, old, total))
+        assert new * np.diff(edges) == pytest.approx(expected, abs=1e-6)
+
+
+@given(_grids(), st.sampled_from([u.nm, u.um, u.m]))
+def test_units_make_no_difference(grid, unit):
+    other = SpectralGrid(grid.wavelength.to(unit), grid.flux, grid.labels)
+    assert u.allclose(other.wavelength, grid.wavelength, rtol=1e-12)
+    low, high = grid.wavelength[2] - 0.05 * u.AA, grid.wavelength[-3] + 0.05 * u.AA
+    edges = np.linspace(low, high, 8)
+    new = (edges[1:] + edges[:-1]) / 2
+    for change in (
+        lambda g, region, new: g.cut(SpectralRegion(*region)),
+        lambda g, region, new: g.rebin(new),
+    ):
+        one = change(grid, (low, high), new)
+        two = change(other, (low.to(unit), high.to(unit)), new.to(unit))
+        assert two.flux.shape == one.flux.shape
+        assert two.flux == pytest.approx(one.flux, abs=1e-5)
+        assert u.allclose(two.wavelength, one.wavelength, rtol=1e-12)

@@ -2,6 +2,7 @@
 """The ASDF container of our files: written beside and renamed, checked when read, no pickle."""
 
 import contextlib
+import io
 import os
 import tempfile
 import warnings
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import asdf
 import numpy as np
+from astropy.table import Table
 
 from astropayne import __version__
 
 __all__ = [
+    "check_storable",
     "container_header",
     "read_container",
     "refuse_existing",
@@ -21,7 +24,7 @@ __all__ = [
     "write_container",
 ]
 
-_VERSION = 2  # 2: models have a fingerprint, their training labels and more of their errors
+_VERSION = 1
 
 
 @contextlib.contextmanager
@@ -64,6 +67,25 @@ def write_container(path, kind, tree, overwrite=False):
         asdf.AsdfFile({**container_header(kind), kind: tree}) as file,
     ):
         file.write_to(temporary)
+
+
+def check_storable(tree, what):
+    """Raise `ValueError` if a dict cannot be stored, naming the key that cannot.
+
+    Parameters
+    ----------
+    tree : dict
+    what : str
+        What it is, for the error.
+    """
+    for key, value in tree.items():
+        try:
+            asdf.AsdfFile({"value": value}).write_to(io.BytesIO())
+        except Exception as error:  # asdf's converters raise what they like
+            raise ValueError(
+                f"{what}[{key!r}] cannot be stored in a file: {error}. It can hold numbers, text, "
+                "lists, dicts, arrays, tables and quantities"
+            ) from None
 
 
 def refuse_existing(path, overwrite):
@@ -126,8 +148,11 @@ def read_container(path, kind, skip=()):
             warnings.simplefilter("ignore", asdf.exceptions.AsdfPackageVersionWarning)
             with asdf.open(path, validate_checksums=True, lazy_load=True, memmap=False) as file:
                 header, tree = file.tree.get("astropayne", {}), file.tree.get(kind)
+                _check_version(path, header)
                 if tree is not None:
                     tree = _in_memory({k: v for k, v in tree.items() if k not in skip})
+    except _OtherVersionError:
+        raise
     except Exception as error:  # whatever the reader makes of a file that is not whole
         raise ValueError(
             f"{path} is damaged (truncated or altered) and was not read: {error}"
@@ -135,12 +160,22 @@ def read_container(path, kind, skip=()):
     if tree is None or header.get("kind") != kind:
         found = header.get("kind") or "an ASDF file of some other program"
         raise ValueError(f"{path} is not an astropayne {kind}: it is {found}")
-    if header["format_version"] > _VERSION:
-        raise ValueError(
-            f"{path} was written by {header['written_by']} in file format "
-            f"{header['format_version']}; this version reads up to {_VERSION}: update astropayne"
-        )
     return tree
+
+
+class _OtherVersionError(ValueError):
+    """A file of ours that this version cannot read."""
+
+
+def _check_version(path, header):
+    """Look at the version first: a later one may differ in anything else."""
+    version = header.get("format_version", _VERSION)
+    if version != _VERSION:
+        raise _OtherVersionError(
+            f"{path} was written by {header.get('written_by')} in file format {version}; this "
+            f"version, astropayne {__version__}, reads format {_VERSION}: "
+            + ("update astropayne" if version > _VERSION else "write the file anew")
+        )
 
 
 def _in_memory(node):
@@ -149,4 +184,6 @@ def _in_memory(node):
         return {key: _in_memory(value) for key, value in node.items()}
     if isinstance(node, list):
         return [_in_memory(value) for value in node]
+    if isinstance(node, np.ndarray | Table):  # also a Quantity
+        return node.copy()
     return np.array(node) if hasattr(node, "dtype") else node

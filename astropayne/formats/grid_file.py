@@ -6,9 +6,12 @@ A grid file is an ASDF file whose last block is a stream of flux rows. What stan
 are first collected in a file beside it.
 """
 
+import copy
 import os
 import shutil
 import tempfile
+import threading
+import weakref
 import zlib
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import numpy as np
 from asdf.tags.core import Stream
 
 from astropayne.formats.container import (
+    check_storable,
     container_header,
     read_container,
     refuse_existing,
@@ -42,15 +46,20 @@ class GridWriter:
         Precision of the flux in the file.
     overwrite : bool
         Whether a file that is there may be replaced.
+    meta : dict, optional
+        Metadata that will be part of the file: what cannot be is found before all the work.
 
     Raises
     ------
     FileExistsError
         If the file is there and ``overwrite`` is not set.
+    ValueError
+        If the metadata cannot be stored.
     """
 
-    def __init__(self, path, n_pixels, dtype="float32", overwrite=False):
+    def __init__(self, path, n_pixels, dtype="float32", overwrite=False, meta=None):
         refuse_existing(path, overwrite)
+        check_storable(meta or {}, "grid.meta")
         self.path, self.n_pixels = Path(path), n_pixels
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.n_rows, self.chunk_rows = 0, max(1, _CHUNK // (n_pixels * self.dtype.itemsize))
@@ -97,10 +106,61 @@ class GridWriter:
                 shutil.copyfileobj(self._rows, whole, _CHUNK)
 
 
-class FluxFile:
+class _OpenFile:
+    """A file that is read at any place, and that has to stay as it was when it was opened.
+
+    It stays open, so that replacing it by another does no harm; a copy in another process opens it
+    again, and is an error if it is another file by then.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path).absolute()
+        self._handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._handle)
+        self._lock, self._state = threading.Lock(), self._now()
+
+    def _now(self):
+        found = os.fstat(self._handle)
+        return found.st_size, found.st_mtime_ns, found.st_ino
+
+    def __getstate__(self):
+        return {"path": self.path, "_state": self._state}
+
+    def __setstate__(self, state):
+        self.__init__(state["path"])
+        self._state = state["_state"]
+
+    def read_into(self, buffer, offset):
+        """Fill a buffer with the bytes from an offset on."""
+        if self._now() != self._state:
+            raise ValueError(
+                f"{self.path} has changed since the grid was opened: read it again with "
+                "SpectralGrid.read. Before a file is written anew, grids that come from it can be "
+                "taken into memory with grid.load()"
+            )
+        view = memoryview(buffer.reshape(-1).view(np.uint8))
+        while len(view):  # the system reads 2 GB at most in one go
+            count = self._read(view, offset)
+            if count == 0:
+                raise ValueError(f"{self.path} is damaged: it ends before its last spectrum")
+            view, offset = view[count:], offset + count
+
+    def _read(self, view, offset):
+        if hasattr(os, "preadv"):  # several threads and forked processes may read at once
+            return os.preadv(self._handle, [view], offset)
+        with self._lock:
+            os.lseek(self._handle, offset, os.SEEK_SET)
+            content = os.read(self._handle, min(len(view), _CHUNK))
+        view[: len(content)] = content
+        return len(content)
+
+
+class FluxFile(np.lib.mixins.NDArrayOperatorsMixin):
     """Flux of a grid file, as an array that stays on disk.
 
-    Indexing reads the rows asked for; `take` chooses rows without reading them.
+    Indexing reads the rows asked for, and gives what it would give of an array; `take` chooses rows
+    without reading them. Everything else that arrays do (arithmetic, ``mean``, ``astype``…) reads
+    it as a whole.
 
     Parameters
     ----------
@@ -110,16 +170,26 @@ class FluxFile:
     shape : tuple of int
         Rows and pixels.
     dtype : dtype
-    rows : numpy.ndarray of int, optional
-        Which rows of the file these are; all by default.
     """
 
     ndim = 2
 
-    def __init__(self, path, offset, shape, dtype, rows=None):
-        self.path, self.offset, self.dtype = Path(path), offset, np.dtype(dtype)
-        self.rows = np.arange(shape[0]) if rows is None else np.asarray(rows)
-        self.shape = (len(self.rows), shape[1])
+    def __init__(self, path, offset, shape, dtype):
+        self._file, self.offset, self.dtype = _OpenFile(path), offset, np.dtype(dtype)
+        self._choose(np.arange(shape[0]), shape[1])
+
+    def _choose(self, rows, n_pixels):
+        self.rows, self.shape = rows, (len(rows), n_pixels)
+
+    @property
+    def path(self):
+        """The file (`pathlib.Path`)."""
+        return self._file.path
+
+    @property
+    def size(self):
+        """Number of pixels of all spectra together."""
+        return self.shape[0] * self.shape[1]
 
     def __len__(self):
         return len(self.rows)
@@ -129,33 +199,61 @@ class FluxFile:
 
     def take(self, index):
         """Return the flux of some of the rows; nothing is read."""
-        return FluxFile(self.path, self.offset, self.shape, self.dtype, self.rows[index])
+        other = copy.copy(self)  # of the same open file
+        other._choose(self.rows[index], self.shape[1])
+        return other
 
     def __getitem__(self, item):
-        rows, rest = (item[0], item[1:]) if isinstance(item, tuple) else (item, ())
+        rows, *rest = item if isinstance(item, tuple) and item else (item,)
+        if isinstance(rows, slice):
+            return self._read(self.rows[rows])[(slice(None), *rest)]
+        if isinstance(rows, int | np.integer):
+            return self._read(self.rows[[rows]])[(0, *rest)]
+        if not isinstance(rows, list | np.ndarray) or np.ndim(rows) != 1:
+            return np.asarray(self)[item]  # rarities
         chosen = self.rows[rows]
-        flux = self._read(np.atleast_1d(chosen))
-        if np.ndim(chosen) == 0:
-            return flux[(0, *rest)]
-        return flux[(slice(None), *rest)]
+        return self._read(chosen)[(np.arange(len(chosen)), *rest)]
 
     def __array__(self, dtype=None, copy=None):
         return self._read(self.rows).astype(dtype or self.dtype, copy=False)
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        arrays = [np.asarray(x) if isinstance(x, FluxFile) else x for x in inputs]
+        if any(isinstance(x, FluxFile) for x in kwargs.get("out", ())):
+            return NotImplemented  # a file is not written to
+        return getattr(ufunc, method)(*arrays, **kwargs)
+
+    def __getattr__(self, name):
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"FluxFile has no attribute {name!r}")
+        array = np.asarray(self)
+        array.flags.writeable = False  # what changes it in place would be lost
+        return getattr(array, name)
+
     def _read(self, rows):
         """Read rows, neighbouring ones in one go."""
         flux = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
-        size = self.shape[1] * self.dtype.itemsize
         runs = np.flatnonzero(np.diff(rows) != 1) + 1
-        with self.path.open("rb", buffering=0) as file:
-            for first, last in zip([0, *runs], [*runs, len(rows)], strict=True):
-                if first < last:
-                    file.seek(self.offset + int(rows[first]) * size)
-                    if file.readinto(flux[first:last]) != (last - first) * size:
-                        raise ValueError(
-                            f"{self.path} is damaged: it ends before its last spectrum"
-                        )
+        for first, last in zip([0, *runs], [*runs, len(rows)], strict=True):
+            if first < last:
+                start = int(rows[first]) * self.shape[1] * self.dtype.itemsize
+                self._file.read_into(flux[first:last], self.offset + start)
         return flux
+
+
+# What a grid file holds beside the flux.
+_KEYS = (
+    "chunk_rows",
+    "checksums",
+    "dtype",
+    "label_names",
+    "labels",
+    "meta",
+    "n_spectra",
+    "names",
+    "report",
+    "wavelength",
+)
 
 
 def open_grid_file(path, verify=None):
@@ -180,6 +278,12 @@ def open_grid_file(path, verify=None):
         If there is no such file, it is no grid, or it is truncated or altered.
     """
     tree = read_container(path, _KIND, skip=("flux",))
+    missing = [key for key in _KEYS if key not in tree]
+    if missing:
+        raise ValueError(
+            f"{path} is not a grid as this version writes them: it has no {', '.join(missing)}. "
+            "Write it again with the version of astropayne that wrote it, or make it anew"
+        )
     shape = (tree["n_spectra"], len(tree["wavelength"]))
     dtype = np.dtype(tree["dtype"])
     offset = os.path.getsize(path) - shape[0] * shape[1] * dtype.itemsize

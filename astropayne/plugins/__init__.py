@@ -1,27 +1,32 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Plugins: hooks, the manager, and what plugins return. The built-in ones use the same hooks."""
+"""Plugins: hooks, the manager, and what plugins return. The built-in ones use the same hooks.
 
-from astropayne.plugins.hookspecs import hookimpl
-from astropayne.plugins.manager import (
-    PluginInfo,
-    PluginWarning,
-    grid_readers,
-    label_transforms,
-    list_plugins,
-    register_plugin,
-    unregister_plugin,
-)
-from astropayne.plugins.reader import GridReader, GridSource
+Names are loaded when they are first used: a process that helps with reading needs few of them.
+"""
 
-__all__ = [
-    "GridReader",
-    "GridSource",
-    "PluginInfo",
-    "PluginWarning",
-    "grid_readers",
-    "hookimpl",
-    "label_transforms",
-    "list_plugins",
-    "register_plugin",
-    "unregister_plugin",
-]
+import importlib
+
+_HOME = {
+    "GridReader": "reader",
+    "GridSource": "reader",
+    "PluginInfo": "manager",
+    "PluginWarning": "manager",
+    "fitting_formats": "manager",
+    "grid_readers": "manager",
+    "hookimpl": "hookspecs",
+    "label_transforms": "manager",
+    "list_plugins": "manager",
+    "reader_origin": "manager",
+    "register_plugin": "manager",
+    "unregister_plugin": "manager",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

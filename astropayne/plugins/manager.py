@@ -4,38 +4,46 @@
 import importlib
 import os
 import warnings
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.metadata import entry_points
 
 import pluggy
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.plugins import hookspecs
+from astropayne.plugins.reader import GridReader
 
 __all__ = [
     "PluginInfo",
     "PluginWarning",
+    "fitting_formats",
     "grid_readers",
     "label_transforms",
     "list_plugins",
+    "reader_origin",
     "register_plugin",
     "unregister_plugin",
 ]
 
 _BUILTIN = (
     "astropayne.plugins.tsfitpy",
+    "astropayne.plugins.one_payne",
+    "astropayne.plugins.the_payne",
+    "astropayne.plugins.specutils_reader",
     "astropayne.plugins.asdf_grid",
     "astropayne.plugins.abundances",
     "astropayne.plugins.stellar",
 )
+
+_DISABLED = "ASTROPAYNE_DISABLED_PLUGINS"
 
 
 class PluginWarning(AstropyUserWarning):
     """A plugin could not be used; the rest goes on without it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PluginInfo:
     """What `list_plugins` says of a plugin.
 
@@ -45,16 +53,22 @@ class PluginInfo:
         The name it is registered under.
     source : str
         The distribution or module it comes from.
-    gives : tuple of str
-        Formats of its grid readers and names of its label transforms' kinds.
+    state : str
+        ``"loaded"``, ``"broken"`` or ``"disabled"``.
     problem : str
-        Why it cannot be used; empty if it can.
+        What is wrong with it; empty if nothing is.
+    gives : tuple of str
+        What it gives, such as formats of grids.
     """
 
     name: str
     source: str
-    gives: tuple = ()
+    state: str = "loaded"
     problem: str = ""
+    gives: tuple = ()
+
+    def __str__(self):
+        return f"plugin {self.name!r} from {self.source}"
 
 
 class _Registry:
@@ -63,65 +77,131 @@ class _Registry:
     def __init__(self):
         self.manager = pluggy.PluginManager("astropayne")
         self.manager.add_hookspecs(hookspecs)
-        self.sources = {}
-        self.problems = {}
+        self.plugins = []
+        self.disabled = set(os.environ.get(_DISABLED, "").replace(",", " ").split())
         for module in _BUILTIN:
-            self.add(importlib.import_module(module), module.rpartition(".")[2], "astropayne")
-        disabled = os.environ.get("ASTROPAYNE_DISABLED_PLUGINS", "").replace(",", " ").split()
-        for name in disabled:
-            self.manager.set_blocked(name)
-            self.problems[name] = "disabled by the environment variable ASTROPAYNE_DISABLED_PLUGINS"
+            load = partial(importlib.import_module, module)
+            self._load(module.rpartition(".")[2], "astropayne", load)
         for point in entry_points(group="astropayne"):
-            self._load(point)
+            source = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            self._load(point.name, source, point.load)
 
-    def add(self, plugin, name, source):
-        """Register a plugin, if it knows the hooks it implements."""
-        self.manager.register(plugin, name=name)
-        unknown = [
-            caller.name
-            for caller in self.manager.get_hookcallers(plugin) or ()
-            if not caller.has_spec()
-        ]
+    def _load(self, name, source, load):
+        info = PluginInfo(name, source)
+        if name in self.disabled:
+            info.state = "disabled"
+            info.problem = f"disabled by the environment variable {_DISABLED}"
+            self.plugins.append(info)
+            return
+        try:
+            self.add(load(), info)
+        except Exception as error:  # whatever a stranger's module raises: the rest goes on
+            self.plugins.append(info)
+            self.set_aside(info, error)
+
+    def add(self, plugin, info):
+        """Register a plugin, if its name is free and it knows the hooks it implements."""
+        if self.manager.has_plugin(info.name):
+            raise ValueError(
+                f"a plugin named {info.name!r} is already registered (from "
+                f"{self.loaded(info.name).source}): give another name, or unregister that one first"
+            )
+        try:
+            self.manager.register(plugin, name=info.name)
+            self._check_hooks(plugin, info.name)
+        except Exception:
+            if self.manager.has_plugin(info.name):
+                self.manager.unregister(name=info.name)
+            raise
+        # it may have been broken before
+        self.plugins = [*(p for p in self.plugins if p.name != info.name), info]
+
+    def _check_hooks(self, plugin, name):
+        callers = self.manager.get_hookcallers(plugin)
+        unknown = [caller.name for caller in callers if not caller.has_spec()]
+        hooks = ", ".join(hook for hook in hookspecs.__all__ if hook.startswith("astropayne_"))
         if unknown:
-            self.manager.unregister(plugin)
-            hooks = [name for name in hookspecs.__all__ if name.startswith("astropayne_")]
             raise ValueError(
                 f"plugin {name!r} implements {', '.join(unknown)}, which astropayne does not know; "
-                f"its hooks are {', '.join(hooks)}"
+                f"its hooks are {hooks}"
             )
-        self.sources[name] = source
+        if not callers:
+            raise ValueError(
+                f"plugin {name!r} implements no hook: mark its functions with astropayne.hookimpl; "
+                f"the hooks are {hooks}"
+            )
 
-    def _load(self, point):
-        if self.manager.is_blocked(point.name) or self.manager.has_plugin(point.name):
-            return
-        source = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-        try:
-            self.add(point.load(), point.name, source)
-        except Exception as error:  # whatever a stranger's module raises: the rest goes on
-            self.report(point.name, source, error)
+    def loaded(self, name):
+        """Return what is known of the plugin that is registered under a name."""
+        return next(p for p in self.plugins if p.name == name and p.state == "loaded")
 
-    def report(self, name, source, error):
-        """Set a plugin aside, with one warning."""
-        self.manager.set_blocked(name)
-        self.sources[name] = source
-        self.problems[name] = f"{type(error).__name__}: {error}"
-        warnings.warn(
-            f"plugin {name!r} from {source} is not used. {self.problems[name]}",
-            PluginWarning,
-            stacklevel=2,
-        )
+    def set_aside(self, info, error):
+        """Use a plugin no longer, with one warning."""
+        info.state, info.problem = "broken", f"{type(error).__name__}: {error}"
+        warnings.warn(f"{info} is not used. {info.problem}", PluginWarning, stacklevel=2)
 
-    def collect(self, hook):
-        """Call a hook plugin by plugin, so that one that raises is set aside alone."""
+    def collect(self, hook, check):
+        """Call a hook plugin by plugin, so that one that raises is set aside alone.
+
+        ``check`` takes what a plugin gave and what those before it gave, by plugin, and raises if
+        that cannot be used.
+        """
         found = {}
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             name = implementation.plugin_name
             try:
-                found[name] = list(implementation.function())
+                given = list(implementation.function())
+                check(given, found)
+                found[name] = given
             except Exception as error:  # as in _load
                 self.manager.unregister(name=name)
-                self.report(name, self.sources[name], error)
+                self.set_aside(self.loaded(name), error)
         return found
+
+    def readers(self):
+        """Return the grid readers of each plugin."""
+        return self.collect("astropayne_grid_readers", _check_readers)
+
+    def transforms(self):
+        """Return the label transforms of each plugin."""
+        return self.collect("astropayne_label_transforms", _check_transforms)
+
+
+def _check_readers(readers, others):
+    owner = {r.format: f"plugin {plugin!r}" for plugin, given in others.items() for r in given}
+    for reader in readers:
+        if not isinstance(reader, GridReader):
+            raise TypeError(
+                f"astropayne_grid_readers gave {reader!r}: it has to give a list of instances of "
+                "subclasses of astropayne.plugins.GridReader"
+            )
+        if not (isinstance(reader.format, str) and reader.format):
+            raise ValueError(f"{reader!r} has the format {reader.format!r}: it needs a name")
+        if reader.format in owner:
+            raise ValueError(
+                f"grid format {reader.format!r} is already given by "
+                f"{owner[reader.format]}; disable one with {_DISABLED} or unregister_plugin"
+            )
+        owner[reader.format] = "this plugin itself"
+
+
+def _check_transforms(transforms, others):
+    """Check, and put the names of labels as astropayne writes them."""
+    from astropayne.labels import LabelRelation, LabelTransform, parse_label
+
+    for transform in transforms:
+        if not isinstance(transform, LabelTransform | LabelRelation):
+            raise TypeError(
+                f"astropayne_label_transforms gave {transform!r}: it has to give a list of "
+                "instances of subclasses of astropayne.labels.LabelTransform or LabelRelation"
+            )
+        names = {"target": parse_label(transform.target)}
+        names["needs"] = tuple(parse_label(name) for name in transform.needs)
+        if isinstance(transform, LabelTransform):
+            names["source"] = parse_label(transform.source)
+        for attribute, name in names.items():
+            if name != getattr(transform, attribute):
+                object.__setattr__(transform, attribute, name)  # it may be frozen
 
 
 @cache
@@ -147,7 +227,7 @@ def register_plugin(plugin, name=None):
     Raises
     ------
     ValueError
-        If the name is taken, or a hook is not one of astropayne's.
+        If the name is taken or disabled, or a hook is not one of astropayne's.
 
     Examples
     --------
@@ -162,12 +242,12 @@ def register_plugin(plugin, name=None):
     """
     registry = _registry()
     name = name or getattr(plugin, "__name__", type(plugin).__name__)
-    if registry.manager.has_plugin(name):
+    if name in registry.disabled:
         raise ValueError(
-            f"a plugin named {name!r} is already registered (from {registry.sources[name]}): "
-            "give another name, or unregister that one first"
+            f"plugin {name!r} is disabled by the environment variable {_DISABLED}: give another "
+            "name, or take it out of there"
         )
-    registry.add(plugin, name, getattr(plugin, "__module__", None) or name)
+    registry.add(plugin, PluginInfo(name, getattr(plugin, "__module__", None) or name))
     return name
 
 
@@ -182,52 +262,74 @@ def unregister_plugin(name):
     registry = _registry()
     if not registry.manager.has_plugin(name):
         raise ValueError(f"no plugin is registered as {name!r}; `astropayne plugins` lists them")
+    registry.plugins.remove(registry.loaded(name))
     registry.manager.unregister(name=name)
-    del registry.sources[name]
 
 
 def grid_readers():
-    """Return the grid readers of all plugins: a dict of format to reader.
+    """Return the grid readers of all plugins: a dict of format to reader."""
+    return {
+        reader.format: reader for readers in _registry().readers().values() for reader in readers
+    }
 
-    Raises
-    ------
-    ValueError
-        If two plugins give the same format.
+
+def fitting_formats(path):
+    """Return the formats whose readers take a path for theirs.
+
+    A reader that raises is taken not to fit; its plugin is named in one warning, and stays.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+
+    Returns
+    -------
+    list of str
     """
-    readers, owner = {}, {}
-    for plugin, found in _registry().collect("astropayne_grid_readers").items():
-        for reader in found:
-            if reader.format in readers:
-                raise ValueError(
-                    f"grid format {reader.format!r} is given by two plugins: "
-                    f"{owner[reader.format]!r} and {plugin!r}; disable one with "
-                    "ASTROPAYNE_DISABLED_PLUGINS or unregister_plugin"
-                )
-            readers[reader.format], owner[reader.format] = reader, plugin
-    return readers
+    registry, fitting = _registry(), []
+    for plugin, readers in registry.readers().items():
+        for reader in readers:
+            try:
+                if reader.sniff(path):
+                    fitting.append(reader.format)
+            except Exception as error:  # whatever a stranger's reader raises: the rest goes on
+                _note(registry.loaded(plugin), reader, "sniff", error)
+    return fitting
+
+
+def _note(info, reader, what, error):
+    """Remember, and warn once, that a plugin that is loaded has failed."""
+    if not info.problem:
+        info.problem = (
+            f"{what} of grid format {reader.format!r} failed: {type(error).__name__}: {error}"
+        )
+        warnings.warn(f"{info}: {info.problem}", PluginWarning, stacklevel=3)
 
 
 def label_transforms():
     """Return the label transforms of all plugins, as a list."""
-    found = _registry().collect("astropayne_label_transforms")
+    found = _registry().transforms()
     return [transform for transforms in found.values() for transform in transforms]
+
+
+def reader_origin(format):
+    """Say which plugin gives a format: its name and where it comes from."""
+    registry = _registry()
+    for plugin, readers in registry.readers().items():
+        if format in (reader.format for reader in readers):
+            return str(registry.loaded(plugin))
+    raise ValueError(f"no plugin gives the grid format {format!r}")
 
 
 def list_plugins():
     """Return a `PluginInfo` for every plugin, also the broken and the disabled ones."""
     registry = _registry()
     gives = {}
-    for name, readers in registry.collect("astropayne_grid_readers").items():
+    for name, readers in registry.readers().items():
         gives.setdefault(name, []).extend(f"grid format {reader.format!r}" for reader in readers)
-    for name, transforms in registry.collect("astropayne_label_transforms").items():
+    for name, transforms in registry.transforms().items():
         gives.setdefault(name, []).append(f"{len(transforms)} label transforms")
-    names = dict.fromkeys([*registry.sources, *registry.problems])
     return [
-        PluginInfo(
-            name,
-            registry.sources.get(name, "not loaded"),
-            tuple(gives.get(name, ())),
-            registry.problems.get(name, ""),
-        )
-        for name in names
+        replace(info, gives=tuple(gives.get(info.name, ())) if info.state == "loaded" else ())
+        for info in registry.plugins
     ]

@@ -4,9 +4,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
-import numpy as np
-from astropy.table import QTable
+if TYPE_CHECKING:  # helper processes do without
+    import numpy as np
+    from astropy.table import QTable
 
 __all__ = ["GridReader", "GridSource"]
 
@@ -22,23 +25,39 @@ class GridSource:
     ----------
     names : sequence of str
         Names of the spectra, such as their files'.
-    labels : `~astropy.table.QTable`
-        A row for each name, a column for each label; NaN where a label is not known.
+    labels : `~astropy.table.Table`, `pandas.DataFrame` or mapping of str to array_like
+        A row for each name, a column for each label, in any spelling; NaN or masked where a label
+        is not known.
     load : callable
-        ``load(i)`` returns the wavelength (array, Å) and the flux (array) of the i-th spectrum,
-        or raises `ValueError` or `OSError` with the reason if that one cannot be read.
+        ``load(i)`` returns the wavelength (array in Å, or quantity) and the flux (array, or
+        quantity in ``meta["flux_unit"]``) of the i-th spectrum, or raises `ValueError` or
+        `OSError` with the reason if that one cannot be read. What is masked is a fault.
+    load_block : callable, optional
+        Where many are loaded faster than one by one: ``load_block(indices)`` returns the
+        wavelength they have in common and their flux, spectra × pixels. If it raises, they are
+        loaded one by one, and what is wrong is said of each. ``load`` may be `None` then.
     meta : dict
         What is known of all spectra: ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM),
-        ``solar_scale``, ``normalised``, anything else.
+        ``solar_scale``, ``normalised``, ``flux_unit``, anything else.
     rejected : dict of str to str
         Spectra that have no labels, labels that have no spectrum…: name and reason.
     """
 
     names: list
-    labels: QTable
-    load: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    labels: "QTable"
+    load: "Callable[[int], tuple[np.ndarray, np.ndarray]] | None"
     meta: dict = field(default_factory=dict)
     rejected: dict = field(default_factory=dict)
+    load_block: Callable | None = None
+
+    def __post_init__(self):
+        if self.load is None and self.load_block is not None:
+            self.load = partial(_first, self.load_block)
+
+
+def _first(load_block, i):
+    wavelength, (flux,) = load_block([i])
+    return wavelength, flux
 
 
 class GridReader(ABC):

@@ -2,22 +2,21 @@
 """Reader for grids as TSFitPy writes them: a folder of ``.spec`` files and a CSV of labels."""
 
 import io
+import os
 import re
-import warnings
+from collections import Counter
 from functools import partial
 
-import numpy as np
-import pandas as pd
-from astropy.table import QTable
-
-from astropayne.labels import Label
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader, GridSource
+from astropayne.plugins.tables import label_columns, match_files, read_csv
 
 __all__ = ["TSFitPyReader"]
 
 # TSFitPy writes these columns itself; they describe the run, not the star.
-_NOT_LABELS = ("rv", "vmac", "rotation", "resolution")
+_OF_THE_RUN = ("rv", "vmac", "rotation", "resolution")
+
+_FLUX_COLUMN = {"normalised": 1, "absolute": 2}
 
 
 class TSFitPyReader(GridReader):
@@ -27,8 +26,16 @@ class TSFitPyReader(GridReader):
 
     * ``flux="normalised"`` (the second column) or ``"absolute"`` (the third);
     * ``extension=".spec"`` of the spectra;
-    * ``table="spectra_parameters.csv"``, the file of labels in the folder;
-    * ``medium="air"`` and ``solar_scale="magg2022"``, what TSFitPy computes with.
+    * ``table="spectra_parameters.csv"``, the file of labels in the folder, and
+      ``name_column="specname"``, its column of file names, with or without the extension;
+    * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
+      columns that are no labels (``"rest"``: all that are not in ``columns``);
+    * ``medium="air"`` and ``solar_scale="magg2022"``, what TSFitPy computes with;
+    * ``resolution``, where it is not what the spectra's headers say.
+
+    TSFitPy's own columns (``rv``, ``vmac``, ``rotation``, ``resolution``) are no labels. They have
+    to be the same for all spectra, in the table and in the headers, unless ``columns`` or
+    ``ignore`` names them.
     """
 
     format = "tsfitpy"
@@ -44,109 +51,147 @@ class TSFitPyReader(GridReader):
         flux="normalised",
         extension=".spec",
         table="spectra_parameters.csv",
+        name_column="specname",
+        columns=None,
+        ignore=(),
         medium="air",
         solar_scale="magg2022",
+        resolution=None,
     ):
         """Match the label rows with the files; see `GridReader.open`."""
         if flux not in _FLUX_COLUMN:
             raise ValueError(f"flux={flux!r}: TSFitPy's files hold {', '.join(_FLUX_COLUMN)} flux")
-        if not (path / table).is_file():
-            raise FileNotFoundError(
-                f"{path} has no file {table!r} with the labels; give table= if it has another name"
-            )
-        rows = pd.read_csv(path / table, dtype={"specname": str})
-        if "specname" not in rows:
-            raise ValueError(
-                f"{path / table} has no column 'specname' (it has {', '.join(rows.columns)})"
-            )
-        on_disk = {file.name for file in path.iterdir() if file.name.endswith(extension)}
-        rows, rejected = _match(rows, on_disk, extension)
-        labels = QTable()
-        for column in rows.columns.drop("specname"):
-            if column not in _NOT_LABELS:
-                label = Label(column)
-                values = pd.to_numeric(rows[column], errors="coerce").to_numpy(float)
-                labels[label.name] = label.column(values)
-        names = list(rows["specname"])
-        resolution = _header(path / names[0]).get("resolution") if names else None
-        return GridSource(
-            names=names,
-            labels=labels,
-            load=partial(_load, path, names, _FLUX_COLUMN[flux]),
-            meta={
-                "medium": medium,
-                "resolution": float(resolution) if resolution else None,
-                "solar_scale": solar_scale,
-                "normalised": flux == "normalised",
-            },
-            rejected=rejected,
+        rows, rejected = _read_table(path / table, name_column)
+        on_disk = [file for file in os.listdir(path) if file.endswith(extension)]
+        kept, names, unmatched = match_files(rows.pop(name_column), on_disk, f"{extension} file")
+        # a row that cannot be read is the better reason for a file without one
+        rejected = {**unmatched, **rejected}
+        rows = rows.iloc[kept]
+        labels = label_columns(
+            {name: rows[name].to_numpy() for name in rows.columns}, columns, ignore, _OF_THE_RUN
         )
+        asked = _asked_for(columns, ignore) + (() if resolution is None else ("resolution",))
+        same = {
+            **_most_frequent(path, names),
+            **_constants(rows[[n for n in _OF_THE_RUN if n in rows and n not in asked]]),
+        }
+        same = {name: value for name, value in same.items() if name not in asked}
+        files = path, names, _FLUX_COLUMN[flux], same
+        run = {name: value for name, value in same.items() if value}  # a zero is TSFitPy's "none"
+        resolution = run.pop("resolution", None) if resolution is None else resolution
+        meta = {
+            "medium": medium,
+            "resolution": float(resolution) if resolution else None,
+            "solar_scale": solar_scale,
+            "normalised": flux == "normalised",
+        }
+        if run:
+            meta["constant_columns"] = run
+        load, load_block = partial(_load, *files), partial(_load_block, *files)
+        return GridSource(names, labels, load, meta, rejected, load_block)
 
 
-_FLUX_COLUMN = {"normalised": 1, "absolute": 2}
+def _read_table(file, name_column):
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file.parent} has no file {file.name!r} with the labels; give table= if it has "
+            "another name"
+        )
+    rows, rejected = read_csv(file, (name_column,))
+    if name_column not in rows:
+        raise ValueError(
+            f"{file} has no column {name_column!r} (it has {', '.join(rows.columns)}); give "
+            "name_column= if the file names are in another one"
+        )
+    return rows, rejected
 
 
-def _match(rows, on_disk, extension):
-    """Keep the label rows that have one file, once; give the reason for every other."""
-    rows = rows.assign(specname=rows["specname"].str.strip())
-    rejected = {}
-    doubled = rows["specname"].duplicated(keep=False)
-    for name in rows["specname"][doubled]:
-        rejected[name] = "has more than one row in the table of labels"
-    lost = ~rows["specname"].isin(on_disk) & ~doubled
-    for name in rows["specname"][lost]:
-        rejected[name] = f"is in the table of labels, but there is no such {extension} file"
-    for name in sorted(on_disk.difference(rows["specname"])):
-        rejected[name] = "has no row in the table of labels"
-    return rows[~doubled & ~lost].reset_index(drop=True), rejected
+def _asked_for(columns, ignore):
+    """Return TSFitPy's own columns that are labels or are not to be looked at."""
+    if ignore == "rest":
+        ignore = ("rv", "vmac", "rotation")
+    ignore = (ignore,) if isinstance(ignore, str) else ignore
+    return tuple(name for name in _OF_THE_RUN if name in ignore or name in (columns or {}))
 
 
-def _header(file):
-    """Return the ``key: value`` lines at the top of a spectrum."""
+def _constants(rows):
+    """Return what TSFitPy's own columns say of all spectra."""
     found = {}
-    with file.open() as lines:
-        for line in lines:
-            if not line.startswith("#"):
-                break
-            if match := re.match(r"#\s*(\w+):\s*(.*\S)", line):
-                found[match[1]] = match[2]
+    for name in rows.columns:
+        values = rows[name].dropna().unique()
+        if len(values) > 1:
+            raise ValueError(
+                f"column {name!r} of the table of labels is not the same for all spectra: give "
+                f"columns={{{name!r}: '{name}_of_grid'}} to make it a label of that or another "
+                f"name, or ignore=({name!r},)"
+            )
+        if len(values):
+            found[name] = float(values[0])
     return found
 
 
-def _load(folder, names, column, i):
-    """Load wavelength and flux of one file."""
+def _header(text):
+    """Return what the header of a spectrum says of the run."""
+    header = _COMMENTS.match(text)[0]
+    return {name: float(value) for name, value in _RUN_LINE.findall(header)}
+
+
+def _most_frequent(folder, names):
+    """Return what most of the first spectra's headers say: one file may not set it."""
+    found = Counter()
+    for name in names[:21]:
+        try:
+            with (folder / name).open() as file:
+                found.update(_header(file.read(1 << 14)).items())
+        except (OSError, UnicodeDecodeError):
+            continue  # what is wrong with that file is said when it is loaded
+    return dict(item for item, _ in reversed(found.most_common()))  # the last one stays
+
+
+def _read(file, same):
+    """Read the text of a file, if its header says the same as the others'."""
     try:
-        text = (folder / names[i]).read_text()
+        text = file.read_text()
     except UnicodeDecodeError:
         raise ValueError("cannot be read: it is not a text file") from None
-    table = _parse(text) if len(text) < _SHORT else None
-    if table is None:
-        table = _parse_carefully(text)
+    for name, value in _header(text).items():
+        if value != same.get(name, value):
+            raise ValueError(f"has {name} = {value:g} in its header, not {same[name]:g}")
+    return text
+
+
+def _load(folder, names, column, same, i):
+    """Load wavelength and flux of one file."""
+    table = _parse(_read(folder / names[i], same))
     if column >= table.shape[1]:
         raise ValueError(f"cannot be read: it has {table.shape[1]} columns, no flux of that kind")
     return table[:, 0], table[:, column]
 
 
-# Characters of a file below which numpy has parsed it before pandas has started.
-_SHORT = 1 << 16
+def _load_block(folder, names, column, same, indices):
+    """Load files of as many lines and the same wavelengths: the parser is started once for all."""
+    texts = [_read(folder / names[i], same) for i in indices]
+    numbers = [text[_COMMENTS.match(text).end() :].strip() for text in texts]
+    lines, *others = {text.count("\n") + 1 for text in numbers}
+    if others:
+        raise ValueError("files have different lengths")
+    tables = _parse("\n".join(numbers)).reshape(len(texts), lines, -1)
+    wavelength = tables[0, :, 0]
+    if not (tables[:, :, 0] == wavelength).all():
+        raise ValueError("files have different wavelengths")
+    return wavelength, tables[:, :, column]
+
+
+_COMMENTS = re.compile(r"(?:#[^\n]*\n)*")
+_RUN_LINE = re.compile(
+    r"^#\s*(resolution|vmac|rotation):\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*$", re.MULTILINE
+)
 
 
 def _parse(text):
-    """Parse columns of numbers below a header; `None` if they are anything else."""
-    start = 0
-    try:
-        while text.startswith("#", start):
-            start = text.index("\n", start) + 1
-        n_columns = len(text[start : text.index("\n", start)].split())
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # numpy's word for: not a number
-            return np.fromstring(text[start:], sep=" ").reshape(-1, n_columns)
-    except (ValueError, DeprecationWarning):
-        return None
+    """Parse columns of numbers, and say what is wrong if they are none."""
+    import pandas as pd
 
-
-def _parse_carefully(text):
-    """Parse any columns of numbers, and say what is wrong if they are none."""
     try:
         table = pd.read_csv(io.StringIO(text), sep=r"\s+", comment="#", header=None, engine="c")
         return table.to_numpy(dtype=float)

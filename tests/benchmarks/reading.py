@@ -18,6 +18,7 @@ import pandas as pd
 
 from astropayne import SpectralGrid
 from astropayne.formats.grid_file import GridWriter
+from astropayne.plugins.tables import match_files
 
 
 def seconds(call):
@@ -68,6 +69,23 @@ def compare(folder, title, n_plain):
     one, two, plain = (np.median(value) for value in times.values())
     print(f"{title}: {1e3 * one / n:.2f} ms a file; two workers {one / two:.2f} x, ", end="")
     print(f"the plain loop takes {plain / one:.1f} x as long")
+
+
+def match_labels(n_rows):
+    """Print how long it takes to find the file of each row of a table of labels."""
+    rng = np.random.default_rng(0)
+    times = []
+    for n in (n_rows // 2, n_rows):
+        files = [f"{i:06d}.spec" for i in rng.permutation(n)]
+        rows = [f"{i:06d}" for i in rng.permutation(n)]
+        start = time.perf_counter()
+        kept, found, rejected = match_files(rows, files)
+        times.append(time.perf_counter() - start)
+        assert len(kept) == n
+        assert not rejected
+        assert all(a == b[:6] for a, b in zip(rows, found, strict=True))
+    print(f"matching {n_rows} rows of labels: {times[1]:.2f} s, ", end="")
+    print(f"{times[1] / times[0]:.1f} times as long as half as many")
 
 
 PEAK = """
@@ -130,6 +148,7 @@ def main():
     folder = options.folder.resolve()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
+        match_labels(200_000)
         compare(folder, "full grid", 300)
         short = scratch / "short"
         short.mkdir()

@@ -1,0 +1,201 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Reader for spectra in any format that specutils reads, and a table of their labels."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable, Table
+
+from astropayne.plugins.hookspecs import hookimpl
+from astropayne.plugins.reader import GridReader, GridSource
+from astropayne.plugins.tables import label_columns, match_files, read_csv
+from astropayne.wavelengths import MEDIA
+
+__all__ = ["SpecutilsReader"]
+
+# What a table of labels in the folder may be called, and its column of file names.
+_TABLES = ("labels.ecsv", "labels.csv", "labels.fits", "labels.vot", "labels.xml")
+_NAMES = ("file", "filename", "file_name", "name", "specname", "spectrum", "path")
+
+
+class SpecutilsReader(GridReader):
+    """Anything that ``specutils.Spectrum.read`` reads, such as FITS or ECSV.
+
+    The path is a folder, a pattern such as ``"grid/*.fits"``, or a table (CSV, ECSV, FITS,
+    VOTable) with a column of file names, relative to the table's folder. Folders and patterns
+    need a table of labels: ``labels.ecsv`` (or ``.csv``, ``.fits``, ``.vot``, ``.xml``) in the
+    folder is found.
+
+    Options of ``SpectralGrid.read(path, format="specutils", ...)``:
+
+    * ``labels``, the table of labels or its file, and ``name_column``, its column of file names
+      (with or without extension); by default one called ``file``, ``filename``, ``name``,
+      ``specname``, ``spectrum`` or ``path``;
+    * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
+      columns that are no labels (``"rest"``: all that are not in ``columns``);
+    * ``medium="air"`` or ``"vacuum"``, unless the table's metadata has ``medium``; likewise
+      ``resolution`` and ``solar_scale``, which may be left out;
+    * ``flux_unit``, to which flux is converted; by default the first spectrum's;
+    * ``spectrum_format``, the format specutils is to assume.
+    """
+
+    format = "specutils"
+
+    def sniff(self, path):
+        """Look for a table of labels: nothing else says that spectra are a grid."""
+        if path.is_file():
+            return path.suffix in (".csv", ".ecsv") and _names_files(path)
+        folder = path if path.is_dir() else path.parent
+        return any((folder / table).is_file() for table in _TABLES)
+
+    def open(
+        self,
+        path,
+        *,
+        labels=None,
+        name_column=None,
+        columns=None,
+        ignore=(),
+        medium=None,
+        resolution=None,
+        solar_scale=None,
+        flux_unit=None,
+        spectrum_format=None,
+    ):
+        """Match the label rows with the files; see `GridReader.open`."""
+        table, file, rejected = _table(path, labels)
+        name_column = _name_column(table, name_column)
+        folder, files = _files(path, table[name_column], file)
+        rows, names, unmatched = match_files(table[name_column], files)
+        table = table[rows]
+        table.remove_column(name_column)
+        known = {str(key).lower(): value for key, value in table.meta.items()}
+        given = {"medium": medium, "resolution": resolution, "solar_scale": solar_scale}
+        meta = {k: known.get(k) if value is None else value for k, value in given.items()}
+        if meta["medium"] not in MEDIA:
+            raise ValueError(
+                f"medium={meta['medium']!r}: say whether the wavelengths are in air or in vacuum, "
+                f"one of {', '.join(map(repr, MEDIA))}"
+            )
+        paths = [folder / name for name in names]
+        unit = _unit(paths, spectrum_format) if flux_unit is None else u.Unit(flux_unit)
+        meta |= {"flux_unit": str(unit), "normalised": unit == u.dimensionless_unscaled}
+        return GridSource(
+            names=names,
+            labels=label_columns({n: table[n] for n in table.colnames}, columns, ignore),
+            load=partial(_load, paths, spectrum_format),
+            meta=meta,
+            rejected={**unmatched, **rejected},
+        )
+
+
+def _names_files(path):
+    """Say whether a text table has a column of file names."""
+    with path.open(errors="replace") as lines:
+        for _, line in zip(range(500), lines, strict=False):
+            if not line.startswith("#"):
+                columns = re.split(r"[,;\s]+", line.strip().lower().replace('"', ""))
+                return not set(_NAMES).isdisjoint(columns) and len(columns) > 1
+    return False
+
+
+def _table(path, labels):
+    """Return the table of labels, its file if there is one, and rows that cannot be read."""
+    if isinstance(labels, Table):
+        return QTable(labels), None, {}
+    file = _table_file(path, labels)
+    try:
+        if file.suffix == ".csv":
+            rows, rejected = read_csv(file, _NAMES)
+            return QTable.from_pandas(rows), file, rejected
+        return QTable.read(file), file, {}
+    except Exception as error:  # astropy's readers raise what they like
+        raise ValueError(f"{file} cannot be read as a table of labels: {error}") from None
+
+
+def _table_file(path, labels):
+    folder = _folder(path)
+    if labels is not None:
+        for file in (Path(labels), folder / labels):
+            if file.is_file():
+                return file
+        raise FileNotFoundError(f"there is no table of labels {labels}, nor one in {folder}")
+    if path.is_file():
+        return path
+    there = [name for name in _TABLES if (folder / name).is_file()]
+    if len(there) != 1:
+        raise ValueError(
+            f"{folder} has {' and '.join(there) or 'no table of labels'}: give labels=, a table or "
+            "its file"
+        )
+    return folder / there[0]
+
+
+def _folder(path):
+    return path if path.is_dir() else path.parent
+
+
+def _name_column(table, given):
+    lower = {name.lower(): name for name in reversed(table.colnames)}
+    wanted = _NAMES if given is None else (given.lower(),)
+    for name in wanted:
+        if name in lower:
+            return lower[name]
+    raise ValueError(
+        f"the table of labels has no column {' or '.join(map(repr, wanted))} of file names (it "
+        f"has {', '.join(table.colnames)}): give name_column="
+    )
+
+
+def _files(path, names, table):
+    """Return the folder, and the names in it of the spectra there are."""
+    folder = _folder(path)
+    if path.is_file():  # the table says which
+        return folder, {n for n in map(str, names) if n.strip() and (folder / n.strip()).is_file()}
+    pattern = "*" if path.is_dir() else path.name
+    return folder, [
+        file.name
+        for file in folder.glob(pattern)
+        if file.is_file() and file != table and not file.name.startswith(".")
+    ]
+
+
+def _unit(paths, spectrum_format):
+    """Return the unit of flux of the first spectrum that can be read."""
+    for path in paths[:21]:
+        try:
+            return _read(path, spectrum_format).flux.unit
+        except ValueError:
+            continue  # it is set aside when it is loaded
+    return u.dimensionless_unscaled
+
+
+def _read(path, spectrum_format):
+    from specutils import Spectrum
+
+    try:
+        return Spectrum.read(path, format=spectrum_format)
+    except Exception as error:  # loaders raise what they like
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"cannot be read by specutils: {reason}") from None
+
+
+def _load(paths, spectrum_format, i):
+    """Load wavelength and flux of one file, as quantities; what is masked is NaN."""
+    spectrum = _read(paths[i], spectrum_format)
+    wavelength, flux = spectrum.spectral_axis.to(u.AA, u.spectral()), spectrum.flux
+    if spectrum.mask is not None:
+        flux = flux.astype(float)
+        flux[np.broadcast_to(spectrum.mask, flux.shape)] = np.nan
+    if wavelength[0] > wavelength[-1]:  # frequencies
+        wavelength, flux = wavelength[::-1], flux[..., ::-1]
+    return wavelength, flux
+
+
+@hookimpl
+def astropayne_grid_readers():
+    """Return the reader of what specutils reads."""
+    return [SpecutilsReader()]

@@ -1,0 +1,206 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""What readers with a table of labels have in common: matching its rows, choosing its columns."""
+
+from collections import Counter
+
+import numpy as np
+
+__all__ = ["label_columns", "match_files", "read_csv"]
+
+
+def read_csv(file, name_columns):
+    """Read a table of labels; a row that is not like the others is set aside alone.
+
+    Parameters
+    ----------
+    file : `pathlib.Path`
+    name_columns : sequence of str
+        Columns that hold names: text, also where it looks like a number.
+
+    Returns
+    -------
+    table : `pandas.DataFrame`
+        Without columns that have no name, such as pandas' own index.
+    rejected : dict of str to str
+        Name and reason of the rows that were set aside.
+
+    Raises
+    ------
+    ValueError
+        If the file is no table.
+    """
+    import pandas as pd
+
+    rejected, options = {}, {"dtype": dict.fromkeys(name_columns, str)}
+    try:
+        header = list(pd.read_csv(file, nrows=0).columns)
+        name = next((i for i, column in enumerate(header) if column in name_columns), 0)
+
+        def set_aside(fields):
+            rejected[fields[name]] = (
+                f"has a row of {len(fields)} fields in the table of labels, not {len(header)}"
+            )
+
+        try:
+            table = pd.read_csv(file, **options)
+        except pd.errors.ParserError:
+            table = pd.read_csv(file, engine="python", on_bad_lines=set_aside, **options)
+    except (ValueError, StopIteration) as error:
+        raise ValueError(f"{file} cannot be read as a table of labels: {error}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # what pandas makes of the fields in excess
+        raise ValueError(  # noqa: TRY004
+            f"{file} has rows of more fields than its first line, which names the columns"
+        )
+    return table.loc[:, ~table.columns.str.fullmatch(r"Unnamed: \d+")], rejected
+
+
+def match_files(names, files, kind="file"):
+    """Find the file of each row of a table of labels, in time linear in their number.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What the rows say: a file's name, or that name without its extension.
+    files : iterable of str
+        Names of the files there are.
+    kind : str
+        What a file is called in the reasons, such as ``".spec file"``.
+
+    Returns
+    -------
+    rows : list of int
+        The rows that have one file, which no other row has.
+    found : list of str
+        Names of their files.
+    rejected : dict of str to str
+        Name and reason of every other row and file.
+
+    Examples
+    --------
+    >>> from astropayne.plugins.tables import match_files
+    >>> match_files(["a", "b.txt", "d"], ["a.txt", "b.txt", "c.txt"])[:2]
+    ([0, 1], ['a.txt', 'b.txt'])
+    """
+    files = set(files)
+    stems = Counter(_stem(file) for file in files)
+    by_name = {_stem(file): file for file in files if stems[_stem(file)] == 1}
+    by_name.update((file, file) for file in files)
+    texts = [_text(name) for name in names]
+    matches = [by_name.get(text) for text in texts]
+    count = Counter(match or text for match, text in zip(matches, texts, strict=True))
+    rows, found, rejected = [], [], {}
+    for row, (text, match) in enumerate(zip(texts, matches, strict=True)):
+        if not text:
+            rejected[f"row {row + 1}"] = "has no name in the table of labels"
+        elif count[match or text] > 1:
+            rejected[match or text] = "has more than one row in the table of labels"
+        elif stems[text] > 1 and match is None:
+            rejected[text] = f"is in the table of labels, but may be any of {stems[text]} files"
+        elif match is None:
+            rejected[text] = f"is in the table of labels, but there is no such {kind}"
+        else:
+            rows.append(row)
+            found.append(match)
+    for file in sorted(files.difference(count)):
+        rejected[file] = "has no row in the table of labels"
+    return rows, found, rejected
+
+
+def _stem(file):
+    return file.rpartition(".")[0] or file
+
+
+def _text(name):
+    """Return a name as text, empty if it is missing."""
+    if isinstance(name, bytes):
+        name = name.decode(errors="replace")
+    missing = name is None or name is np.ma.masked or name != name  # only NaN is not itself
+    return "" if missing else str(name).strip()
+
+
+def label_columns(table, columns=None, ignore=(), never=()):
+    """Take the labels out of a table's columns.
+
+    Parameters
+    ----------
+    table : mapping of str to array_like
+        Columns by name; units are converted, and what is no number becomes NaN.
+    columns : mapping of str to str, optional
+        Labels by column name, for columns that are called otherwise.
+    ignore : str or sequence of str
+        Columns that are no labels; ``"rest"`` for all that are not in ``columns``.
+    never : sequence of str
+        Columns that are labels only if ``columns`` says so.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+
+    Raises
+    ------
+    ValueError
+        If a column is not there, is not a label's, or holds no number.
+
+    Examples
+    --------
+    >>> from astropayne.plugins.tables import label_columns
+    >>> table = {"T": [5000.0, 6000.0], "logg": ["4.0", "?"], "note": ["", "hot"]}
+    >>> print(label_columns(table, {"T": "teff"}, ignore="note"))
+     teff  logg
+      K
+    ------ ----
+    5000.0  4.0
+    6000.0  nan
+    """
+    from astropy.table import QTable
+
+    columns = dict(columns or {})
+    if isinstance(ignore, str) and ignore != "rest":
+        ignore = (ignore,)
+    absent = [n for n in (*columns, *(() if ignore == "rest" else ignore)) if n not in table]
+    if absent:
+        raise ValueError(
+            f"the table of labels has no column {', '.join(map(repr, absent))}; it has "
+            f"{', '.join(table)}"
+        )
+    labels = QTable()
+    for given, values in table.items():
+        skipped = ignore == "rest" or given in ignore or given in never
+        if given in columns or not skipped:
+            label = _label(given, columns)
+            if label.name in labels.colnames:
+                raise ValueError(
+                    f"label {label.name!r} is there twice (once as {given!r}): ignore=({given!r},)"
+                )
+            labels[label.name] = label.column(_numbers(label, given, values))
+    if not labels.colnames:
+        raise ValueError(f"the table of labels has no label, only {', '.join(table)}")
+    return labels
+
+
+def _label(given, columns):
+    from astropayne.labels import Label
+
+    try:
+        return Label(columns.get(given, given))
+    except ValueError as error:
+        raise ValueError(
+            f"column {given!r} of the table of labels: {error}. If it is a label under another "
+            f"name, give columns={{{given!r}: 'its label'}}; if it is none, ignore=({given!r},)"
+        ) from None
+
+
+def _numbers(label, given, values):
+    if getattr(values, "dtype", None) is None or values.dtype.kind not in "biuf":
+        import pandas as pd
+
+        plain = np.ma.filled(values.astype(object), np.nan) if np.ma.isMA(values) else values
+        values = pd.to_numeric(pd.Series(np.asarray(plain, dtype=object)), errors="coerce")
+        values = values.to_numpy(dtype=float)
+    numbers = np.asarray(label.to_value(values), dtype=float)
+    if len(numbers) and not np.isfinite(numbers).any():
+        raise ValueError(
+            f"column {given!r} of the table of labels holds no number: if it is not a label, "
+            f"ignore=({given!r},)"
+        )
+    return numbers
