@@ -67,6 +67,10 @@ class PayneModelRead(UnifiedReadWrite):
         If there is no such file.
     ValueError
         If it is not a model, or damaged.
+
+    Notes
+    -----
+    Formats are registered with `astropy.io.registry`, which lists them here.
     """
 
     def __init__(self, instance, cls):
@@ -94,6 +98,10 @@ class PayneModelWrite(UnifiedReadWrite):
         ``"asdf"`` (the default where the name ends so), ``"one_payne"`` or ``"the_payne"``.
     overwrite : bool
         Whether a file that is there may be replaced.
+
+    Notes
+    -----
+    Formats are registered with `astropy.io.registry`, which lists them here.
     """
 
     def __init__(self, instance, cls):
@@ -785,7 +793,7 @@ def _tell_how_it_stopped(run):
             f"training was interrupted after step {step}; the model is the best network so far "
             f"({best})",
             AstropyUserWarning,
-            stacklevel=3,
+            stacklevel=4,  # train, and what it is decorated with, are between
         )
     if run.stopped == "not finite":
         raise FloatingPointError(

@@ -459,8 +459,9 @@ def rms_error(network, feed, crew=None):
         Processes that share the work.
     """
     total = 0.0
+    exact = torch.float32 if feed.device.type == "mps" else torch.float64  # Metal has no other
     for x, y in feed.blocks(slice(None) if crew is None else crew.part):
-        total += float(((network(x) - y) ** 2).sum(dtype=torch.float64))
+        total += float(((network(x) - y) ** 2).sum(dtype=exact))
     if crew is not None:
         total = crew.sum(total, feed.device)
     return (total / (len(feed) * feed.n_pixels)) ** 0.5

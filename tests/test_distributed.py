@@ -18,7 +18,7 @@ OPTIONS = {"max_epochs": 6, "batch_size": 25, "check_interval": 10, "seed": 3}
 
 
 @pytest.mark.skipif(not distributed.is_available(), reason="torch is built without it")
-@pytest.mark.parametrize("limit", [{}, {"max_time": 1000.0}])
+@pytest.mark.parametrize("limit", [{}, pytest.param({"max_time": 1000.0}, marks=pytest.mark.slow)])
 def test_two_processes_give_the_model_of_one(sample, tmp_path, limit):
     options = {**OPTIONS, **limit}
     code = f"""

@@ -196,8 +196,11 @@ def test_the_best_network_is_kept(sample, monkeypatch, what):
     monkeypatch.setattr(torch.nn.functional, "mse_loss", loss)
     model, options = _small(), {"batch_size": 16, "check_interval": 5, "max_epochs": 50}
     if what is KeyboardInterrupt:
-        with pytest.warns(AstropyUserWarning, match="interrupted after step 25; the model is"):
+        with pytest.warns(
+            AstropyUserWarning, match="interrupted after step 25; the model is"
+        ) as caught:
             model.train(sample[:60], **options)
+        assert caught[0].filename == __file__  # it points at the line that called
     else:
         with pytest.raises(FloatingPointError, match="not finite any more after step 25; the mod"):
             model.train(sample[:60], **options)

@@ -88,6 +88,8 @@ def test_one_payne_is_what_numpy_says(one_payne, rng, tmp_path):
     table = model.labels.to_table(values)
     table["teff"] = table["teff"].to(u.kK)
     assert np.array_equal(PayneModel.read(tmp_path / "net.npz").predict(table).flux.value, flux)
+    broad = model.predict(values, vsini=10, rv=3)  # whatever its resolution is
+    assert np.nanstd(broad.flux.value) > 0
 
 
 def test_the_payne_is_what_numpy_says(the_payne, rng, tmp_path):
