@@ -111,8 +111,9 @@ class BatchFitter:
         Bounds of all parameters; those of rv are relative to where the search finds it.
     fixed, start : dict of str to float
     continuum, loss : see `~astropayne.likelihood.Likelihood`
-    error, modes : numpy.ndarray or None
-        The emulator's: total error of each pixel, and the shared part of it.
+    error, rest, modes : numpy.ndarray or None
+        The emulator's: the error of each pixel, and the same apart, as white noise and what
+        pixels share.
     """
 
     forward: object
@@ -125,6 +126,7 @@ class BatchFitter:
     continuum: int | None
     loss: str
     error: np.ndarray | None
+    rest: np.ndarray | None
     modes: np.ndarray | None
 
     @property
@@ -312,10 +314,12 @@ class BatchFitter:
         low[:, rv] += theta[:, rv]
         high[:, rv] += theta[:, rv]
         theta = self.parameters.expand(np.clip(theta, low, high)[:, index], theta)
-        error, shared = self._emulator(modes)
+        emulator = {"error": self.error}
+        if modes and self.modes is not None:
+            emulator = {"rest": self.rest, "modes": self.modes}
         likelihood = Likelihood(
             self.forward, self.parameters, arms, theta,
-            continuum=self.continuum, error=error, modes=shared, loss=self.loss,
+            continuum=self.continuum, loss=self.loss, **emulator,
         )  # fmt: skip
         size = max(1, _BLOCK // max(1, likelihood.flux.shape[1]))
 
@@ -334,13 +338,6 @@ class BatchFitter:
             rounding=6 * rounding,
         )
         return self.parameters.expand(solution.x.numpy(), theta), solution, likelihood
-
-    def _emulator(self, modes):
-        """Return the emulator's error: all of it pixel by pixel, or without what modes say."""
-        if not modes or self.modes is None or self.error is None:
-            return self.error, None
-        rest = np.maximum(self.error**2 - np.sum(self.modes**2, axis=0), 0.0)
-        return np.sqrt(rest), self.modes
 
     # --- what is known then
 

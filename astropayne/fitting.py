@@ -19,7 +19,7 @@ from astropayne.labels import Label, parse_label, strip_unit, unknown_label_mess
 from astropayne.likelihood import Parameters
 from astropayne.network import one_thread, pick_device
 from astropayne.observation import observe
-from astropayne.search import Templates
+from astropayne.search import templates_of
 from astropayne.wavelengths import checked_velocity
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
@@ -346,12 +346,12 @@ class _Setup:
             limb_darkening=limb_darkening, dtype=torch.float32, device=pick_device(device)
         )
         lowest = None if resolution is None else float(np.min(resolution))
-        templates = Templates(
+        templates = templates_of(
             forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, lowest
         )
         self.fitter = BatchFitter(
             forward, parameters, templates, low, high, fixed, start, self.continuum, loss,
-            model.error, getattr(model, "error_modes", None),
+            **_emulator_error(model),
         )  # fmt: skip
 
     # --- options
@@ -590,6 +590,14 @@ def _model_spectrum(observed, flux, labels):
         mask=~np.isfinite(flux),
         meta=dict(labels),
     )
+
+
+def _emulator_error(model):
+    """Return the emulator's errors as `BatchFitter` takes them."""
+    if model.error_components is None:  # of a network from elsewhere
+        return {"error": model.error, "rest": None, "modes": None}
+    modes = np.vstack([model.error_components, model.bias])
+    return {"error": model.error, "rest": model.error_rest, "modes": modes}
 
 
 def _mapping(given, what):

@@ -196,9 +196,10 @@ class Likelihood:
     continuum : int, optional
         Degree of the polynomials; `None` for normalised flux.
     error : numpy.ndarray, shape (n_model_pixels,), optional
-        The emulator's own error, what its modes say excluded.
-    modes : numpy.ndarray, shape (k, n_model_pixels), optional
-        Errors of the emulator that are shared between pixels, each one standard deviation large.
+        The emulator's own error, pixel by pixel.
+    rest, modes : numpy.ndarray, shape (n_model_pixels,) and (k, n_model_pixels), optional
+        The same apart: as white noise of pixels as wide as the model's, and errors that pixels
+        share, each one standard deviation large.
     loss : {"linear", "huber"}
     """
 
@@ -211,6 +212,7 @@ class Likelihood:
         *,
         continuum=None,
         error=None,
+        rest=None,
         modes=None,
         loss="linear",
     ):
@@ -233,6 +235,13 @@ class Likelihood:
         level = self._level_at_first(sigma)
         if error is not None:
             emulator = [self._at_pixels(error, p) for p in self.pixels]
+            sigma = np.hypot(sigma, np.abs(level) * np.concatenate(emulator, axis=1))
+        if rest is not None:
+            width = _pixel_width(forward.wavelength[None])[0]
+            emulator = [
+                self._at_pixels(rest * np.sqrt(width), p) / np.sqrt(_pixel_width(p.wavelength))
+                for p in self.pixels
+            ]
             sigma = np.hypot(sigma, np.abs(level) * np.concatenate(emulator, axis=1))
         noiseless = ~(sigma > 0).any(axis=1, keepdims=True)
         # Without any noise, all pixels count the same, and more than priors do.
@@ -372,6 +381,15 @@ class Likelihood:
             return None
         rows = torch.arange(len(self))
         return self._solve_continuum(self._model(theta, rows, ())[0], rows)[0].cpu().numpy()
+
+
+def _pixel_width(wavelength):
+    """Return the widths of pixels in ln λ: the distance to the nearer neighbour."""
+    step = np.abs(np.diff(np.log(wavelength), axis=1))
+    no_step = np.full((len(step), 1), np.inf)
+    step = np.where(np.isnan(step), np.inf, step)
+    width = np.minimum(np.hstack([no_step, step]), np.hstack([step, no_step]))
+    return np.where(np.isfinite(width), width, 1.0)
 
 
 def _regular(matrix):

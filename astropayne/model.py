@@ -28,13 +28,14 @@ from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.grid import SpectralGrid
 from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
+from astropayne.residuals import leading_components, white_rest
 from astropayne.training import TrainingOptions, train_network
 from astropayne.wavelengths import checked_velocity, find_windows, to_vacuum, vacuum_angstrom
 
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
 
 _BLOCK = 1 << 18  # pixels that are predicted at a time
-_ERROR_COMPONENTS = 8
+_ERROR_COMPONENTS = 32
 _RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
 _MOST_LABELS = 50_000  # kept of the training spectra
 
@@ -151,6 +152,8 @@ class PayneModel:
     error_components : numpy.ndarray, shape (n_components, n_pixels)
         How errors of pixels go together: the leading part of their covariance about ``bias`` is
         ``error_components.T @ error_components``.
+    error_rest : numpy.ndarray, shape (n_pixels,)
+        What the components leave, as `~astropayne.residuals.white_rest` gives it.
     training_labels : numpy.ndarray, shape (n, n_labels)
         Labels of the training spectra (of very many, a part), in single precision.
     history : `~astropy.table.QTable`
@@ -182,7 +185,7 @@ class PayneModel:
         self.network = None
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None
-        self.bias = self.error_components = self.training_labels = None
+        self.bias = self.error_components = self.error_rest = self.training_labels = None
         self.meta = {}
         self._forward_models, self._neighbours = {}, None
 
@@ -220,6 +223,7 @@ class PayneModel:
         error=None,
         bias=None,
         error_components=None,
+        error_rest=None,
         training_labels=None,
         history=None,
         meta=None,
@@ -231,7 +235,7 @@ class PayneModel:
         network : `~astropayne.network.SpectralNetwork`
         labels : `~astropayne.labels.LabelSpace`
         wavelength : `~astropy.units.Quantity`
-        medium, resolution, solar_scale, error, bias, error_components, training_labels
+        medium, resolution, solar_scale, error, bias, error_components, error_rest, training_labels
             The attributes of those names.
         history, meta
             The attributes of those names.
@@ -254,6 +258,7 @@ class PayneModel:
         for name, value, last in (
             ("error", error, n_pixels),
             ("bias", bias, n_pixels),
+            ("error_rest", error_rest, n_pixels),
             ("error_components", error_components, n_pixels),
             ("training_labels", training_labels, n_labels),
         ):
@@ -268,7 +273,8 @@ class PayneModel:
         model.network, model.labels = network.cpu().eval(), labels
         model.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
         model.medium, model.resolution, model.solar_scale = medium, resolution, solar_scale
-        model.error, model.bias, model.error_components = error, bias, error_components
+        model.error, model.bias = error, bias
+        model.error_components, model.error_rest = error_components, error_rest
         model.training_labels = training_labels
         model.history, model.meta = history, dict(meta or {})
         return model
@@ -408,7 +414,7 @@ class PayneModel:
         self.wavelength = grid.wavelength
         self.medium, self.resolution = grid.meta["medium"], grid.meta["resolution"]
         self.solar_scale = solar_scale(grid.meta["solar_scale"]).entry
-        self.error, self.bias, self.error_components = self._residuals(x_valid, validation)
+        self._measure_error(x_valid, validation)
         self.training_labels = labels.unscale(_some(x, _MOST_LABELS)).astype(np.float32)
         names = ("step", "time", "learning_rate", "train_rms", "valid_rms")
         self.history = QTable(rows=run.rows, names=names, units={"time": u.s})
@@ -448,24 +454,43 @@ class PayneModel:
         flux = np.asarray(_plain_flux(grid)[rows], dtype=float)
         return adapt_pixels(network, self.vacuum_wavelength, wavelength, x[rows], flux)
 
-    def _residuals(self, x, grid):
-        """Return rms, mean and leading components of predicted minus true flux."""
+    def measure_error(self, grid):
+        """Measure the emulator's error on spectra, and keep it: ``error``, ``bias`` and so on.
+
+        Training does it with the validation spectra. They chose the network, so that spectra that
+        had no part in the training at all say more.
+
+        Parameters
+        ----------
+        grid : `~astropayne.SpectralGrid`
+            With the model's labels and wavelengths.
+
+        Raises
+        ------
+        ValueError
+            If the grid is of another kind.
+        """
+        self._require_trained()
+        if not np.array_equal(grid.wavelength, self.wavelength):
+            raise ValueError("the grid's wavelengths are not the model's")
+        self._measure_error(self.labels.scale(self._finite_labels(grid.labels)), grid)
+        self.meta["n_error"] = len(grid)
+
+    def _measure_error(self, x, grid):
         n_pixels = grid.flux.shape[1]
         squares, total = np.zeros(n_pixels), np.zeros(n_pixels)
         for residual in self._residual_blocks(x, grid.flux, np.arange(len(x))):
             squares += np.sum(residual.astype(float) ** 2, axis=0)
             total += np.sum(residual, axis=0, dtype=float)
-        mean = total / len(x)
+        self.error, self.bias = np.sqrt(squares / len(x)), total / len(x)
         chosen = _some(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
         residual = np.empty((len(chosen), n_pixels), dtype=np.float32)
         first = 0
         for block in self._residual_blocks(x, grid.flux, chosen):
-            residual[first : first + len(block)] = block - mean
+            residual[first : first + len(block)] = block - self.bias
             first += len(block)
-        # The components from the spectra's products, which are fewer than those of the pixels.
-        _, vectors = np.linalg.eigh((residual @ residual.T).astype(float))
-        leading = vectors[:, ::-1][:, :_ERROR_COMPONENTS].astype(np.float32)
-        return np.sqrt(squares / len(x)), mean, leading.T @ residual / len(chosen) ** 0.5
+        self.error_components = leading_components(residual, _ERROR_COMPONENTS)
+        self.error_rest = white_rest(residual, _ERROR_COMPONENTS, self.wavelength.value)
 
     def _residual_blocks(self, x, flux, rows):
         """Yield predicted minus true flux of some spectra, some megabytes at a time."""

@@ -2,6 +2,7 @@
 """Where a fit starts: velocity by cross-correlation, labels from a set of candidates."""
 
 import math
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.stats import qmc
 from astropayne.forward import VELOCITIES
 from astropayne.wavelengths import C_KMS
 
-__all__ = ["Templates", "Velocity"]
+__all__ = ["Templates", "Velocity", "templates_of"]
 
 _MAX_VELOCITY = 1000.0  # km/s
 _NEAR = 100.0  # km/s, around a velocity that is said to be about right
@@ -74,6 +75,17 @@ class _Window:
         power = np.maximum(self.squares.correlate(data[0], *shape), floor)
         gain = self.rows.correlate(data[1], *shape) ** 2 / power - constant
         return np.where(shared > floor, gain, 0.0)
+
+
+_LAST = weakref.WeakKeyDictionary()  # of forward models: the templates last made, and for what
+
+
+def templates_of(forward, labels, solar, known, resolution):
+    """Return `Templates`; those made last for a forward model are kept for the next star."""
+    key = (tuple(sorted(known.items())), resolution)
+    if forward not in _LAST or _LAST[forward][0] != key:
+        _LAST[forward] = key, Templates(forward, labels, solar, known, resolution)
+    return _LAST[forward][1]
 
 
 @dataclass(frozen=True)

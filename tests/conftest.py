@@ -23,12 +23,18 @@ def sample():
 
 
 @pytest.fixture(scope="session")
-def model(sample):
-    """A network trained for some seconds; the same in every test."""
+def quick_model(sample):
+    """A network trained for some seconds, on 240 of the sample's 300 spectra."""
     model = PayneModel()
     train, _ = sample.split(0.8, seed=42)
     model.train(train, max_epochs=250, seed=1)
     return model
+
+
+@pytest.fixture(scope="session")
+def model(quick_model):
+    """A network; the same in every test."""
+    return quick_model
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ ORDER = [
     "finetuning",
     "forward",
     "resampling",
+    "residuals",
     "formats.grid_file",
     "plugins",
     "conversion",
@@ -49,7 +50,7 @@ ORDER = [
     "cli",
 ]
 WITHOUT_UNITS = """broadening network feed distributed checkpoint training finetuning
-    forward search resampling least_squares likelihood batch""".split()
+    forward search resampling residuals least_squares likelihood batch""".split()
 
 
 def _room(module):

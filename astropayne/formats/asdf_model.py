@@ -16,7 +16,7 @@ from astropayne.network import SpectralNetwork
 
 __all__ = ["read_asdf", "write_asdf"]
 
-_ARRAYS = ("error", "bias", "error_components", "training_labels")
+_ARRAYS = ("error", "bias", "error_components", "error_rest", "training_labels")
 _PARTS = (
     *("labels", "wavelength", "wavelength_unit", "medium", "resolution", "solar_scale"),
     *(*_ARRAYS, "architecture", "weights", "history", "meta", "fingerprint"),

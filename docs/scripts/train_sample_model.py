@@ -4,7 +4,8 @@
     python docs/scripts/train_sample_model.py FOLDER [MINUTES]
 
 A fifth of the spectra is held out: nothing in the training looks at it, and the rms flux error
-there goes into the file.
+there goes into the file. The emulator's error that fits count is measured on it and on the spectra
+that chose the network.
 """
 
 import sys
@@ -32,6 +33,8 @@ def main(folder, minutes=20):
     model.meta["grid"]["description"] = (
         SpectralGrid.sample().meta["description"].replace("The first 300 of 2146", "2146")
     )
+    _, validation = train.split(0.9, seed=model.meta["training"]["seed"])
+    model.measure_error(SpectralGrid.concatenate([validation, held_out]))
     print(model, model.meta["held_out"])
     model.write(Path(astropayne.__file__).parent / "data" / "sample_model.asdf", overwrite=True)
 

@@ -1,0 +1,85 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""What the residuals of an emulator say of its errors: how they go together. Plain numpy."""
+
+import numpy as np
+
+from astropayne.wavelengths import find_windows
+
+__all__ = ["leading_components", "white_rest"]
+
+_ALIKE = 0.15  # correlation below which it is not the profile's that makes pixels alike
+
+
+def leading_components(residual, n_components):
+    """Return the leading part of a covariance, as errors that pixels share.
+
+    Parameters
+    ----------
+    residual : numpy.ndarray, shape (n_spectra, n_pixels)
+        About their mean.
+    n_components : int
+        At most; never more than a quarter of the spectra.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_components, n_pixels)
+        With E the result, EᵀE is the part of the covariance.
+    """
+    n = min(n_components, len(residual) // 4)
+    # The components from the spectra's products, which are fewer than those of the pixels.
+    _, vectors = np.linalg.eigh((residual @ residual.T).astype(float))
+    leading = vectors[:, ::-1][:, :n].astype(residual.dtype)
+    return leading.T @ residual / len(residual) ** 0.5
+
+
+def white_rest(residual, n_components, wavelength):
+    """Return what components leave of the errors, as white noise of the same effect on lines.
+
+    Errors of neighbouring pixels are alike over the width of the instrument's profile, and so are
+    lines: what such errors do to a line's strength is what white noise would do whose variance is
+    the sum of the covariances of a pixel with all others. Components are found in one half of the
+    spectra and tried on the other, because they describe their own too well.
+
+    Parameters
+    ----------
+    residual : numpy.ndarray, shape (n_spectra, n_pixels)
+    n_components : int
+        As for `leading_components`.
+    wavelength : array_like, shape (n_pixels,)
+        In Å.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_pixels,)
+        A standard deviation for pixels as wide as these; it goes with one over the root of their
+        width.
+    """
+    left = np.concatenate(
+        [_left(residual[i::2], residual[1 - i :: 2], n_components) for i in (0, 1)]
+    )
+    return np.sqrt(np.mean(left**2, axis=0) * _correlated_pixels(left, wavelength))
+
+
+def _left(known, tried, n_components):
+    mean = known.mean(axis=0)
+    components = leading_components(known - mean, n_components)
+    size = np.linalg.norm(components, axis=1, keepdims=True)
+    directions = components / np.where(size > 0, size, 1)
+    tried = tried - mean
+    return tried - (tried @ directions.T) @ directions
+
+
+def _correlated_pixels(left, wavelength):
+    """Return over how many pixels errors are alike: the sum of their correlations."""
+    size = np.sqrt(np.mean(left**2, axis=0))
+    scaled = left / np.where(size > 0, size, 1)
+    total, lag = 1.0, 1
+    windows = find_windows(wavelength)
+    longest = max(w.stop - w.start for w in windows)
+    while lag < longest:
+        pairs = [scaled[:, w][:, lag:] * scaled[:, w][:, :-lag] for w in windows]
+        correlation = np.concatenate([p.ravel() for p in pairs]).mean()
+        if not correlation > _ALIKE:
+            break
+        total, lag = total + 2 * correlation, lag + 1
+    return total
