@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Fixtures of the test run."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def quick_model(sample):
 def model(quick_model):
     """A network; the same in every test."""
     return quick_model
+
+
+@pytest.fixture
+def ideal(model):
+    """The same network, as if it had no error."""
+    ideal = copy.copy(model)
+    ideal.error = ideal.bias = ideal.error_components = ideal.error_rest = None
+    return ideal
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import copy
 import pickle
 
 import astropy.units as u
@@ -32,14 +31,6 @@ def _noisy(spectrum, sigma, rng, scale=1.0, unit=u.dimensionless_unscaled):
 def model():
     """The network that ships with the package."""
     return PayneModel.sample()
-
-
-@pytest.fixture
-def ideal(model):
-    """The same, as if it had no error."""
-    ideal = copy.copy(model)
-    ideal.error = ideal.bias = ideal.error_components = ideal.error_rest = None
-    return ideal
 
 
 @pytest.fixture(scope="module")
