@@ -44,6 +44,8 @@ ORDER = [
     "batch",
     "fitting",
     "modeling",
+    "spectrum_files",
+    "runs",
     "plotting",
     "demo",
     "cli",
