@@ -127,7 +127,7 @@ def test_warnings_are_sentences(model_file, folder):
     words = ("predict", "teff=9000", *SUN[1:], "-m", model_file, "-o", "hot.txt")
     result = _run(*words)
     assert result.exit_code == 0
-    assert result.stderr.startswith("Warning: outside the range of the model's training labels")
+    assert result.output.startswith("Warning: outside the range of the model's training labels")
     assert _run(*words, "--overwrite", "--quiet").output == ""
 
 
@@ -142,7 +142,7 @@ def test_predict_takes_a_table(model, model_file, folder):
     )
     assert (result.exit_code, result.output) == (0, "")
     result = _run(*"predict -t stars.ecsv -o out --vsini 5 --overwrite".split(), "-m", model_file)
-    assert result.stdout == "written   2 files in out\n"
+    assert result.output == "written   2 files in out\n"
     two = QTable.read("out/two.ecsv")
     expected = model(teff=6000, logg=4.2, feh=-0.5, vmic=1, rv=100, vsini=5)
     assert two["flux"] == pytest.approx(expected.flux.value, nan_ok=True, abs=1e-12)
