@@ -355,7 +355,7 @@ def evaluate(say, model_file, grid_path, output, everything, check, overwrite, *
         model,
         SpectralGrid.read(grid_path, progress=say.progress),
         output,
-        held_out=not everything,
+        held_out_only=not everything,
         progress=say.progress,
         source=model_file,
         **options,

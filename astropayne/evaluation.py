@@ -82,7 +82,7 @@ def held_out(model, grid):
     if not len(unseen):
         raise ValueError(
             f"the model was trained on all {len(grid)} spectra of this grid: give one that it has "
-            "not seen, or ask for all of them (held_out=False, --all)"
+            "not seen, or ask for all of them (held_out_only=False, --all)"
         )
     return grid if len(unseen) == len(grid) else grid[unseen]
 
@@ -372,7 +372,8 @@ def judge(pixels, spectra, summary, thresholds=None):
         if row["information"] != "none":
             name = f"scatter_{row['label']}"
             limit = limits.get(name, limits["scatter_abundance"])
-            text = f"scatter of {Label(row['label']).text} without noise {row['unit']}".rstrip()
+            unit = f", in {row['unit']}" if row["unit"] else ""
+            text = f"scatter of {Label(row['label']).text} without noise{unit}"
             rows.append((name, text, float(row["scatter"]), limit))
     noisy = summary[np.isfinite(summary["snr"]) & (summary["information"] != "none")]
     for snr in np.unique(noisy["snr"]):

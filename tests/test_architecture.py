@@ -46,7 +46,9 @@ ORDER = [
     "modeling",
     "spectrum_files",
     "runs",
+    "evaluation",
     "plotting",
+    "report",
     "demo",
     "cli",
 ]
