@@ -126,7 +126,7 @@ def flux_errors(model, grid, *, progress=None):
     >>> model = PayneModel.sample()
     >>> pixels, spectra = flux_errors(model, held_out(model, SpectralGrid.sample()))
     >>> print(f"{spectra['rms'].max():.3f}")
-    0.009
+    0.006
     """
     values = model.label_array(grid.labels)
     model.labels.warn_outside(values)

@@ -27,7 +27,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 66rem; margin: 2rem auto;
        padding: 0 1rem; }
 h1 { font-size: 1.7rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
-img { width: 100%; height: auto; } figure { margin: 1rem 0; }
+img { max-width: 100%; height: auto; } figure { margin: 1rem 0; }
 figcaption, .note { color: #555; font-size: .9rem; }
 table { border-collapse: collapse; font-size: .9rem; } .wide { overflow-x: auto; }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
@@ -119,7 +119,10 @@ def write_report(
         "<h2>Provenance</h2>",
         _facts({**used, **model.meta}),
     ]
-    (folder / "index.html").write_text(_page("What the model is worth", body), encoding="utf-8")
+    (folder / "index.html").write_text(
+        _page(f"What {Path(source).name if source else 'the model'} is worth", body),
+        encoding="utf-8",
+    )
     return verdict
 
 
@@ -175,8 +178,8 @@ def _recovery(recovery, summary):
     yield "<h2>Labels</h2>"
     yield (
         '<p class="note">Spectra are fitted by the package itself. Bias and scatter are robust: '
-        "the median of fitted minus true, and 1.4826 median absolute deviations. Pulls are differences "
-        "over stated errors; their scatter is 1 if these are right.</p>"
+        "the median of fitted minus true, and 1.4826 median absolute deviations. Pulls are "
+        "differences over stated errors; their scatter is 1 if these are right.</p>"
     )
     for snr in np.unique(recovery["snr"])[::-1]:
         chosen = recovery["snr"] == snr
@@ -219,12 +222,13 @@ def _training(model):
 def _figure(axes, caption):
     figure = np.ravel(np.asarray(axes, dtype=object))[0].figure
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
+    width = round(96 * figure.get_figwidth())  # what it is on paper
+    figure.savefig(file, format="png", dpi=144)
     plt.close(figure)
     data = base64.b64encode(file.getvalue()).decode()
     text = html.escape(caption)
     return (
-        f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
+        f'<figure><img width="{width}" alt="{text}" src="data:image/png;base64,{data}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
 
@@ -243,14 +247,17 @@ def _facts(facts):
 
 def _cell(value):
     value = getattr(value, "value", value)
-    return html.escape(value) if isinstance(value, str) else _number(value)
+    if isinstance(value, str):
+        return html.escape(value)
+    return f"{value:.0f}" if abs(value) >= 1000 else _number(value)
 
 
 def _number(value):
-    return f"{value:.4g}" if np.isfinite(value) else "-"
+    return f"{value:.3g}" if np.isfinite(value) else "-"
 
 
 def _page(title, body):
+    title = html.escape(title)
     return "\n".join([
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',

@@ -247,3 +247,15 @@ def test_the_demo_measures_stars_and_repeats(tmp_path):
         if one[column].dtype.kind == "f":
             assert np.array_equal(one[column], two[column], equal_nan=True), column
     assert np.abs(one["rv"] - one["rv_true"]).value == pytest.approx(0, abs=0.5)
+
+
+def test_evaluate_writes_a_page_and_judges(model_file, sample, folder):
+    sample.write("grid.asdf")
+    words = ("evaluate", model_file, "grid.asdf", "-o", "report", "-n", 4)
+    result = _run(*words, "--threshold", "rms=1e-9", "--check")
+    assert result.exit_code == 3, result.output
+    assert "POOR  rms flux error, all pixels" in result.output
+    assert "written   report/index.html" in result.output
+    assert "<img" in (folder / "report" / "index.html").read_text()
+    assert "84 of the 300 spectra" in (folder / "report" / "index.html").read_text()
+    assert "--overwrite" in _run(*words).output
