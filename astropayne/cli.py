@@ -1,5 +1,12 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""The command ``astropayne``: options in, functions called, no logic of its own."""
+"""The command ``astropayne``: options in, functions called, no logic of its own.
+
+Whatever is heavy is imported inside the commands, so that ``--help`` is quick.
+"""
+
+import inspect
+import warnings
+from pathlib import Path
 
 import click
 
@@ -7,11 +14,504 @@ from astropayne import __version__
 
 __all__ = ["main"]
 
+_INCOMPLETE = 3  # exit code: done, but not for everything that was given
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Say:
+    """Where a command's words go, by how much is wanted."""
+
+    def __init__(self, quiet=False, verbose=False):
+        self.quiet, self.verbose = quiet, verbose
+
+    def __call__(self, line=""):
+        if not self.quiet:
+            click.echo(line)
+
+    def more(self, line=""):
+        if self.verbose and not self.quiet:
+            click.echo(line)
+
+    @property
+    def progress(self):
+        return False if self.quiet else None
+
+    def warning(self, message, category, *_, **__):
+        if not self.quiet:
+            click.echo(click.style("Warning: ", fg="yellow") + str(message), err=True)
+
+
+def _keep_examples(help):
+    """Keep click from rewrapping paragraphs that are indented."""
+    return inspect.cleandoc(help or "").replace("\n\n  ", "\n\n\b\n  ")
+
+
+class _Command(click.Command):
+    """A command that says what is wrong in one sentence, unless it is asked for the traceback."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.help = _keep_examples(self.help)
+        for names, text in (
+            (["-q", "--quiet"], "Say nothing but errors."),
+            (["-v", "--verbose"], "Say more."),
+            (["--debug"], "Show the traceback of an error."),
+        ):
+            self.params.append(click.Option(names, is_flag=True, help=text))
+
+    def invoke(self, ctx):
+        debug = ctx.params.pop("debug")
+        ctx.obj = _Say(ctx.params.pop("quiet"), ctx.params.pop("verbose"))
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = ctx.obj.warning
+            try:
+                return super().invoke(ctx)
+            except (click.ClickException, click.exceptions.Exit, click.Abort):
+                raise
+            except Exception as error:
+                if debug:
+                    raise
+                raise click.ClickException(_sentence(error)) from None
+
+
+def _sentence(error):
+    """Return what an error says; of those that no one has worded, also what and where to look."""
+    if isinstance(error, ValueError | OSError | TypeError | RuntimeError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.help = _keep_examples(self.help)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="astropayne")
 def main():
-    """Emulate stellar spectra with neural networks, and measure stars with them."""
+    """Emulate stellar spectra with neural networks, and measure stars with them.
+
+      astropayne grid fgk-r20000 -o grid.asdf           read synthetic spectra
+      astropayne train grid.asdf -o model.asdf          let a network learn them
+      astropayne evaluate model.asdf grid.asdf          see what it is worth
+      astropayne fit *.fits -m model.asdf -o stars.ecsv     measure stars
+
+    `astropayne COMMAND --help` tells more, with examples. Exit codes: 0 done, 1 error, 2 wrong
+    usage, 3 done, but not for everything that was given.
+    """
+
+
+_pass_say = click.pass_obj
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+_model = click.option(
+    "-m",
+    "--model",
+    "model_file",
+    metavar="FILE",
+    help="Model file, also of one_payne or The_Payne. [default: the sample network]",
+)
+
+
+def _file_option(*names, **options):
+    return click.option(*names, type=click.Path(dir_okay=False), **options)
+
+
+def _load_model(path, say):
+    from astropayne.model import PayneModel
+
+    model = PayneModel.sample() if path is None else PayneModel.read(path)
+    if path is None:
+        say("No --model is given: this is the sample network, for FGK stars in three windows.")
+    say.more(repr(model))
+    return model
+
+
+def _refuse_existing(path, overwrite):
+    if Path(path).exists() and not overwrite:
+        raise click.ClickException(f"{path} exists already; --overwrite replaces it")
+
+
+# --- what is written on the command line
+
+
+def _value(text):
+    """Read a number, or a number with its unit."""
+    if text.isdigit():
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        from astropy.units import Quantity
+
+    try:
+        return Quantity(text)
+    except TypeError:
+        return text  # the name of a relation; whether it is one is for others to say
+
+
+class _Pairs(click.ParamType):
+    """``NAME=VALUE``, or ``NAME=LOW:HIGH`` if there are two; values may have units."""
+
+    def __init__(self, size=1):
+        self.size = size
+        self.name = "NAME=VALUE" if size == 1 else "NAME=A:B"
+
+    def convert(self, value, param, ctx):
+        name, equals, text = value.partition("=")
+        parts = [_value(part) for part in text.split(":")]
+        if not (name and equals and text) or len(parts) != self.size:
+            self.fail(f"{value!r} should be like {self.name}", param, ctx)
+        return name.strip(), parts[0] if self.size == 1 else tuple(parts)
+
+
+class _Region(click.ParamType):
+    """``LOW:HIGH`` in Å."""
+
+    name = "LOW:HIGH"
+
+    def convert(self, value, param, ctx):
+        try:
+            low, high = map(float, value.split(":"))
+        except ValueError:
+            self.fail(f"{value!r} should be like 5160:5240, in Angstrom", param, ctx)
+        return low, high
+
+
+def _regions(pairs):
+    if not pairs:
+        return None
+    import astropy.units as u
+    from specutils import SpectralRegion
+
+    return SpectralRegion([(low * u.AA, high * u.AA) for low, high in sorted(pairs)])
+
+
+# --- grids and training
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, metavar="FOLDER...")
+@_file_option("-o", "--output", required=True, help="Grid file to write, *.asdf.")
+@click.option("-f", "--format", help="Format of the spectra. [default: found out]")
+@click.option("--option", "options", multiple=True, type=_Pairs(), help="Option of the format.")
+@click.option(
+    "-l", "--label", "labels", multiple=True, help="Label wanted in place of the grid's own: A(Li)."
+)
+@click.option("-j", "--workers", default=1, show_default=True, help="Processes that read.")
+@click.option("--strict", is_flag=True, help="Stop at the first fault.")
+@_overwrite
+@_pass_say
+def grid(say, paths, output, format, options, labels, workers, strict, overwrite):
+    """Read synthetic spectra into one grid file.
+
+    Every spectrum is checked. What is not sound is set aside; the reasons are counted here, and
+    listed in a table beside the grid. Memory holds one block of spectra at a time.
+
+      astropayne grid fgk-r20000 -o grid.asdf
+      astropayne grid batch1 batch2 -o grid.asdf --format tsfitpy --label "A(Li)" -j 4
+
+    `astropayne plugins` lists the formats.
+    """
+    from astropayne.grid import GridWarning, SpectralGrid
+    from astropayne.spectrum_files import write_table
+
+    _refuse_existing(output, overwrite)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GridWarning)  # it is told below
+        made = SpectralGrid.read(
+            list(paths),
+            format=format,
+            output=output,
+            overwrite=overwrite,
+            workers=workers,
+            strict=strict,
+            progress=say.progress,
+            **dict(options),
+        )
+    if labels:
+        made = made.transform_labels(*labels)
+        made.write(output, overwrite=True)
+    _tell_grid(made, say)
+    if len(made.report):
+        table = Path(output).with_suffix(".set-aside.ecsv")
+        write_table(made.report, table, overwrite=True)
+        say(f"written   {output}, {table}")
+    else:
+        say(f"written   {output}")
+
+
+def _tell_grid(grid, say):
+    from collections import Counter
+
+    say(repr(grid))
+    say(repr(grid.label_space))
+    for reason, count in Counter(map(str, grid.report["reason"])).most_common():
+        say(f"set aside {count} x {reason}")
+
+
+@main.command()
+@click.argument("paths", nargs=-1, metavar="[GRID]...")
+@_file_option("-o", "--output", help="Model file to write, *.asdf.")
+@click.option(
+    "-c", "--config", type=click.Path(exists=True, dir_okay=False), help="TOML file of the run."
+)
+@_file_option("--write-config", help="Write a commented template of such a file, and stop.")
+@click.option(
+    "-l", "--label", "labels", multiple=True, help="Label wanted in place of the grid's own: A(Li)."
+)
+@click.option("--max-epochs", type=int, help="Passes over the training spectra.")
+@click.option("--max-time", type=float, metavar="SECONDS", help="Time limit.")
+@click.option("--seed", type=int, help="The same seed, the same network.")
+@click.option("--device", help="auto, cpu, cuda, cuda:1, mps.")
+@_file_option("--checkpoint", help="Keep the state here; the same command goes on from it.")
+@_overwrite
+@_pass_say
+def train(say, paths, output, config, write_config, overwrite, labels, **training):
+    """Train a network on a grid.
+
+    GRID is a grid file, or a folder that `astropayne grid` reads. What is given here goes before
+    what the TOML file says; the options used are kept in the model.
+
+      astropayne train grid.asdf -o model.asdf --label "A(Li)" --max-time 600
+      astropayne train --write-config run.toml      every option, explained
+      astropayne train grid.asdf -o model.asdf --config run.toml
+    """
+    from astropayne.runs import configuration_template, read_configuration, train_as_configured
+
+    if write_config:
+        _refuse_existing(write_config, overwrite)
+        Path(write_config).write_text(configuration_template())
+        say(f"written   {write_config}: edit it, then astropayne train --config {write_config}")
+        return
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output': where to write the model.")
+    _refuse_existing(output, overwrite)
+    changes = {f"training.{name}": value for name, value in training.items() if value is not None}
+    if training["checkpoint"]:
+        changes["training.resume"] = True
+    if labels:
+        changes["grid.labels"] = list(labels)
+    configuration = read_configuration(config, changes)
+    model = train_as_configured(configuration, paths, progress=say.progress, say=say)
+    model.write(output, overwrite=overwrite)
+    say(f"network   {model!r}")
+    say(
+        f"accuracy  rms flux error {model.meta['validation_rms']:.4f} on "
+        f"{model.meta['n_validation']} spectra it was not trained on"
+    )
+    say(f"written   {output}; next: astropayne evaluate {output} GRID -o report")
+
+
+@main.command()
+@click.argument("model_file", metavar="MODEL")
+@click.argument("grid_path", metavar="GRID")
+@click.option("-o", "--output", default="report", show_default=True, help="Folder of the report.")
+@click.option(
+    "--snr",
+    multiple=True,
+    type=float,
+    help="Signal-to-noise ratio that labels are recovered at; may be repeated. [default: 100]",
+)
+@click.option("-n", "--stars", default=300, show_default=True, help="Spectra that are fitted.")
+@click.option("--vsini", type=float, help="Rotate them by so many km/s, and fit it.")
+@click.option("--resolution", type=float, help="Degrade them to this resolution.")
+@click.option("--all", "everything", is_flag=True, help="Use spectra it was trained on, too.")
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    type=_Pairs(),
+    help="Another limit of the verdict: rms=0.004, scatter_teff=50.",
+)
+@click.option("--check", is_flag=True, help="Exit with code 3 if the verdict is not good.")
+@click.option("--seed", default=42, show_default=True, help="Of the noise.")
+@_overwrite
+@_pass_say
+def evaluate(say, model_file, grid_path, output, everything, check, overwrite, **options):
+    """Say what a model is worth: pictures and a verdict.
+
+    Compares predicted with synthetic flux, and fits synthetic spectra without and with noise.
+    Spectra that the model was trained on are left out. The page is one file that can be sent
+    around; beside it are its figures' data.
+
+      astropayne evaluate model.asdf grid.asdf -o report
+      astropayne evaluate model.asdf grid.asdf -o report --snr 50 --snr 200 --vsini 5
+    """
+    from astropayne.grid import SpectralGrid
+    from astropayne.report import write_report
+
+    page = Path(output) / "index.html"
+    _refuse_existing(page, overwrite)
+    model = _load_model(model_file, say)
+    options["snr"] = options["snr"] or (100.0,)
+    options["n_stars"] = options.pop("stars")
+    options["thresholds"] = dict(options["thresholds"])
+    verdict = write_report(
+        model,
+        SpectralGrid.read(grid_path, progress=say.progress),
+        output,
+        held_out_only=not everything,
+        progress=say.progress,
+        source=model_file,
+        **options,
+    )
+    for row in verdict:
+        mark = click.style("good", fg="green") if row["passed"] else click.style("POOR", fg="red")
+        say(f"{mark}  {row['text']}: {row['value']:.3g} (limit {row['limit']})")
+    say(f"written   {page}")
+    if check and not all(verdict["passed"]):
+        raise click.exceptions.Exit(_INCOMPLETE)
+
+
+# --- use
+
+
+@main.command()
+@click.argument("labels", nargs=-1, type=_Pairs(), metavar="[NAME=VALUE]...")
+@_model
+@click.option(
+    "-t", "--table", "table_file", help="Table of labels, a row a spectrum (ECSV, FITS, CSV)."
+)
+@click.option("--rv", default="0", help="Radial velocity, km/s.")
+@click.option("--vsini", default="0", help="Projected rotation, km/s.")
+@click.option("--vmac", default="0", help="Radial-tangential macroturbulence ζ, km/s.")
+@click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the model's]")
+@click.option("--like", metavar="FILE", help="Predict at the pixels of this spectrum.")
+@click.option(
+    "-o", "--output", required=True, help="File (*.ecsv, *.fits, *.csv, *.txt) or folder."
+)
+@_file_option("--plot", help="Picture to draw: *.png, *.pdf, *.svg.")
+@_overwrite
+@_pass_say
+def predict(say, labels, model_file, table_file, output, plot, overwrite, **options):
+    """Predict spectra.
+
+    Labels in any spelling and convention; numbers may have units. Abundances that are left out
+    are solar-scaled.
+
+      astropayne predict teff=5777 logg=4.44 feh=0 vmic=1 -o sun.ecsv --plot sun.png
+      astropayne predict Teff=5.8kK logg=4.4 "[Fe/H]=-0.5" "A(Mg)=7.3" vmic=1 -o star.txt
+      astropayne predict teff=5777 logg=4.44 feh=0 vmic=1 --rv 12 --vsini 4 -R 18000 -o a.fits
+      astropayne predict --table stars.ecsv -o spectra
+
+    With a table, the output is a folder: a file a row, called by the column `name` if there is
+    one. Columns rv, vsini and vmac go before the options.
+    """
+    from astropayne.spectrum_files import predict_files
+
+    if bool(labels) == bool(table_file):
+        raise click.UsageError("Give labels, as in teff=5777, or --table FILE: one of the two.")
+    for name in ("rv", "vsini", "vmac"):
+        options[name] = _value(options[name])
+    model = _load_model(model_file, say)
+    given = dict(labels) if labels else table_file
+    spectra, files = predict_files(model, given, output, overwrite=overwrite, **options)
+    if plot:
+        from astropayne.plotting import plot_spectrum
+
+        _refuse_existing(plot, overwrite)
+        _save(plot_spectrum(spectra[0]), plot)
+    written = [files[0]] if len(files) == 1 else [f"{len(files)} files in {output}"]
+    say(f"written   {', '.join(map(str, [*written, *([plot] if plot else [])]))}")
+
+
+@main.command()
+@click.argument("spectra", nargs=-1, required=True, metavar="SPECTRUM...")
+@_model
+@_file_option("-o", "--output", required=True, help="Table: *.ecsv, *.fits, *.csv, *.txt.")
+@click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the file's, or model's]")
+@click.option(
+    "--continuum",
+    type=int,
+    metavar="DEGREE",
+    help="Fit a polynomial continuum, for spectra that are not normalised.",
+)
+@click.option("--fixed", multiple=True, type=_Pairs(), help="What is known: teff=5777, vmac=3.")
+@click.option("--free", multiple=True, metavar="NAME", help="Fit what is fixed by default: vmac.")
+@click.option("--start", multiple=True, type=_Pairs(), help="Where to start, instead of a search.")
+@click.option("--bounds", multiple=True, type=_Pairs(2), help="Narrower range: teff=5000:6000.")
+@click.option("--prior", "priors", multiple=True, type=_Pairs(2), help="Mean and σ: logg=4.4:0.1.")
+@click.option("--region", "regions", multiple=True, type=_Region(), help="Use only this, Å.")
+@click.option("--exclude", multiple=True, type=_Region(), help="Leave this out, Å.")
+@click.option("--report", multiple=True, metavar="LABEL", help="Report this, too: A(Mg), [Ca/H].")
+@click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of the wavelengths.")
+@click.option("--noise-floor", default=0.0, help="Added to every error, a part of the flux.")
+@click.option("--loss", type=click.Choice(["linear", "huber"]), default="linear",
+              help="huber: outliers pull less.")  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, auto.")
+@click.option("--format", help="Of the files, as specutils calls it. [default: found out]")
+@click.option("--wavelength-unit", default="Angstrom", show_default=True, help="Of text files.")
+@click.option("--columns", type=int, help="Of text files; 2: the third is not the error.")
+@click.option("--plot", metavar="FOLDER", help="Draw a picture of every fit.")
+@_overwrite
+@_pass_say
+def fit(say, spectra, model_file, output, plot, overwrite, **options):
+    """Measure stars: many files to one table, a row a file.
+
+    Reads what specutils reads, and text with columns of wavelength, flux and its error. Nothing
+    has to be guessed: velocity and labels are searched for. A file that cannot be read or fitted
+    has its row too, with the reason, and the exit code is then 3.
+
+      astropayne fit sun.txt -o sun.ecsv --continuum 2 --plot pictures
+      astropayne fit stars/*.fits -m model.asdf -o stars.ecsv -R 18000 --medium vacuum
+      astropayne fit star.txt -o star.csv --fixed teff=5777 --free vmac --report "A(Mg)"
+    """
+    from astropayne.spectrum_files import (
+        describe_fits,
+        fit_files,
+        measured,
+        writable_suffix,
+        write_table,
+    )
+
+    writable_suffix(output)
+    _refuse_existing(output, overwrite)
+    read = {name: options.pop(name) for name in ("format", "wavelength_unit", "columns")}
+    for name in ("fixed", "start", "bounds", "priors"):
+        options[name] = dict(options[name])
+    for name in ("regions", "exclude"):
+        options[name] = _regions(options[name])
+    model = _load_model(model_file, say)
+    table = fit_files(spectra, model, read=read, progress=say.progress, **options)
+    write_table(table, output, overwrite=overwrite)
+    for line in describe_fits(table, everything=say.verbose):
+        say(line)
+    good = measured(table)
+    written = [output]
+    if plot:
+        written.append(_plot_fits([s for s, yes in zip(spectra, good, strict=True) if yes], plot,
+                                  model, read, options))  # fmt: skip
+    say(f"written   {', '.join(written)}")
+    if not good.all():
+        raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
+
+
+def _plot_fits(paths, folder, model, read, options):
+    from astropayne.fitting import fit_spectrum
+    from astropayne.plotting import plot_fit
+    from astropayne.spectrum_files import file_names, read_spectrum
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for path, name in zip(paths, file_names(paths), strict=True):
+        result = fit_spectrum(read_spectrum(path, **read), model, **options)
+        _save(plot_fit(result), Path(folder) / f"{name}.png")
+    return f"{len(paths)} pictures in {folder}"
+
+
+def _save(axes, path):
+    import matplotlib.pyplot as plt
+
+    figure = axes.flat[0].figure
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+# --- looking around
 
 
 @main.command()
@@ -26,42 +526,62 @@ def main():
 @click.option("--stars", default=12, show_default=True, help="How many stars to measure.")
 @click.option("--epochs", default=1200, show_default=True, help="Passes over the training spectra.")
 @click.option("--seed", default=42, show_default=True, help="The same seed, the same numbers.")
-def demo(output, stars, epochs, seed):
+@_pass_say
+def demo(say, output, stars, epochs, seed):
     """Train a network on the sample grid and measure stars with it.
 
     Trains on 240 synthetic spectra that ship with the package, predicts the Sun, and fits spectra
     the network has not seen, with noise, rotation and a velocity. Takes one to two minutes.
+
+      astropayne demo -o first-look
     """
     from astropayne.demo import run_demo
 
-    run_demo(output, n_stars=stars, max_epochs=epochs, seed=seed, say=click.echo)
-    click.echo(f"written   {output}/: model.asdf, stars.ecsv, sun.png, fit.png, recovery.png")
+    options = {"max_epochs": epochs, "seed": seed, "progress": say.progress}
+    run_demo(output, n_stars=stars, say=say, **options)
+    say(f"written   {output}/: model.asdf, stars.ecsv, sun.png, fit.png, recovery.png")
 
 
 @main.command()
-def plugins():
-    """List the plugins: what each gives, where it comes from, and which are broken."""
+@_pass_say
+def plugins(say):
+    """List plugins: what each gives, and which are broken.
+
+    Grid formats, label transforms, and where each plugin comes from.
+
+      astropayne plugins
+    """
     from astropayne.plugins import list_plugins
 
     for plugin in list_plugins():
         colour = {"loaded": None, "broken": "red", "disabled": "yellow"}[plugin.state]
         state = click.style(f"{plugin.state:8s}", fg=colour)
-        click.echo(f"{plugin.name:16s} {state} {plugin.source}")
+        say(f"{plugin.name:16s} {state} {plugin.source}")
         for line in filter(None, (*plugin.gives, plugin.problem)):
-            click.echo(f"{'':16s} {line}")
+            say(f"{'':16s} {line}")
 
 
 @main.command()
-@click.argument("path", type=click.Path(exists=True))
-def info(path):
-    """Say what is in a model file."""
-    from astropayne.model import PayneModel
+@click.argument("path", type=click.Path(exists=True), metavar="FILE")
+@_pass_say
+def info(say, path):
+    """Say what is in a model file or a grid file.
 
-    try:
-        model = PayneModel.read(path)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(repr(model))
-    click.echo(repr(model.labels))
-    for key, value in model.meta.items():
-        click.echo(f"{key}: {value}")
+    Labels with their ranges, wavelengths, and where it comes from.
+
+      astropayne info model.asdf
+    """
+    from astropayne.model import PayneModel
+    from astropayne.plugins import fitting_formats
+
+    if "astropayne" in fitting_formats(Path(path)):
+        from astropayne.grid import SpectralGrid
+
+        found = SpectralGrid.read(path, format="astropayne")
+        _tell_grid(found, say)
+    else:
+        found = PayneModel.read(path)
+        say(repr(found))
+        say(repr(found.labels))
+    for key, value in found.meta.items():
+        say(f"{key}: {value}")

@@ -4,14 +4,28 @@
 import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LogNorm
 
 from astropayne.labels import Label
 from astropayne.wavelengths import find_windows
 
-__all__ = ["plot_fit", "plot_recovery", "plot_spectrum"]
+__all__ = [
+    "plot_coverage",
+    "plot_error_planes",
+    "plot_error_trends",
+    "plot_fit",
+    "plot_history",
+    "plot_pixel_errors",
+    "plot_pulls",
+    "plot_recovery",
+    "plot_spectrum",
+]
 
 # Okabe & Ito's colours, which the colour-blind can tell apart.
 _MODEL, _OBSERVED, _ERROR = "#D55E00", "#222222", "#0072B2"
+_COLOURS = "viridis"  # readable for the colour-blind, and in grey
+_TURNED = ("teff", "logg")  # labels that astronomers draw from large to small
+_PLANES = (("teff", "logg"), ("teff", "feh"), ("logg", "feh"), ("feh", "vmic"))
 
 
 def _broken_axes(wavelength, rows, figure, height_ratios):
@@ -118,7 +132,107 @@ def _title(result):
     return ",  ".join(parts)
 
 
-def plot_recovery(truth, table, names=None, *, figure=None):
+def plot_pixel_errors(pixels, *, figure=None, label=None):
+    """Draw the errors of predicted flux, pixel by pixel.
+
+    Parameters
+    ----------
+    pixels : `~astropy.table.QTable`
+        Of `~astropayne.evaluation.flux_errors`.
+    figure : `~matplotlib.figure.Figure`, optional
+        Drawn into; a new one by default.
+    label : str, optional
+        Title.
+
+    Returns
+    -------
+    `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (2, n_windows)
+        Mean and percentiles above, rms below.
+    """
+    wavelength = pixels["wavelength"].value
+    figure, axes, windows = _broken_axes(wavelength, 2, figure, (3, 2))
+    for (above, below), window in zip(axes.T, windows, strict=True):
+        x, part = wavelength[window], pixels[window]
+        above.fill_between(x, part["minus_2sigma"], part["plus_2sigma"], color=_ERROR, alpha=0.2,
+                           lw=0, label="95 % of spectra")  # fmt: skip
+        above.fill_between(x, part["minus_sigma"], part["plus_sigma"], color=_ERROR, alpha=0.5,
+                           lw=0, label="68 % of spectra")  # fmt: skip
+        above.plot(x, part["bias"], color=_MODEL, lw=0.8, label="mean")
+        above.axhline(0, color="0.4", lw=0.5)
+        below.fill_between(x, part["rms"], color=_OBSERVED, alpha=0.75, lw=0)
+    axes[1, 0].set_ylim(bottom=0)
+    axes[0, 0].set_ylabel("predicted - true flux")
+    axes[1, 0].set_ylabel("rms")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3,
+                  fontsize="small", frameon=False)  # fmt: skip
+    figure.supxlabel(_wavelength_text(pixels["wavelength"], pixels.meta), fontsize="medium")
+    if label:
+        figure.suptitle(label, fontsize="medium", x=0.02, ha="left")
+    return axes
+
+
+def plot_error_planes(spectra, planes=None, *, figure=None):
+    """Draw the rms flux error of each spectrum over planes of labels.
+
+    Parameters
+    ----------
+    spectra : `~astropy.table.QTable`
+        Of `~astropayne.evaluation.flux_errors`.
+    planes : sequence of (str, str), optional
+        Labels along x and y; by default those of (Teff, log g), (Teff, [Fe/H]), (log g, [Fe/H])
+        and ([Fe/H], vmic) that the table has.
+    figure : `~matplotlib.figure.Figure`, optional
+        Drawn into; a new one by default.
+
+    Returns
+    -------
+    list of `~matplotlib.axes.Axes`
+    """
+    planes = planes or [p for p in _PLANES if set(p) <= set(spectra.colnames)]
+    figure, axes = _panels(len(planes), 4, (3.1, 2.9), figure)
+    order = np.argsort(spectra["rms"])  # the worst are drawn last
+    for ax, (x, y) in zip(axes, planes, strict=True):
+        points = ax.scatter(_values(spectra[x])[order], _values(spectra[y])[order], s=9, lw=0,
+                            c=spectra["rms"][order], cmap=_COLOURS, norm=LogNorm())  # fmt: skip
+        _label_axis(ax, "x", x, spectra[x].unit)
+        _label_axis(ax, "y", y, spectra[y].unit)
+    bar = figure.colorbar(points, ax=axes, pad=0.01)
+    bar.set_label("rms flux error", fontsize="small")
+    bar.ax.tick_params(which="both", labelsize="x-small")
+    return axes
+
+
+def plot_error_trends(spectra, names=None, *, figure=None):
+    """Draw the rms flux error of each spectrum against its labels.
+
+    Parameters
+    ----------
+    spectra : `~astropy.table.QTable`
+        Of `~astropayne.evaluation.flux_errors`.
+    names : sequence of str, optional
+        Which labels; all by default.
+    figure : `~matplotlib.figure.Figure`, optional
+        Drawn into; a new one by default.
+
+    Returns
+    -------
+    list of `~matplotlib.axes.Axes`
+        A panel a label, with the median of ten equal parts of the spectra.
+    """
+    names = names or _label_names(spectra)
+    figure, axes = _panels(len(names), 4, (2.7, 2.0), figure, sharey=True)
+    for ax, name in zip(axes, names, strict=True):
+        x, y = _values(spectra[name]), np.asarray(spectra["rms"])
+        ax.semilogy(x, y, "o", ms=2, mew=0, color=_ERROR, alpha=0.5)
+        parts = np.array_split(np.argsort(x), min(10, len(x)))
+        middle = [(np.median(x[p]), np.median(y[p])) for p in parts]
+        ax.semilogy(*np.transpose(middle), "-", color=_MODEL, lw=1.5)
+        _label_axis(ax, "x", name, spectra[name].unit)
+    figure.supylabel("rms flux error", fontsize="medium")
+    return axes
+
+
+def plot_recovery(truth, table, names=None, *, colour=None, figure=None):
     """Draw fitted against true labels, a panel each, with bias and scatter.
 
     Parameters
@@ -129,6 +243,8 @@ def plot_recovery(truth, table, names=None, *, figure=None):
         From `~astropayne.fit_spectra`, in the same order.
     names : sequence of str, optional
         Which labels; by default all that both tables have.
+    colour : str, optional
+        True label that colours the points.
     figure : `~matplotlib.figure.Figure`, optional
         Drawn into; a new one by default.
 
@@ -141,38 +257,174 @@ def plot_recovery(truth, table, names=None, *, figure=None):
         raise ValueError(
             f"no label is in both tables: {', '.join(truth.colnames)}; {', '.join(table.colnames)}"
         )
-    n_columns = min(5, len(names))
-    n_rows = -(-len(names) // n_columns)
-    figure = figure or plt.figure(figsize=(2.4 * n_columns, 2.3 * n_rows), layout="constrained")
-    axes = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
-    for ax in axes[len(names) :]:
-        ax.remove()
-    for ax, name in zip(axes, names, strict=False):
+    figure, axes = _panels(len(names), min(5, len(names)), (2.4, 2.3), figure)
+    shades = {"color": _ERROR} if colour is None else {
+        "c": _values(truth[colour]), "cmap": _COLOURS,
+    }  # fmt: skip
+    for ax, name in zip(axes, names, strict=True):
         unit = truth[name].unit or u.dimensionless_unscaled
         true, found, error = (
             u.Quantity(column, dtype=float).to_value(unit)
             for column in (truth[name], table[name], table[f"{name}_err"])
         )
         ax.axline((true.mean(), true.mean()), slope=1, color="0.6", lw=0.8)
-        ax.errorbar(
-            true, found, np.nan_to_num(error), fmt="o", ms=3, lw=0.8, color=_ERROR, ecolor="0.6"
-        )
-        ax.set_title(_panel_title(name, truth[name].unit), fontsize="small")
-        text = _bias_and_scatter((found - true)[np.isfinite(found)])
-        ax.text(0.96, 0.04, text, transform=ax.transAxes, ha="right", fontsize="x-small")
+        ax.errorbar(true, found, np.nan_to_num(error), fmt="none", lw=0.8, ecolor="0.7", zorder=1)
+        points = ax.scatter(true, found, s=9, lw=0, zorder=2, **shades)
+        ax.set_title(_text(name, truth[name].unit), fontsize="small")
+        text = _bias_and_scatter((found - true)[np.isfinite(found)], len(found))
+        ax.text(0.96, 0.04, text, transform=ax.transAxes, ha="right", fontsize="x-small",
+                bbox={"fc": "white", "ec": "none", "alpha": 0.6, "pad": 1})  # fmt: skip
         ax.tick_params(labelsize="x-small")
+    if colour is not None:
+        figure.colorbar(points, ax=axes, label=_text(colour, truth[colour].unit), pad=0.01)
     figure.supxlabel("true", fontsize="medium")
     figure.supylabel("fitted", fontsize="medium")
-    return axes[: len(names)]
+    return axes
 
 
-def _bias_and_scatter(difference):
+def plot_pulls(truth, table, names=None, *, figure=None):
+    """Draw histograms of fitted minus true labels in units of the stated errors.
+
+    Parameters
+    ----------
+    truth, table, names
+        As for `plot_recovery`.
+    figure : `~matplotlib.figure.Figure`, optional
+        Drawn into; a new one by default.
+
+    Returns
+    -------
+    list of `~matplotlib.axes.Axes`
+        Each with the Gaussian of unit width that right errors give.
+    """
+    names = names or [name for name in truth.colnames if name in table.colnames]
+    figure, axes = _panels(len(names), min(6, len(names)), (1.9, 1.7), figure, sharex=True)
+    edges, x = np.linspace(-5, 5, 26), np.linspace(-5, 5, 200)
+    for ax, name in zip(axes, names, strict=True):
+        pull = u.Quantity((table[name] - truth[name]) / table[f"{name}_err"]).to_value(u.one)
+        pull = pull[np.isfinite(pull)]
+        if len(pull):
+            ax.hist(np.clip(pull, -5, 5), edges, density=True, color=_ERROR, alpha=0.6)
+        ax.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=_MODEL, lw=1.2)
+        ax.set_title(_text(name, None), fontsize="small")
+        text = _bias_and_scatter(pull, len(pull)).replace("bias ", "").replace("scatter ", "± ")
+        ax.text(0.97, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize="x-small")
+        ax.set_yticks([])
+        ax.tick_params(labelsize="x-small")
+    figure.supxlabel("(fitted - true) / error; beyond ±5 in the last bins", fontsize="medium")
+    return axes
+
+
+def plot_coverage(labels, names=None, *, figure=None):
+    """Draw where the spectra of a grid are.
+
+    Parameters
+    ----------
+    labels : `~astropayne.SpectralGrid` or `~astropy.table.Table`
+    names : sequence of str, optional
+        Which labels; all by default.
+    figure : `~matplotlib.figure.Figure`, optional
+        Drawn into; a new one by default.
+
+    Returns
+    -------
+    list of `~matplotlib.axes.Axes`
+        Surface gravity over effective temperature where there are both, the other labels over
+        metallicity; histograms where there is none.
+    """
+    table = getattr(labels, "labels", labels)
+    names = list(names or table.colnames)
+    pairs = []
+    if {"teff", "logg"} <= set(names):
+        pairs.append(("teff", "logg"))
+    along = "feh" if "feh" in names else None
+    shown = {name for pair in pairs for name in pair} | {along}
+    pairs += [(along, name) for name in names if name not in shown]
+    if along and not pairs:
+        pairs = [(None, along)]
+    figure, axes = _panels(len(pairs), 4, (2.7, 2.4), figure)
+    for ax, (x, y) in zip(axes, pairs, strict=True):
+        if x is None:
+            ax.hist(_values(table[y]), 30, color=_ERROR)
+            _label_axis(ax, "x", y, table[y].unit)
+            continue
+        ax.plot(_values(table[x]), _values(table[y]), "o", ms=2, mew=0, color=_ERROR, alpha=0.5,
+                rasterized=True)  # fmt: skip
+        _label_axis(ax, "x", x, table[x].unit)
+        _label_axis(ax, "y", y, table[y].unit)
+    return axes
+
+
+def plot_history(history, *, figure=None):
+    """Draw how a training went.
+
+    Parameters
+    ----------
+    history : `~astropy.table.QTable`
+        Of `~astropayne.PayneModel.train`, or ``model.history``.
+    figure : `~matplotlib.figure.Figure`, optional
+        Drawn into; a new one by default.
+
+    Returns
+    -------
+    list of `~matplotlib.axes.Axes`
+        The rms flux error, and the learning rate below.
+    """
+    figure = figure or plt.figure(figsize=(7, 4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    step = history["step"]
+    above.semilogy(step, history["train_rms"], color=_ERROR, lw=1, label="training")
+    above.semilogy(step, history["valid_rms"], color=_MODEL, lw=1.2, label="validation")
+    best = int(np.argmin(history["valid_rms"]))
+    above.plot(step[best], history["valid_rms"][best], "o", color=_MODEL, ms=5,
+               label=f"best: {history['valid_rms'][best]:.2g}")  # fmt: skip
+    above.set_ylabel("rms flux error")
+    above.legend(fontsize="small")
+    below.plot(step, history["learning_rate"], color=_OBSERVED, lw=1)
+    below.set_ylabel("learning rate")
+    below.set_xlabel("step")
+    for ax in (above, below):
+        ax.grid(alpha=0.2)
+    return [above, below]
+
+
+def _panels(n, n_columns, size, figure, **shared):
+    """Return a figure and n axes, row by row."""
+    n_columns = min(n, n_columns)
+    n_rows = -(-n // n_columns)
+    figsize = (max(size[0] * n_columns, 3.5), max(size[1] * n_rows, 2.5))
+    figure = figure or plt.figure(figsize=figsize, layout="constrained")
+    axes = list(figure.subplots(n_rows, n_columns, squeeze=False, **shared).flat)
+    for ax in axes[n:]:
+        ax.remove()
+    return figure, axes[:n]
+
+
+def _values(column):
+    return np.asarray(getattr(column, "value", column), dtype=float)
+
+
+def _label_names(table):
+    """Return the columns of flux errors that are labels: those before the errors."""
+    return table.colnames[1 : table.colnames.index("rms")]
+
+
+def _label_axis(ax, which, name, unit):
+    """Name an axis, and turn it round for labels that are drawn so."""
+    getattr(ax, f"set_{which}label")(_text(name, unit), fontsize="small")
+    ax.tick_params(axis=which, labelsize="x-small")
+    if name in _TURNED and not getattr(ax, f"{which}axis_inverted")():
+        getattr(ax, f"invert_{which}axis")()
+
+
+def _bias_and_scatter(difference, n):
     if not len(difference):
         return "not measured"
     scatter = 1.4826 * np.median(np.abs(difference - np.median(difference)))
-    return f"bias {np.median(difference):.2g}\nscatter {scatter:.2g}"
+    missing = f"\n{n - len(difference)} not measured" if len(difference) < n else ""
+    return f"bias {np.median(difference):.2g}\nscatter {scatter:.2g}{missing}"
 
 
-def _panel_title(name, unit):
+def _text(name, unit):
     text = name if name in ("rv", "vsini", "vmac") else Label(name).text
     return f"{text} / {unit.to_string('unicode')}" if unit else text

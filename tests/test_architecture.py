@@ -45,7 +45,11 @@ ORDER = [
     "batch",
     "fitting",
     "modeling",
+    "spectrum_files",
+    "runs",
+    "evaluation",
     "plotting",
+    "report",
     "demo",
     "cli",
 ]

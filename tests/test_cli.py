@@ -1,22 +1,59 @@
+import subprocess
+import sys
+import tomllib
+
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
 from click.testing import CliRunner
 
-from astropayne import PayneModel
+from astropayne import PayneModel, SpectralGrid
 from astropayne.cli import main
+from astropayne.training import TrainingOptions
+
+SUN = ("teff=5777", "logg=4.44", "feh=0", "vmic=1")
 
 
 def _run(*words):
-    return CliRunner().invoke(main, list(words))
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def model_file(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.asdf"
+    model.write(path)
+    return path
 
 
 def test_help_teaches():
     result = _run("--help")
     assert result.exit_code == 0
-    for command in ("demo", "info", "plugins"):
-        assert command in result.output
-        assert _run(command, "--help").exit_code == 0
+    for name in main.commands:
+        assert name in result.output
+        own = _run(name, "--help")
+        assert own.exit_code == 0
+        assert f"\n    astropayne {name}" in own.output, f"{name} has no example"
+        assert max(map(len, own.output.splitlines())) <= 100
+
+
+def test_help_is_light():
+    code = (
+        "import sys; from astropayne.cli import main\n"
+        "try: main(['fit', '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(str({'torch', 'specutils', 'astropy', 'numpy'} & sys.modules.keys() or ''))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.strip() == b""
 
 
 def test_plugins_are_listed():
@@ -26,24 +63,177 @@ def test_plugins_are_listed():
     assert "label transforms" in result.output
 
 
-def test_info_tells_what_is_in_a_model(model, tmp_path):
-    model.write(tmp_path / "model.asdf")
-    result = _run("info", str(tmp_path / "model.asdf"))
+def test_info_tells_what_is_in_a_model_and_in_a_grid(model_file, sample, folder):
+    result = _run("info", model_file)
     assert result.exit_code == 0
     for part in ("256 x 256 x 256", "A_Li", "4507.41", "validation_rms"):
         assert part in result.output
-    (tmp_path / "not.asdf").write_text("x")
-    result = _run("info", str(tmp_path / "not.asdf"))
+    sample[:5].write("grid.asdf")
+    result = _run("info", "grid.asdf")
+    assert result.exit_code == 0
+    for part in ("5 spectra x 3903 pixels", "A_Li", "solar_scale: magg2022"):
+        assert part in result.output
+    (folder / "not.asdf").write_text("x")
+    result = _run("info", "not.asdf")
     assert result.exit_code == 1
-    assert "Error: " in result.output
+    assert result.output.startswith("Error: ")
     assert "not an ASDF file" in result.output
+
+
+def test_errors_are_sentences_unless_one_debugs(model_file, folder):
+    words = ("predict", "tef=5777", "-m", model_file, "-o", "x.ecsv")
+    result = _run(*words)
+    assert result.exit_code == 1
+    assert result.output == result.output.strip() + "\n"
+    assert result.output.startswith("Error: ")
+    assert "did you mean 'teff'?" in result.output
+    assert isinstance(_run(*words, "--debug").exception, ValueError)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("predict", "-o", "x.txt"), "Give labels"),
+        (("predict", "teff", "-o", "x.txt"), "should be like NAME=VALUE"),
+        (("fit", "a.txt", "-o", "x.ecsv", "--bounds", "teff=5000"), "should be like NAME=A:B"),
+        (("fit", "a.txt", "-o", "x.ecsv", "--region", "5160-5240"), "should be like 5160:5240"),
+        (("fit", "-o", "x.ecsv"), "Missing argument"),
+        (("train", "grid.asdf"), "where to write the model"),
+        (("grid", "folder"), "Missing option"),
+    ],
+)
+def test_wrong_usage(folder, words, said):
+    result = _run(*words)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_predict_writes_what_the_model_gives(model, model_file, folder):
+    result = _run("predict", "Teff=5.777kK", *SUN[1:], "[Mg/Fe]=0.2", "--rv", "12 km/s",
+                  "-R", 15000, "-m", model_file, "-o", "sun.ecsv", "--plot", "sun.png")  # fmt: skip
+    assert result.output == "written   sun.ecsv, sun.png\n"
+    table = QTable.read("sun.ecsv")
+    expected = model(teff=5777, logg=4.44, feh=0, vmic=1, Mg_Fe=0.2, rv=12, resolution=15000)
+    assert np.array_equal(table["flux"], expected.flux.value, equal_nan=True)
+    assert table.meta["resolution"] == 15000
+    assert (folder / "sun.png").read_bytes().startswith(b"\x89PNG")
+    again = _run("predict", *SUN, "-m", model_file, "-o", "sun.ecsv")
+    assert (again.exit_code, "--overwrite" in again.output) == (1, True)
+    assert _run("predict", *SUN, "-m", model_file, "-o", "sun.ecsv", "--overwrite").exit_code == 0
+
+
+def test_warnings_are_sentences(model_file, folder):
+    words = ("predict", "teff=9000", *SUN[1:], "-m", model_file, "-o", "hot.txt")
+    result = _run(*words)
+    assert result.exit_code == 0
+    assert result.output.startswith("Warning: outside the range of the model's training labels")
+    assert _run(*words, "--overwrite", "--quiet").output == ""
+
+
+def test_predict_takes_a_table(model, model_file, folder):
+    stars = QTable({
+        "name": ["one", "two"], "Teff": [5500, 6000] * u.K, "logg": [4.0, 4.2], "[Fe/H]": [0, -0.5],
+        "vmic": [1, 1] * u.km / u.s, "rv": [0, 100] * u.km / u.s,
+    })  # fmt: skip
+    stars.write("stars.ecsv")
+    result = _run(
+        "predict", "--table", "stars.ecsv", "-m", model_file, "-o", "out", "--vsini", 5, "-q"
+    )
+    assert (result.exit_code, result.output) == (0, "")
+    result = _run(*"predict -t stars.ecsv -o out --vsini 5 --overwrite".split(), "-m", model_file)
+    assert result.output == "written   2 files in out\n"
+    two = QTable.read("out/two.ecsv")
+    expected = model(teff=6000, logg=4.2, feh=-0.5, vmic=1, rv=100, vsini=5)
+    assert two["flux"] == pytest.approx(expected.flux.value, nan_ok=True, abs=1e-12)
+
+
+def test_fit_measures_files(model_file, folder):
+    for i, velocity in enumerate((-30, 40)):
+        _run("predict", *SUN, "--rv", velocity, "--vsini", 6, "-m", model_file, "-o", f"{i}.txt")
+    result = _run("fit", "0.txt", "1.txt", "-m", model_file, "-o", "table.ecsv",
+                  "--plot", "pictures", "--noise-floor", 0.01, "--fixed", "logg=4.44",
+                  "--bounds", "teff=5000:6000", "--region", "5162:5238", "--report", "A(Mg)",
+                  "--prior", "vmic=1:0.2")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    table = QTable.read("table.ecsv")
+    assert list(table["name"]) == ["0.txt", "1.txt"]
+    assert table["rv"].to_value(u.km / u.s) == pytest.approx([-30, 40], abs=0.2)
+    assert np.isnan(table["logg_err"]).all()
+    assert {"A_Mg", "A_Mg_err"} <= set(table.colnames)
+    assert "2 spectra, 2 measured" in result.output
+    assert "5777 ±" in result.output
+    assert {file.name for file in (folder / "pictures").iterdir()} == {"0.png", "1.png"}
+
+
+def test_fit_says_what_it_could_not_measure(model_file, folder):
+    _run("predict", *SUN, "-m", model_file, "-o", "good.txt")
+    (folder / "bad.txt").write_text("nothing")
+    words = ("fit", "bad.txt", "good.txt", "-m", model_file, "-o", "table.csv")
+    result = _run(*words)
+    assert result.exit_code == 3
+    assert "not measured: bad.txt: bad.txt is neither text" in result.output
+    assert len(QTable.read("table.csv")) == 2
+    assert _run(*words).exit_code == 1
+    result = _run(*words, "--overwrite", "--quiet")
+    assert (result.exit_code, result.output) == (3, "")
+    assert _run("fit", "bad.txt", "-m", model_file, "-o", "other.csv").exit_code == 1
+
+
+def test_grid_reads_and_reports(tsfitpy_folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    spoilt = tsfitpy_folder / "2.spec"
+    spoilt.write_text(spoilt.read_text().replace("0.9", "nan", 1))
+    result = _run("grid", "grid", "-o", "grid.asdf", "--label", "[Mg/H]", "-j", 1)
+    assert result.exit_code == 0, result.output
+    assert "5 spectra x 3903 pixels" in result.output
+    assert "set aside 1 x" in result.output
+    assert "Warning" not in result.output
+    grid = SpectralGrid.read("grid.asdf")
+    assert "Mg_H" in grid.labels.colnames
+    report = QTable.read("grid.set-aside.ecsv")
+    assert list(report["name"]) == ["2.spec"]
+    assert (
+        "no option 'nothing'"
+        in _run("grid", "grid", "-o", "b.asdf", "--option", "nothing=1").output
+    )
+
+
+def test_training_follows_a_file_and_the_command_line(sample, folder):
+    sample[:60].write("grid.asdf")
+    result = _run("train", "--write-config", "run.toml")
+    assert "edit it" in result.output
+    template = tomllib.loads((folder / "run.toml").read_text())
+    options = TrainingOptions()
+    for name, value in template["training"].items():
+        assert value == getattr(options, name)
+    text = (folder / "run.toml").read_text()
+    text = text.replace("[256, 256, 256]", "[16, 16]").replace(
+        "components = 96", "components = false"
+    )
+    (folder / "run.toml").write_text(text.replace("# author =", 'author = "A. Nonymous"'))
+    result = _run("train", "grid.asdf", "-o", "model.asdf", "--config", "run.toml",
+                  "--max-epochs", 4, "--seed", 3)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "rms flux error" in result.output
+    model = PayneModel.read("model.asdf")
+    used = model.meta["configuration"]
+    assert used["network"]["hidden_layers"] == [16, 16]
+    assert "components" not in used["network"]
+    assert (used["training"]["max_epochs"], used["training"]["seed"]) == (4, 3)
+    assert used["grid"]["paths"] == ["grid.asdf"]
+    assert model.meta["author"] == "A. Nonymous"
+    assert model.meta["training"]["max_epochs"] == 4
+    (folder / "run.toml").write_text("[training]\nmax_epoch = 3")
+    result = _run("train", "grid.asdf", "-o", "b.asdf", "--config", "run.toml")
+    assert (result.exit_code, "did you mean 'max_epochs'" in result.output) == (1, True)
 
 
 def test_the_demo_measures_stars_and_repeats(tmp_path):
     tables = []
     for name in ("one", "two"):
         folder = tmp_path / name
-        result = _run("demo", "-o", str(folder), "--stars", "3", "--epochs", "60")
+        result = _run("demo", "-o", folder, "--stars", 3, "--epochs", 60)
         assert result.exit_code == 0, result.output
         tables.append(QTable.read(folder / "stars.ecsv"))
         for picture in ("sun.png", "fit.png", "recovery.png"):
@@ -57,3 +247,15 @@ def test_the_demo_measures_stars_and_repeats(tmp_path):
         if one[column].dtype.kind == "f":
             assert np.array_equal(one[column], two[column], equal_nan=True), column
     assert np.abs(one["rv"] - one["rv_true"]).value == pytest.approx(0, abs=0.5)
+
+
+def test_evaluate_writes_a_page_and_judges(model_file, sample, folder):
+    sample.write("grid.asdf")
+    words = ("evaluate", model_file, "grid.asdf", "-o", "report", "-n", 4)
+    result = _run(*words, "--threshold", "rms=1e-9", "--check")
+    assert result.exit_code == 3, result.output
+    assert "POOR  rms flux error, all pixels" in result.output
+    assert "written   report/index.html" in result.output
+    assert "<img" in (folder / "report" / "index.html").read_text()
+    assert "84 of the 300 spectra" in (folder / "report" / "index.html").read_text()
+    assert "--overwrite" in _run(*words).output

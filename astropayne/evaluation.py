@@ -1,0 +1,385 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""What a model is worth: errors of its flux, and of the labels that fits with it find."""
+
+import warnings
+
+import numpy as np
+from astropy.nddata import StdDevUncertainty
+from astropy.table import QTable, hstack, vstack
+from scipy.spatial import cKDTree
+from tqdm.auto import tqdm
+
+from astropayne.fitting import fit_spectra
+from astropayne.labels import Label, LabelRangeWarning
+from astropayne.observation import broaden_spectrum
+from astropayne.wavelengths import to_vacuum
+
+__all__ = [
+    "THRESHOLDS",
+    "flux_errors",
+    "held_out",
+    "judge",
+    "recover_labels",
+    "summarise_recovery",
+    "true_labels",
+]
+
+#: Limits that a good model keeps. Of the flux: what the noise of S/N 200 is, for all pixels, and
+#: twice that for one spectrum in twenty; of labels, the scatter of fits without noise.
+THRESHOLDS = {
+    "rms": 0.005,
+    "rms_95": 0.01,
+    "bias": 0.001,
+    "worst_pixel": 0.05,
+    "scatter_teff": 30.0,
+    "scatter_logg": 0.05,
+    "scatter_feh": 0.03,
+    "scatter_vmic": 0.05,
+    "scatter_abundance": 0.05,
+    "pulls": 1.3,
+}
+_PERCENTILES = {
+    "minus_2sigma": 2.275,
+    "minus_sigma": 15.866,
+    "median": 50.0,
+    "plus_sigma": 84.134,
+    "plus_2sigma": 97.725,
+}
+_RESIDUALS = 1 << 25  # numbers that percentiles are taken of, at most
+_SAME = 1e-5  # of their range, by how much labels of the same spectrum may differ
+
+
+def held_out(model, grid):
+    """Return the spectra of a grid that a model was not trained on.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    grid : `~astropayne.SpectralGrid`
+
+    Returns
+    -------
+    `~astropayne.SpectralGrid`
+        All of it if the model does not know its training labels. What the best network was
+        chosen by may be among them: labels of validation spectra are not kept.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import held_out
+    >>> len(held_out(PayneModel.sample(), SpectralGrid.sample()))
+    77
+    """
+    if model.training_labels is None:
+        return grid
+    distance = _distance(model, grid.labels)
+    unseen = np.flatnonzero(distance > _SAME)
+    if not len(unseen):
+        raise ValueError(
+            f"the model was trained on all {len(grid)} spectra of this grid: give one that it has "
+            "not seen, or ask for all of them (held_out_only=False, --all)"
+        )
+    return grid if len(unseen) == len(grid) else grid[unseen]
+
+
+def _distance(model, labels):
+    tree = cKDTree(model.labels.scale(model.training_labels))
+    return tree.query(model.labels.scale(model.label_array(labels)))[0]
+
+
+def flux_errors(model, grid, *, progress=None):
+    """Compare predicted with synthetic flux, predicted minus true.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    grid : `~astropayne.SpectralGrid`
+        In any convention of labels that leads to the model's; with the model's wavelengths, or
+        others. It may be on disk, a block is in memory at a time.
+    progress : bool, optional
+        Whether to show a progress bar; by default on a terminal only.
+
+    Returns
+    -------
+    pixels : `~astropy.table.QTable`
+        A row a pixel: ``wavelength``, ``rms``, ``bias`` (mean), ``median``, and percentiles that
+        are 1 and 2σ of a Gaussian, ``minus_2sigma`` … ``plus_2sigma``. Percentiles of very many
+        spectra are those of a part, ``meta["n_percentiles"]`` of ``meta["n_spectra"]``.
+    spectra : `~astropy.table.QTable`
+        A row a spectrum: ``name``, the model's labels, ``rms``, ``bias``, ``worst`` (largest
+        absolute error) and the ``worst_wavelength``.
+
+    Raises
+    ------
+    ValueError
+        If the grid lacks labels or has no wavelength in common with the model.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import flux_errors, held_out
+    >>> model = PayneModel.sample()
+    >>> pixels, spectra = flux_errors(model, held_out(model, SpectralGrid.sample()))
+    >>> print(f"{spectra['rms'].max():.3f}")
+    0.006
+    """
+    values = model.label_array(grid.labels)
+    model.labels.warn_outside(values)
+    n, n_pixels = grid.flux.shape
+    options = _axis(model, grid)
+    # Sums of flux errors, their squares, and how many there are, a pixel each.
+    total, squares, count = np.zeros((3, n_pixels))
+    step = max(1, -(-n * n_pixels // _RESIDUALS))
+    kept, rows, first = [], [], 0
+    bar = tqdm(total=n, desc="predicting", disable=None if progress is None else not progress)
+    with bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabelRangeWarning)  # it was said above
+        for part in grid.blocks():
+            some = values[first : first + len(part)]
+            residual = model.predict(some, **options).flux.value - np.asarray(part.flux, float)
+            good = np.isfinite(residual)
+            filled = np.where(good, residual, 0)
+            total += filled.sum(0)
+            squares += (filled**2).sum(0)
+            count += good.sum(0)
+            kept.append(residual[(-first) % step :: step].astype(np.float32))
+            rows.append(_of_spectra(filled, good.sum(1), grid.wavelength))
+            first += len(part)
+            bar.update(len(part))
+    if not count.any():
+        raise ValueError(
+            f"the grid ({grid.wavelength[0]:.0f} to {grid.wavelength[-1]:.0f}) has no wavelength "
+            "in common with the model"
+        )
+    used = count > 0
+    kept = np.concatenate(kept)[:, used]
+    pixels = QTable({
+        "wavelength": grid.wavelength[used],
+        "rms": np.sqrt(squares[used] / count[used]),
+        "bias": total[used] / count[used],
+        **dict(zip(_PERCENTILES, np.nanpercentile(kept, [*_PERCENTILES.values()], axis=0),
+                   strict=True)),
+    })  # fmt: skip
+    pixels.meta = {"n_spectra": n, "n_percentiles": len(kept), "medium": grid.meta["medium"]}
+    spectra = hstack([
+        QTable({"name": np.array(grid.names, dtype=str)}),
+        model.labels.to_table(values),
+        vstack(rows),
+    ])  # fmt: skip
+    return pixels, spectra
+
+
+def _axis(model, grid):
+    """Return what predict needs to give flux at a grid's pixels and resolution."""
+    own, resolution = model.vacuum_wavelength, grid.meta["resolution"]
+    theirs = to_vacuum(grid.wavelength.value, grid.meta["medium"])
+    lower = resolution if resolution and resolution < (model.resolution or np.inf) else None
+    if len(own) == len(theirs) and np.allclose(own, theirs, rtol=1e-8, atol=0):
+        return {"resolution": lower}
+    return {"wavelength": grid.convert_medium(model.medium).wavelength, "resolution": lower}
+
+
+def _of_spectra(residual, count, wavelength):
+    count = np.where(count, count, np.nan)
+    worst = np.argmax(np.abs(residual), axis=1)
+    return QTable({
+        "rms": np.sqrt((residual**2).sum(1) / count),
+        "bias": residual.sum(1) / count,
+        "worst": np.abs(residual).max(1),
+        "worst_wavelength": wavelength[worst],
+    })  # fmt: skip
+
+
+def recover_labels(
+    model,
+    grid,
+    *,
+    snr=(np.inf,),
+    n_stars=300,
+    vsini=None,
+    resolution=None,
+    seed=42,
+    progress=None,
+    **options,
+):
+    """Fit synthetic spectra, to see which labels come back.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    grid : `~astropayne.SpectralGrid`
+        Spectra that the model has not seen, with their labels.
+    snr : float or sequence of float
+        Signal-to-noise ratio a pixel; infinite for no noise.
+    n_stars : int
+        How many spectra, at most, drawn at random by the seed.
+    vsini : float or `~astropy.units.Quantity`, optional
+        Rotate the spectra, in km/s, and fit it; by default they are as they are, and the fit
+        knows that they do not rotate.
+    resolution : float, optional
+        Degrade them to this λ/FWHM.
+    seed : int
+        Of the choice and of the noise.
+    progress : bool, optional
+        Whether to show progress bars; by default on a terminal only.
+    **options
+        Of `~astropayne.fit_spectra`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        As of `~astropayne.fit_spectra`, a row for each spectrum and S/N, with ``snr`` and the true
+        labels in ``teff_true``…
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import held_out, recover_labels, summarise_recovery
+    >>> model = PayneModel.sample()
+    >>> grid = held_out(model, SpectralGrid.sample())
+    >>> table = recover_labels(model, grid, snr=100, n_stars=5)
+    >>> summarise_recovery(table)["label", "information"][:3].pformat(show_dtype=False)[2:]
+    [' teff         yes', ' logg         yes', '  feh         yes']
+    """
+    if n_stars < len(grid):
+        grid = grid.subsample(n_stars, seed=seed)
+    truth = model.labels.to_table(model.label_array(grid.labels))
+    truth.rename_columns(truth.colnames, [f"{name}_true" for name in truth.colnames])
+    if vsini is None:
+        options["fixed"] = {"vsini": 0.0, **(options.get("fixed") or {})}
+    tables = []
+    for ratio in np.atleast_1d(np.asarray(snr, dtype=float)):
+        if not ratio > 0:
+            raise ValueError(f"snr={ratio} has to be positive; infinite is no noise")
+        stars = _stars(grid, ratio, vsini, resolution, np.random.default_rng(seed))
+        found = fit_spectra(stars, model, progress=progress, **options)
+        tables.append(hstack([QTable({"snr": np.full(len(grid), ratio)}), truth, found]))
+    return vstack(tables, metadata_conflicts="silent")
+
+
+def _stars(grid, snr, vsini, resolution, rng):
+    from specutils import Spectrum
+
+    for i in range(len(grid)):
+        star = grid[i]
+        if vsini is not None or resolution is not None:
+            star = broaden_spectrum(star, vsini=vsini or 0.0, resolution=resolution)
+        noise, uncertainty = 0.0, None
+        if np.isfinite(snr):
+            noise = rng.normal(0, 1 / snr, len(star.flux))
+            uncertainty = StdDevUncertainty(np.full(len(star.flux), 1 / snr))
+        yield Spectrum(
+            spectral_axis=star.spectral_axis, flux=star.flux + noise * star.flux.unit,
+            uncertainty=uncertainty, mask=star.mask, meta=star.meta,
+        )  # fmt: skip
+
+
+def true_labels(recovery):
+    """Return the true labels of a table of `recover_labels`, under their own names."""
+    ends = "_true"
+    return QTable({
+        name.removesuffix(ends): recovery[name] for name in recovery.colnames if name.endswith(ends)
+    })  # fmt: skip
+
+
+def summarise_recovery(recovery):
+    """Say how well labels come back.
+
+    Parameters
+    ----------
+    recovery : `~astropy.table.QTable`
+        Of `recover_labels`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A row for each S/N and label, values in the label's ``unit``: median (``bias``) and robust
+        scatter (1.4826 median absolute deviations) of fitted minus true; ``error``, the median
+        that the fits state; the same of the pulls, which are differences over stated errors: 0 and
+        1 if these are right; ``measured``, the part of the spectra that have a value; and
+        ``information``, "yes", "partly" (less than 90 % measured) or "none" (less than 10 %):
+        labels that spectra say little of are not measured.
+    """
+    rows = []
+    for snr in np.unique(recovery["snr"])[::-1]:
+        some = recovery[recovery["snr"] == snr]
+        for name, true in true_labels(some).items():
+            label = Label(name)
+            found, error = label.to_value(some[name]), label.to_value(some[f"{name}_err"])
+            difference = found - label.to_value(true)
+            part = np.isfinite(found).mean()
+            with np.errstate(invalid="ignore", divide="ignore"):
+                pulls = difference / error
+            rows.append((
+                snr, name, str(label.column_unit or ""), len(some), part,
+                *_median_and_scatter(difference), _median(error), *_median_and_scatter(pulls),
+                "none" if part < 0.1 else "partly" if part < 0.9 else "yes",
+            ))  # fmt: skip
+    names = "snr label unit n measured bias scatter error pull_bias pull_scatter information"
+    return QTable(rows=rows, names=names.split())
+
+
+def _median(values):
+    values = values[np.isfinite(values)]
+    return np.median(values) if len(values) else np.nan
+
+
+def _median_and_scatter(values):
+    middle = _median(values)
+    return middle, 1.4826 * _median(np.abs(values - middle))
+
+
+def judge(pixels, spectra, summary, thresholds=None):
+    """Compare what was found with limits.
+
+    Parameters
+    ----------
+    pixels, spectra : `~astropy.table.QTable`
+        Of `flux_errors`.
+    summary : `~astropy.table.QTable`
+        Of `summarise_recovery`.
+    thresholds : mapping of str to float, optional
+        Limits to use instead of those in `THRESHOLDS`, by the same names; ``scatter_Mg_Fe`` is
+        that of one abundance.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A row a criterion: ``name``, ``text``, ``value``, ``limit``, ``passed``.
+
+    Raises
+    ------
+    ValueError
+        If a threshold is not known.
+    """
+    limits = {**THRESHOLDS, **(thresholds or {})}
+    known = {*THRESHOLDS, *(f"scatter_{name}" for name in summary["label"])}
+    if unknown := sorted(limits.keys() - known):
+        raise ValueError(f"thresholds: {', '.join(unknown)}: not of {', '.join(sorted(known))}")
+    rows = [
+        ("rms", "rms flux error, all pixels", np.sqrt(np.mean(spectra["rms"] ** 2))),
+        ("rms_95", "rms flux error that 95 % of spectra keep", np.percentile(spectra["rms"], 95)),
+        ("bias", "mean flux error", np.abs(np.mean(pixels["bias"]))),
+        ("worst_pixel", "rms flux error, worst pixel", np.max(pixels["rms"])),
+    ]
+    rows = [(name, text, float(value), limits[name]) for name, text, value in rows]
+    for row in summary[~np.isfinite(summary["snr"])]:
+        if row["information"] != "none":
+            name = f"scatter_{row['label']}"
+            limit = limits.get(name, limits["scatter_abundance"])
+            unit = f", in {row['unit']}" if row["unit"] else ""
+            text = f"scatter of {Label(row['label']).text} without noise{unit}"
+            rows.append((name, text, float(row["scatter"]), limit))
+    noisy = summary[np.isfinite(summary["snr"]) & (summary["information"] != "none")]
+    for snr in np.unique(noisy["snr"]):
+        width = _median(np.asarray(noisy["pull_scatter"][noisy["snr"] == snr]))
+        text = f"true over stated errors at S/N {snr:g}, median of the labels"
+        rows.append(("pulls", text, float(width), limits["pulls"]))
+    verdict = QTable(rows=rows, names=("name", "text", "value", "limit"))
+    verdict["passed"] = verdict["value"] <= verdict["limit"]  # what is not a number has not
+    return verdict

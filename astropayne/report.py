@@ -1,0 +1,267 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""The report on a model: one page of HTML that holds its pictures, and their data beside it."""
+
+import base64
+import datetime
+import html
+import io
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from astropayne import __version__, plotting
+from astropayne.evaluation import (
+    flux_errors,
+    held_out,
+    judge,
+    recover_labels,
+    summarise_recovery,
+    true_labels,
+)
+from astropayne.spectrum_files import write_table
+
+__all__ = ["write_report"]
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 66rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1 { font-size: 1.7rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
+img { max-width: 100%; height: auto; } figure { margin: 1rem 0; }
+figcaption, .note { color: #555; font-size: .9rem; }
+table { border-collapse: collapse; font-size: .9rem; } .wide { overflow-x: auto; }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
+th { border-bottom: 2px solid #888; } td:first-child, th:first-child { text-align: left; }
+td { font-variant-numeric: tabular-nums; } .text td { text-align: left; vertical-align: top; }
+.good { color: #00694c; font-weight: 600; } .poor { color: #b03a00; font-weight: 600; }
+.verdict { font-size: 1.1rem; border-left: .4rem solid; padding: .4rem 1rem; }
+"""
+
+
+def write_report(
+    model,
+    grid,
+    folder,
+    *,
+    snr=(100.0,),
+    n_stars=300,
+    vsini=None,
+    resolution=None,
+    held_out_only=True,
+    thresholds=None,
+    source=None,
+    seed=42,
+    progress=None,
+):
+    """Write a page that says what a model is worth.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    grid : `~astropayne.SpectralGrid`
+        Spectra to compare it with.
+    folder : path-like
+        Where ``index.html`` goes, and the data of its figures: ``pixels.ecsv``,
+        ``spectra.ecsv``, ``recovery.ecsv``, ``recovery_summary.ecsv`` and ``verdict.ecsv``.
+    snr : sequence of float
+        Signal-to-noise ratios that labels are recovered at, beside no noise.
+    n_stars, vsini, resolution, seed
+        As in `~astropayne.evaluation.recover_labels`.
+    held_out_only : bool
+        Whether to leave out spectra that the model was trained on.
+    thresholds : mapping of str to float, optional
+        As in `~astropayne.evaluation.judge`.
+    source : str, optional
+        What the model is called.
+    progress : bool, optional
+        Whether to show progress bars; by default on a terminal only.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        The verdict, as of `~astropayne.evaluation.judge`.
+
+    Raises
+    ------
+    ValueError
+        If no spectrum is left to compare with, or an option makes no sense.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    compared = held_out(model, grid) if held_out_only else grid
+    pixels, spectra = flux_errors(model, compared, progress=progress)
+    ratios = sorted({np.inf, *map(float, snr)}, reverse=True)
+    recovery = recover_labels(
+        model, compared, snr=ratios, n_stars=n_stars, vsini=vsini, resolution=resolution,
+        seed=seed, progress=progress,
+    )  # fmt: skip
+    summary = summarise_recovery(recovery)
+    verdict = judge(pixels, spectra, summary, thresholds)
+    tables = {"pixels": pixels, "spectra": spectra, "recovery": recovery,
+              "recovery_summary": summary, "verdict": verdict}  # fmt: skip
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.ecsv", overwrite=True)
+    used = {
+        "model": source or "in memory",
+        "network": repr(model),
+        "compared with": f"{len(compared)} of the {len(grid)} spectra of "
+        f"{grid.meta.get('source', 'a grid')}"
+        + (", which it was not trained on" if held_out_only else ", also those trained on"),
+        "labels recovered": f"for {len(recovery) // len(ratios)} spectra, vsini {vsini or 0:g} km/s"
+        + (f", R = {resolution:g}" if resolution else ""),
+        "written by": f"astropayne {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}",
+    }
+    body = [
+        *_verdict(verdict, summary),
+        *_flux(pixels, spectra),
+        *_recovery(recovery, summary),
+        *_training(model),
+        "<h2>Provenance</h2>",
+        _facts({**used, **model.meta}),
+    ]
+    (folder / "index.html").write_text(
+        _page(f"What {Path(source).name if source else 'the model'} is worth", body),
+        encoding="utf-8",
+    )
+    return verdict
+
+
+def _verdict(verdict, summary):
+    failed = int(np.sum(~verdict["passed"]))
+    word, sentence = (
+        ("good", f"All {len(verdict)} limits are kept.")
+        if not failed
+        else ("poor", f"{failed} of {len(verdict)} limits are not kept.")
+    )
+    yield f'<p class="verdict {word}">{word.capitalize()}: {sentence}</p>'
+    without = _without_information(summary)
+    if without:
+        yield f"<p>The spectra say nothing of {html.escape(without)}.</p>"
+    marks = '<span class="poor">not kept</span>', '<span class="good">kept</span>'
+    rows = [
+        (row["text"], _number(row["value"]), _number(row["limit"]), marks[int(row["passed"])])
+        for row in verdict
+    ]
+    yield _table(("criterion", "value", "limit", ""), rows)
+
+
+def _without_information(summary):
+    parts = [
+        f"{row['label']} (at S/N {row['snr']:g})" for row in summary if row["information"] == "none"
+    ]
+    return ", ".join(parts).replace("at S/N inf", "without noise")
+
+
+def _flux(pixels, spectra):
+    n, n_percentiles = pixels.meta["n_spectra"], pixels.meta["n_percentiles"]
+    part = f" Percentiles are those of {n_percentiles} of them." if n_percentiles < n else ""
+    yield "<h2>Flux</h2>"
+    yield _figure(
+        plotting.plot_pixel_errors(pixels), f"Errors of each pixel over {n} spectra.{part}"
+    )
+    if {"teff", "logg"} <= set(spectra.colnames):
+        yield _figure(plotting.plot_error_planes(spectra), "A point a spectrum, worst on top.")
+    yield _figure(
+        plotting.plot_error_trends(spectra), "The same against each label, and running medians."
+    )
+    worst = spectra[np.argsort(spectra["rms"])[::-1][:5]]
+    names = ("name", *[n for n in ("teff", "logg", "feh") if n in spectra.colnames], "rms", "worst")
+    rows = [
+        [_cell(row[name]) for name in names] + [f"{row['worst_wavelength'].value:.2f}"]
+        for row in worst
+    ]
+    yield "<p>The five worst spectra, with their largest error and where it is (Å):</p>"
+    yield _table((*names, "at"), rows)
+
+
+def _recovery(recovery, summary):
+    yield "<h2>Labels</h2>"
+    yield (
+        '<p class="note">Spectra are fitted by the package itself. Bias and scatter are robust: '
+        "the median of fitted minus true, and 1.4826 median absolute deviations. Pulls are "
+        "differences over stated errors; their scatter is 1 if these are right.</p>"
+    )
+    for snr in np.unique(recovery["snr"])[::-1]:
+        chosen = recovery["snr"] == snr
+        text = f"S/N {snr:g}" if np.isfinite(snr) else "Without noise"
+        yield f"<h3>{text}</h3>"
+        truth = true_labels(recovery)[chosen]
+        colour = "feh" if "feh" in truth.colnames else None
+        yield _figure(
+            plotting.plot_recovery(truth, recovery[chosen], truth.colnames, colour=colour),
+            "Fitted against true labels.",
+        )
+        if np.isfinite(snr):
+            yield _figure(
+                plotting.plot_pulls(truth, recovery[chosen], truth.colnames),
+                "Pulls, median ± robust scatter; the curve is what right errors give.",
+            )
+        columns = "bias scatter error pull_bias pull_scatter".split()
+        rows = [
+            (row["label"], row["unit"], *(_number(row[c]) for c in columns),
+             f"{100 * row['measured']:.0f} %", row["information"])
+            for row in summary[summary["snr"] == snr]
+        ]  # fmt: skip
+        heads = (
+            "label",
+            "unit",
+            *(c.replace("_", " ") for c in columns),
+            "measured",
+            "information",
+        )
+        yield _table(heads, rows)
+
+
+def _training(model):
+    if model.history is None or not len(model.history):
+        return
+    yield "<h2>Training</h2>"
+    yield _figure(plotting.plot_history(model.history), "How it was trained.")
+
+
+def _figure(axes, caption):
+    figure = np.ravel(np.asarray(axes, dtype=object))[0].figure
+    file = io.BytesIO()
+    width = round(96 * figure.get_figwidth())  # what it is on paper
+    figure.savefig(file, format="png", dpi=144)
+    plt.close(figure)
+    data = base64.b64encode(file.getvalue()).decode()
+    text = html.escape(caption)
+    return (
+        f'<figure><img width="{width}" alt="{text}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def _table(heads, rows):
+    """Return a table; cells are HTML already."""
+    lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
+    lines += ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
+    return '<div class="wide"><table>' + "".join(lines) + "</table></div>"
+
+
+def _facts(facts):
+    rows = [(html.escape(str(k)), html.escape(str(v))) for k, v in facts.items()]
+    return _table(("", ""), rows).replace("<table>", '<table class="text">')
+
+
+def _cell(value):
+    value = getattr(value, "value", value)
+    if isinstance(value, str):
+        return html.escape(value)
+    return f"{value:.0f}" if abs(value) >= 1000 else _number(value)
+
+
+def _number(value):
+    return f"{value:.3g}" if np.isfinite(value) else "-"
+
+
+def _page(title, body):
+    title = html.escape(title)
+    return "\n".join([
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
+        *body,
+        "</body></html>\n",
+    ])  # fmt: skip

@@ -1,0 +1,471 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Files of observed spectra, and tables of what was found: read, fitted, written."""
+
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.io import ascii as text_tables
+from astropy.nddata import StdDevUncertainty
+from astropy.table import QTable
+
+from astropayne.fitting import Flag, fit_spectra
+from astropayne.labels import Label
+
+__all__ = [
+    "describe_fits",
+    "file_names",
+    "fit_files",
+    "measured",
+    "predict_files",
+    "read_spectrum",
+    "writable_suffix",
+    "write_spectrum",
+    "write_table",
+]
+
+_SUFFIXES = (".ecsv", ".fits", ".csv", ".txt")
+# Beginnings of what columns are called, in lower case; the first that fits counts.
+_CALLED = {
+    "uncertainty": ("unc", "err", "sig", "e_flux", "std", "flux_err", "flux_unc"),
+    "wavelength": ("wav", "lam", "wl"),
+    "flux": ("flux", "intensity"),
+    "mask": ("mask",),
+}
+_IN_ORDER = ("wavelength", "flux", "uncertainty")
+_AT_ONCE = 64  # spectra that are predicted together
+
+
+def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta=None):
+    r"""Read an observed spectrum from a file.
+
+    Text with columns of wavelength, flux and, if there are three, uncertainty (standard
+    deviation) is read directly, with or without a line of names, and so are tables (ECSV, FITS)
+    with columns of those names, and a ``mask``; everything else is specutils'.
+
+    Parameters
+    ----------
+    path : path-like
+    format : str, optional
+        Of `specutils.Spectrum.read`; found out if not given.
+    wavelength_unit : `~astropy.units.Unit` or str
+        Of text files, where the file does not say it.
+    columns : int, optional
+        How many columns of a text file to use: 2 leaves out a third that is not the uncertainty.
+    meta : dict, optional
+        What is known of it beside: ``medium``, ``resolution``.
+
+    Returns
+    -------
+    `~specutils.Spectrum`
+        Its ``meta["name"]`` is the path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from astropayne.spectrum_files import read_spectrum
+    >>> file = Path(mkdtemp()) / "star.txt"
+    >>> _ = file.write_text("# wavelength flux error\n5160.0 0.98 0.01\n5160.1 0.97 0.01\n")
+    >>> spectrum = read_spectrum(file)
+    >>> print(spectrum.spectral_axis, spectrum.uncertainty.array)
+    [5160.  5160.1] Angstrom [0.01 0.01]
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    more = {**(meta or {}), "name": str(path)}
+    if format is None and _is_text(path):
+        table = _text_table(path)
+        if table is not None:
+            return _of_table(table, path, u.Unit(wavelength_unit), columns, more)
+    spectrum, reason = _by_specutils(path, format)
+    if spectrum is None and path.suffix.lower() in (".fits", ".fit"):
+        table = _fits_table(path)
+        if table is not None:
+            return _of_table(table, path, u.Unit(wavelength_unit), None, more)
+    if spectrum is None:
+        raise ValueError(
+            f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
+            f"specutils can read: {reason}"
+        )
+    spectrum.meta.update(more)
+    return spectrum
+
+
+def _is_text(path):
+    with path.open("rb") as file:
+        start = file.read(2048)
+    return b"\0" not in start and not start.startswith(b"SIMPLE  =")
+
+
+def _text_table(path):
+    """Return the columns of a text file, or `None` if they are not numbers."""
+    with path.open("rb") as file:
+        is_ecsv = file.read(7) == b"# %ECSV"
+    try:
+        table = QTable.read(path, format="ascii.ecsv") if is_ecsv else _guessed(path)
+    except Exception:  # ascii's guesses fail in many ways; specutils may do better
+        return None
+    numbers = len(table) and all(table[name].dtype.kind in "fiub" for name in table.colnames[:2])
+    return table if numbers and len(table.colnames) > 1 else None
+
+
+def _guessed(path):
+    table = text_tables.read(path)
+    comments = table.meta.get("comments", [])
+    names = comments[-1].replace(",", " ").split() if comments else []
+    if table.colnames[0] == "col1" and len(names) == len(table.colnames):
+        table.rename_columns(table.colnames, names)
+    table.meta.clear()
+    return QTable(table)
+
+
+def _fits_table(path):
+    try:
+        table = QTable.read(path)
+    except Exception:  # no table, and specutils has said what else is wrong
+        return None
+    table.meta = {key.lower(): value for key, value in table.meta.items()}
+    if "resolut" in table.meta:
+        table.meta["resolution"] = table.meta["resolut"]
+    return table if {"wavelength", "flux"} <= _roles(table.colnames).keys() else None
+
+
+def _by_specutils(path, format):
+    from specutils import Spectrum
+
+    try:
+        return Spectrum.read(path, format=format), None
+    except Exception as error:  # loaders raise what they like
+        return None, str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _roles(names):
+    """Return which column is what, by their names."""
+    roles = {}
+    for name in names:
+        fits = [role for role, starts in _CALLED.items() if name.lower().startswith(starts)]
+        if fits:
+            roles.setdefault(fits[0], name)
+    return roles
+
+
+def _of_table(table, path, wavelength_unit, columns, meta):
+    """Make a spectrum of a table's columns, which go by their names or their order."""
+    from specutils import Spectrum
+
+    roles = _roles(table.colnames[:columns])
+    if not {"wavelength", "flux"} <= roles.keys():
+        roles = dict(zip(_IN_ORDER, table.colnames[:columns], strict=False))
+    found = {role: table[name] for role, name in roles.items()}
+    flux = u.Quantity(found["flux"], dtype=float)
+    axis = found["wavelength"]
+    if getattr(axis, "unit", None) is None:
+        axis = np.asarray(axis, dtype=float) * wavelength_unit
+    sigma = found.get("uncertainty")
+    if sigma is not None:
+        sigma = u.Quantity(sigma, dtype=float)
+        sigma = sigma.value * flux.unit if sigma.unit == u.one else sigma
+        if np.nanmedian(sigma / np.nanmedian(np.abs(flux))) > 1:
+            raise ValueError(
+                f"{path}: column {roles['uncertainty']!r} is larger than the flux, which no "
+                "uncertainty is; columns=2 (--columns 2) reads wavelength and flux only"
+            )
+    # What specutils cannot have, an axis out of order, is said with the file's name.
+    steps = np.diff(axis.value)
+    if not (np.all(steps > 0) or np.all(steps < 0)):
+        raise ValueError(f"{path}: wavelengths neither increase nor decrease all the way")
+    mask = found.get("mask")
+    known = {key: table.meta[key] for key in ("medium", "resolution") if key in table.meta}
+    return Spectrum(
+        spectral_axis=axis,
+        flux=flux,
+        uncertainty=None if sigma is None else StdDevUncertainty(sigma),
+        mask=None if mask is None else np.isin(np.asarray(mask).astype(str), ("True", "1")),
+        meta={**known, **meta},
+    )
+
+
+class _Unreadable:
+    """What stands for a file that could not be read, so that it has its row."""
+
+    def __init__(self, path):
+        self.meta = {"name": str(path)}
+
+
+def fit_files(paths, model, *, read=None, **options):
+    """Fit spectra in files, one star a file.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+    model : `~astropayne.PayneModel`
+    read : dict, optional
+        Options of `read_spectrum`.
+    **options
+        Of `~astropayne.fit_spectra`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        As of `~astropayne.fit_spectra`, ``name`` being the file. Files are read one after another;
+        what cannot be read has the flag ``BAD_INPUT``, and the reason in ``message``.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropayne import PayneModel
+    >>> from astropayne.spectrum_files import fit_files, write_spectrum
+    >>> model, file = PayneModel.sample(), mkdtemp() + "/sun.ecsv"
+    >>> write_spectrum(model(teff=5777, logg=4.44, feh=0, vmic=1, rv=12), file)
+    >>> table = fit_files([file], model)
+    >>> print(table["rv"].round(1))
+    [12.] km / s
+    """
+    reasons = {}
+
+    def spectra():
+        for i, path in enumerate(paths):
+            try:
+                yield read_spectrum(path, **(read or {}))
+            except (OSError, ValueError) as error:
+                reasons[i] = str(error)
+                yield _Unreadable(path)
+
+    table = fit_spectra(spectra(), model, **options)
+    table["message"] = [reasons.get(i, str(said)) for i, said in enumerate(table["message"])]
+    return table
+
+
+def write_spectrum(spectrum, path, *, overwrite=False):
+    """Write a spectrum, so that `read_spectrum` reads it.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+        One-dimensional.
+    path : path-like
+        ``*.ecsv`` or ``*.fits``, with units, mask, medium and resolution; ``*.csv`` or ``*.txt``.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    OSError
+        If there is such a file already.
+    ValueError
+        If the name ends in something else.
+    """
+    table = QTable({"wavelength": u.Quantity(spectrum.spectral_axis, subok=False)})
+    table["flux"] = spectrum.flux.value if spectrum.flux.unit == u.one else spectrum.flux
+    if spectrum.uncertainty is not None:
+        sigma = spectrum.uncertainty.represent_as(StdDevUncertainty)
+        table["uncertainty"] = sigma.array if spectrum.flux.unit == u.one else sigma.quantity
+    if spectrum.mask is not None and Path(path).suffix in (".ecsv", ".fits"):
+        table["mask"] = np.asarray(spectrum.mask, dtype=bool)
+    keep = ("medium", "resolution")
+    table.meta = {k: spectrum.meta[k] for k in keep if spectrum.meta.get(k) is not None}
+    labels = spectrum.meta.get("labels")
+    if labels is not None:
+        table.meta["labels"] = {
+            name: float(Label(name).to_value(labels[name])[0]) for name in labels.colnames
+        }
+    write_table(table, path, overwrite=overwrite)
+
+
+def write_table(table, path, *, overwrite=False):
+    """Write a table in the format that its file's name says.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+    path : path-like
+        ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``; the last two hold no units.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    OSError
+        If there is such a file already.
+    ValueError
+        If the name ends in something else.
+    """
+    path, suffix = Path(path), writable_suffix(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; overwrite=True (--overwrite) replaces it")
+    table = table.copy(copy_data=False)
+    if suffix == ".fits":  # whose header holds single values, under short names
+        plain = {k: " ".join(v) if isinstance(v, list) else v for k, v in table.meta.items()}
+        flat = {k: v for k, v in plain.items() if isinstance(v, str | int | float)}
+        table.meta = {k.upper(): v for k, v in flat.items() if len(k) <= 8}
+        if "resolution" in flat:  # too long a name
+            table.meta["RESOLUT"] = flat["resolution"]
+    beside = path.with_name(f".{path.stem}.partial{suffix}")
+    kind = {".csv": "ascii.csv", ".txt": "ascii.commented_header"}.get(suffix)
+    try:
+        table.write(beside, format=kind, overwrite=True)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def writable_suffix(path):
+    """Return how a table's name ends, which has to be one of the formats."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise ValueError(f"{path}: a table's name has to end in one of {', '.join(_SUFFIXES)}")
+    return suffix
+
+
+def measured(table):
+    """Say which rows of a table of fits hold a measurement."""
+    return (table["flags"] & Flag.BAD_INPUT) == 0
+
+
+def file_names(paths):
+    """Return a short name for each path, no two the same: file names without their endings."""
+    names = {}
+    for path in paths:
+        stem, n = Path(path).name.removesuffix(Path(path).suffix), 1
+        while (name := stem if n == 1 else f"{stem}-{n}") in names:
+            n += 1
+        names[name] = path
+    return list(names)
+
+
+def describe_fits(table, *, everything=False, n_rows=20):
+    """Tell in lines what a table of fits says.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        Of `~astropayne.fit_spectra`.
+    everything : bool
+        Whether to tell of every star, not of the first ones only.
+    n_rows : int
+        How many are the first ones.
+
+    Yields
+    ------
+    str
+    """
+    good = measured(table)
+    shown = {n: d for n, d in (("teff", 0), ("logg", 2), ("feh", 2), ("rv", 2), ("vsini", 1))
+             if n in table.colnames}  # fmt: skip
+    width = max([4, *map(len, table["name"])])
+    yield f"{'name':{width}s}" + "".join(f"{name:>16s}" for name in shown) + "  flags"
+    for row in table if everything else table[:n_rows]:
+        cells = "".join(
+            f"{_with_error(row[name], row[f'{name}_err'], digits):>16s}"
+            for name, digits in shown.items()
+        )
+        yield f"{row['name']:{width}s}{cells}  {_flags_text(row['flags'])}"
+    if not everything and len(table) > n_rows:
+        yield f"... and {len(table) - n_rows} more"
+    yield f"{len(table)} spectra, {good.sum()} measured"
+    for row in table[~good]:
+        yield f"not measured: {row['name']}: {row['message']}"
+
+
+def _with_error(value, error, digits):
+    value, error = (getattr(part, "value", part) for part in (value, error))
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
+
+
+def _flags_text(flags):
+    return " ".join(flag.name for flag in Flag if flag & int(flags)) or "-"
+
+
+def predict_files(model, labels, output, *, like=None, resolution=None, overwrite=False, **given):
+    """Predict spectra into files.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    labels : mapping or path-like
+        One star's labels, or a file with a table of them. The table's columns ``rv``, ``vsini`` and
+        ``vmac`` are velocities, ``name`` is what its spectra are called.
+    output : path-like
+        A file for one star, a folder for a table.
+    like : path-like, optional
+        A spectrum whose pixels are to be predicted.
+    resolution : float, optional
+        λ/FWHM.
+    overwrite : bool
+        Whether files that are there may be replaced.
+    **given
+        ``rv``, ``vsini`` and ``vmac`` where the table does not say them.
+
+    Returns
+    -------
+    spectra : list of `~specutils.Spectrum`
+        The first some of them.
+    files : list of `~pathlib.Path`
+
+    Raises
+    ------
+    ValueError
+        If labels are unknown or missing, or the file's format.
+    """
+    options = {"resolution": resolution, "wavelength": _axis_like(like, model)}
+    if isinstance(labels, dict):
+        writable_suffix(output)
+        spectrum = model(**labels, **given, **options)
+        write_spectrum(spectrum, output, overwrite=overwrite)
+        return [spectrum], [Path(output)]
+    table = QTable.read(labels)
+    names = [str(name) for name in _taken(table, "name", np.arange(len(table)))]
+    velocities = {name: _taken(table, name, value) for name, value in given.items()}
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{name}.ecsv" for name in file_names([f"{name}.ecsv" for name in names])]
+    first = []
+    for rows in (slice(i, i + _AT_ONCE) for i in range(0, len(table), _AT_ONCE)):
+        some = {n: v[rows] if np.ndim(v) else v for n, v in velocities.items()}
+        many = model.predict(table[rows], **some, **options)
+        spectra = [_row(many, i) for i in range(len(many.flux))]
+        for spectrum, file in zip(spectra, files[rows], strict=True):
+            write_spectrum(spectrum, file, overwrite=overwrite)
+        first = first or spectra
+    return first, files
+
+
+def _taken(table, name, default):
+    """Take a column out of a table."""
+    if name not in table.colnames:
+        return default
+    column = table[name]
+    table.remove_column(name)
+    return column
+
+
+def _axis_like(path, model):
+    if path is None:
+        return None
+    spectrum = read_spectrum(path)
+    medium = spectrum.meta.get("medium", model.medium)
+    if medium != model.medium:
+        raise ValueError(f"{path} has wavelengths in {medium}, the model in {model.medium}")
+    return u.Quantity(spectrum.spectral_axis, subok=False)
+
+
+def _row(many, i):
+    from specutils import Spectrum
+
+    return Spectrum(
+        spectral_axis=u.Quantity(many.spectral_axis, subok=False),
+        flux=many.flux[i],
+        mask=None if many.mask is None else many.mask[i],
+        meta={**many.meta, "labels": many.meta["labels"][i : i + 1]},
+    )

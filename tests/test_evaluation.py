@@ -1,0 +1,173 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.table import QTable
+
+from astropayne import PayneModel, SpectralGrid
+from astropayne.evaluation import (
+    THRESHOLDS,
+    flux_errors,
+    held_out,
+    judge,
+    recover_labels,
+    summarise_recovery,
+    true_labels,
+)
+from astropayne.labels import LabelRangeWarning
+from astropayne.report import write_report
+
+
+@pytest.fixture(scope="module")
+def network():
+    return PayneModel.sample()
+
+
+@pytest.fixture(scope="module")
+def unseen(network):
+    return held_out(network, SpectralGrid.sample())
+
+
+@pytest.fixture(scope="module")
+def errors(network, unseen):
+    return flux_errors(network, unseen, progress=False)
+
+
+@pytest.fixture(scope="module")
+def recovery(network, unseen):
+    return recover_labels(network, unseen, snr=(np.inf, 100), n_stars=24, progress=False)
+
+
+def test_spectra_trained_on_are_left_out(model, sample):
+    train, valid = sample.split(0.8, seed=42)
+    # The fixture splits its 240 spectra again, and chooses by the smaller part.
+    assert len(model.training_labels) == 216
+    rest = held_out(model, sample)
+    assert set(valid.names) <= set(rest.names)
+    assert len(rest) == 60 + 24
+    with pytest.raises(ValueError, match="trained on all 10 spectra"):
+        held_out(model, train[[n not in rest.names for n in train.names]][:10])
+
+
+def test_flux_errors_are_those_of_plain_numpy(network, unseen, errors):
+    pixels, spectra = errors
+    difference = network.predict(unseen.labels).flux.value - unseen.flux.astype(float)
+    assert pixels["rms"] == pytest.approx(np.sqrt(np.mean(difference**2, axis=0)), rel=1e-6)
+    assert pixels["bias"] == pytest.approx(np.mean(difference, axis=0), abs=1e-9)
+    low, high = np.percentile(difference, [15.866, 84.134], axis=0)
+    assert pixels["minus_sigma"] == pytest.approx(low, abs=1e-7)
+    assert pixels["plus_sigma"] == pytest.approx(high, abs=1e-7)
+    assert spectra["rms"] == pytest.approx(np.sqrt(np.mean(difference**2, axis=1)), rel=1e-6)
+    worst = np.argmax(np.abs(difference), axis=1)
+    assert (spectra["worst_wavelength"] == unseen.wavelength[worst]).all()
+    assert list(spectra["name"]) == unseen.names
+    assert spectra["A_Li"] == pytest.approx(unseen.transform_labels("A_Li").labels["A_Li"])
+
+
+def test_a_grid_on_disk_is_taken_in_parts(network, unseen, errors, tmp_path, monkeypatch):
+    unseen.write(tmp_path / "grid.asdf")
+    grid = SpectralGrid.read(tmp_path / "grid.asdf")
+    monkeypatch.setattr("astropayne.evaluation._RESIDUALS", 20 * 3903)
+    blocks = SpectralGrid.blocks
+    monkeypatch.setattr(SpectralGrid, "blocks", lambda self: blocks(self, size=10))
+    pixels, spectra = flux_errors(network, grid, progress=False)
+    assert pixels["rms"] == pytest.approx(errors[0]["rms"], rel=1e-9)
+    assert np.array_equal(spectra["name"], errors[1]["name"])
+    # Every fourth of the 77 spectra, whatever the blocks are.
+    assert pixels.meta["n_percentiles"] == 20
+    some = network.predict(unseen[::4].labels).flux.value - unseen[::4].flux
+    assert pixels["median"] == pytest.approx(np.median(some, axis=0), abs=1e-6)
+
+
+def test_other_wavelengths_medium_and_resolution(network, unseen, errors):
+    vacuum = unseen.convert_medium("vacuum")
+    pixels, _ = flux_errors(network, vacuum, progress=False)
+    assert pixels["rms"] == pytest.approx(errors[0]["rms"], rel=1e-6)
+    coarse = unseen.degrade(12000).rebin(velocity=3)
+    pixels, _ = flux_errors(network, coarse, progress=False)
+    assert len(pixels) > 0.95 * len(coarse.wavelength)
+    assert np.sqrt(np.mean(pixels["rms"] ** 2)) < 0.003
+    far = SpectralGrid(unseen.wavelength + 3000 * u.AA, unseen.flux, unseen.labels)
+    with pytest.raises(ValueError, match="no wavelength in common"):
+        flux_errors(network, far, progress=False)
+
+
+def test_labels_outside_are_warned_of_once(network, unseen):
+    labels = unseen.labels.copy()
+    labels["teff"] += 3000 * u.K
+    grid = SpectralGrid(unseen.wavelength, unseen.flux, labels, meta=unseen.meta)
+    with pytest.warns(LabelRangeWarning) as caught:
+        flux_errors(network, grid, progress=False)
+    assert len(caught) == 1
+
+
+def test_labels_come_back(network, unseen, recovery):
+    assert len(recovery) == 48
+    truth = true_labels(recovery)
+    assert truth.colnames == list(network.labels.names)
+    again = unseen.subsample(24, seed=42).labels["teff"]
+    assert np.array_equal(truth["teff"][:24], again)
+    assert np.array_equal(truth["teff"][24:], again)
+    noisy = recovery[recovery["snr"] == 100]
+    pull = ((noisy["teff"] - noisy["teff_true"]) / noisy["teff_err"]).value
+    assert np.abs(np.median(pull)) < 1
+    assert np.all(noisy["vsini"] == 0)
+    assert np.all(np.abs(recovery["rv"].value) < 1)
+
+
+def test_rotation_can_be_part_of_it(network, unseen):
+    table = recover_labels(network, unseen, n_stars=3, vsini=8, resolution=15000, progress=False)
+    assert table["vsini"].value == pytest.approx(8, abs=0.5)
+    assert np.isinf(table["snr"]).all()
+    with pytest.raises(ValueError, match="snr=-1"):
+        recover_labels(network, unseen, snr=-1)
+
+
+def test_the_summary_names_what_carries_no_information():
+    kms = u.km / u.s
+    n = 40
+    rng = np.random.default_rng(3)
+    teff = rng.uniform(5000, 6000, n)
+    noise = rng.normal(10, 20, n)
+    partly = np.where(np.arange(n) < 20, np.nan, 0.1)
+    table = QTable({
+        "snr": np.full(n, 50.0), "teff_true": teff * u.K, "teff": (teff + noise) * u.K,
+        "teff_err": np.full(n, 20.0) * u.K, "vmic_true": np.ones(n) * kms,
+        "vmic": np.full(n, np.nan) * kms, "vmic_err": np.full(n, np.nan) * kms,
+        "feh_true": np.zeros(n), "feh": partly, "feh_err": np.full(n, 0.1),
+    })  # fmt: skip
+    summary = summarise_recovery(table)
+    assert list(summary["information"]) == ["yes", "none", "partly"]
+    assert list(summary["unit"]) == ["K", "km / s", ""]
+    teff, vmic, feh = summary
+    assert teff["bias"] == pytest.approx(np.median(noise))
+    mad = np.median(np.abs(noise - np.median(noise)))
+    assert teff["scatter"] == pytest.approx(1.4826 * mad)
+    assert teff["pull_scatter"] == pytest.approx(1.4826 * mad / 20)
+    assert np.isnan(vmic["bias"])
+    assert (feh["measured"], feh["bias"], feh["pull_bias"]) == (0.5, 0.1, 1.0)
+
+
+def test_the_verdict_keeps_to_its_limits(errors, recovery):
+    summary = summarise_recovery(recovery)
+    verdict = judge(*errors, summary)
+    assert all(verdict["passed"])
+    assert set(verdict["name"]) >= {"rms", "bias", "scatter_teff", "scatter_A_Li", "pulls"}
+    strict = judge(*errors, summary, {"rms": 1e-5, "scatter_Mg_Fe": 1e-6})
+    assert set(strict["name"][~strict["passed"]]) == {"rms", "scatter_Mg_Fe"}
+    with pytest.raises(ValueError, match="scatter_U_Fe: not of bias"):
+        judge(*errors, summary, {"scatter_U_Fe": 1})
+    assert THRESHOLDS["rms"] == 0.005
+
+
+def test_the_report_is_one_page(network, unseen, tmp_path):
+    verdict = write_report(network, unseen, tmp_path / "report", n_stars=8, source="<b>.asdf",
+                           progress=False, thresholds={"rms": 1e-6})  # fmt: skip
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert page.count("<img ") == page.count('src="data:image/png;base64,') == 7
+    assert "<link" not in page
+    assert "<script" not in page
+    assert f"1 of {len(verdict)} limits are not kept" in page
+    assert "What &lt;b&gt;.asdf is worth" in page
+    assert "grid_checksum" in page
+    for name in ("pixels", "spectra", "recovery", "recovery_summary", "verdict"):
+        assert len(QTable.read(tmp_path / "report" / f"{name}.ecsv"))

@@ -1,0 +1,107 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import StdDevUncertainty
+from astropy.table import QTable
+from specutils import Spectrum
+
+from astropayne import Flag
+from astropayne.spectrum_files import fit_files, read_spectrum, write_spectrum, write_table
+
+WAVELENGTH, FLUX = np.array([5160.0, 5160.05, 5160.1, 5160.15]), np.array([0.9, 0.8, 0.85, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("head", "separator"),
+    [("", " "), ("# made by hand\n", "\t"), ("wavelength,flux,err\n", ","), ("# wl f e\n", "  ")],
+)
+def test_text_is_read_whatever_its_head(tmp_path, head, separator):
+    lines = (separator.join(map(str, row)) for row in zip(WAVELENGTH, FLUX, FLUX / 50, strict=True))
+    (tmp_path / "star.dat").write_text(head + "\n".join(lines))
+    spectrum = read_spectrum(tmp_path / "star.dat", meta={"medium": "air"})
+    assert np.array_equal(spectrum.spectral_axis.to_value(u.AA), WAVELENGTH)
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    assert np.array_equal(spectrum.uncertainty.array, FLUX / 50)
+    assert spectrum.meta == {"medium": "air", "name": str(tmp_path / "star.dat")}
+
+
+def test_two_columns_another_unit_and_columns_in_another_order(tmp_path):
+    np.savetxt(tmp_path / "two.txt", np.column_stack([WAVELENGTH / 10, FLUX]))
+    spectrum = read_spectrum(tmp_path / "two.txt", wavelength_unit="nm")
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH)
+    assert spectrum.uncertainty is None
+    table = {"flux": FLUX, "flux_error": FLUX / 9, "lambda": WAVELENGTH}
+    QTable(table).write(tmp_path / "named.csv", format="ascii.csv")
+    spectrum = read_spectrum(tmp_path / "named.csv")
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    assert np.array_equal(spectrum.uncertainty.array, FLUX / 9)
+
+
+def test_a_third_column_that_is_no_uncertainty(tmp_path):
+    np.savetxt(tmp_path / "a.spec", np.column_stack([WAVELENGTH, FLUX, 1e6 * FLUX]))
+    with pytest.raises(ValueError, match="--columns 2"):
+        read_spectrum(tmp_path / "a.spec")
+    assert read_spectrum(tmp_path / "a.spec", columns=2).uncertainty is None
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".txt"])
+def test_what_is_written_is_read(tmp_path, suffix):
+    mask = np.array([True, False, False, False])
+    spectrum = Spectrum(
+        spectral_axis=WAVELENGTH * u.AA, flux=np.where(mask, np.nan, FLUX) * u.one, mask=mask,
+        uncertainty=StdDevUncertainty(FLUX / 10), meta={"medium": "air", "resolution": 18000.0},
+    )  # fmt: skip
+    write_spectrum(spectrum, tmp_path / f"star{suffix}")
+    again = read_spectrum(tmp_path / f"star{suffix}")
+    assert np.array_equal(again.spectral_axis.to_value(u.AA), WAVELENGTH)
+    assert np.array_equal(again.flux.value, spectrum.flux.value, equal_nan=True)
+    assert again.uncertainty.array == pytest.approx(FLUX / 10)
+    if suffix in (".ecsv", ".fits"):
+        assert np.array_equal(again.mask, mask)
+        assert (again.meta["medium"], again.meta["resolution"]) == ("air", 18000)
+    with pytest.raises(FileExistsError, match="overwrite"):
+        write_spectrum(spectrum, tmp_path / f"star{suffix}")
+    write_spectrum(spectrum, tmp_path / f"star{suffix}", overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == [f"star{suffix}"]
+
+
+def test_specutils_reads_the_rest(tmp_path):
+    header = fits.Header({"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CRVAL1": 5160.0, "CDELT1": 0.05})
+    header["CRPIX1"] = 1
+    header["BUNIT"] = "erg / (s cm2 Angstrom)"
+    fits.PrimaryHDU(FLUX, header).writeto(tmp_path / "star.fits")
+    spectrum = read_spectrum(tmp_path / "star.fits", format="wcs1d-fits")
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH)
+    assert spectrum.flux.unit == u.Unit("erg / (s cm2 Angstrom)")
+
+
+def test_what_cannot_be_read_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_spectrum(tmp_path / "nothing.txt")
+    (tmp_path / "letter.txt").write_text("Dear reader,\nthis is no spectrum.\n")
+    with pytest.raises(ValueError, match=r"letter.txt is neither text with columns"):
+        read_spectrum(tmp_path / "letter.txt")
+    np.savetxt(tmp_path / "mixed.txt", np.column_stack([[5160, 5162, 5161], FLUX[:3]]))
+    with pytest.raises(ValueError, match=r"mixed.txt: wavelengths neither"):
+        read_spectrum(tmp_path / "mixed.txt")
+    with pytest.raises(ValueError, match=r"has to end in one of \.ecsv"):
+        write_table(QTable({"a": [1]}), tmp_path / "table.doc")
+
+
+def test_every_file_has_its_row(model, tmp_path):
+    star = model(teff=5600, logg=4.2, feh=-0.3, vmic=1, rv=33, vsini=6)
+    write_spectrum(star, tmp_path / "star.ecsv")
+    (tmp_path / "bad.txt").write_text("nothing")
+    files = [tmp_path / "bad.txt", tmp_path / "star.ecsv", tmp_path / "gone.txt"]
+    table = fit_files(files, model)
+    assert list(table["name"]) == [str(file) for file in files]
+    assert table["rv"][1].value == pytest.approx(33, abs=0.1)
+    assert list(table["flags"] & Flag.BAD_INPUT) == [Flag.BAD_INPUT, 0, Flag.BAD_INPUT]
+    assert "bad.txt is neither" in table["message"][0]
+    assert "there is no file" in table["message"][2]
+    for suffix in ("ecsv", "fits", "csv"):
+        write_table(table, tmp_path / f"table.{suffix}")
+        again = QTable.read(tmp_path / f"table.{suffix}")
+        assert float(u.Quantity(again["teff"]).value[1]) == pytest.approx(table["teff"].value[1])
+        assert len(again) == 3
