@@ -252,6 +252,8 @@ def _tell_grid(grid, say):
     say(repr(grid.label_space))
     for reason, count in Counter(map(str, grid.report["reason"])).most_common():
         say(f"set aside {count} x {reason}")
+    if not len(grid.report):
+        say("set aside none")
 
 
 @main.command()
@@ -363,6 +365,8 @@ def evaluate(say, model_file, grid_path, output, everything, check, overwrite, *
     for row in verdict:
         mark = click.style("good", fg="green") if row["passed"] else click.style("POOR", fg="red")
         say(f"{mark}  {row['text']}: {row['value']:.3g} (limit {row['limit']})")
+    for text in verdict.meta["no_information"]:
+        say(f"----  no information about {text}")
     say(f"written   {page}")
     if check and not all(verdict["passed"]):
         raise click.exceptions.Exit(_INCOMPLETE)

@@ -350,7 +350,8 @@ def judge(pixels, spectra, summary, thresholds=None):
     Returns
     -------
     `~astropy.table.QTable`
-        A row a criterion: ``name``, ``text``, ``value``, ``limit``, ``passed``.
+        A row a criterion: ``name``, ``text``, ``value``, ``limit``, ``passed``;
+        ``meta["no_information"]`` names labels that are not judged.
 
     Raises
     ------
@@ -381,5 +382,10 @@ def judge(pixels, spectra, summary, thresholds=None):
         text = f"true over stated errors at S/N {snr:g}, median of the labels"
         rows.append(("pulls", text, float(width), limits["pulls"]))
     verdict = QTable(rows=rows, names=("name", "text", "value", "limit"))
+    verdict.meta["no_information"] = [
+        f"{row['label']} at S/N {row['snr']:g}".replace("at S/N inf", "without noise")
+        for row in summary
+        if row["information"] == "none"
+    ]
     verdict["passed"] = verdict["value"] <= verdict["limit"]  # what is not a number has not
     return verdict

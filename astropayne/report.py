@@ -79,7 +79,8 @@ def write_report(
     Returns
     -------
     `~astropy.table.QTable`
-        The verdict, as of `~astropayne.evaluation.judge`.
+        The verdict, as of `~astropayne.evaluation.judge`; its ``meta["no_information"]`` names
+        labels that the spectra say nothing of.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def write_report(
         "written by": f"astropayne {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}",
     }
     body = [
-        *_verdict(verdict, summary),
+        *_verdict(verdict),
         *_flux(pixels, spectra),
         *_recovery(recovery, summary),
         *_training(model),
@@ -126,7 +127,7 @@ def write_report(
     return verdict
 
 
-def _verdict(verdict, summary):
+def _verdict(verdict):
     failed = int(np.sum(~verdict["passed"]))
     word, sentence = (
         ("good", f"All {len(verdict)} limits are kept.")
@@ -134,22 +135,14 @@ def _verdict(verdict, summary):
         else ("poor", f"{failed} of {len(verdict)} limits are not kept.")
     )
     yield f'<p class="verdict {word}">{word.capitalize()}: {sentence}</p>'
-    without = _without_information(summary)
-    if without:
-        yield f"<p>The spectra say nothing of {html.escape(without)}.</p>"
+    if without := verdict.meta["no_information"]:
+        yield f"<p>The spectra say nothing of {html.escape(', '.join(without))}.</p>"
     marks = '<span class="poor">not kept</span>', '<span class="good">kept</span>'
     rows = [
         (row["text"], _number(row["value"]), _number(row["limit"]), marks[int(row["passed"])])
         for row in verdict
     ]
     yield _table(("criterion", "value", "limit", ""), rows)
-
-
-def _without_information(summary):
-    parts = [
-        f"{row['label']} (at S/N {row['snr']:g})" for row in summary if row["information"] == "none"
-    ]
-    return ", ".join(parts).replace("at S/N inf", "without noise")
 
 
 def _flux(pixels, spectra):

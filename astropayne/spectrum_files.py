@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Files of observed spectra, and tables of what was found: read, fitted, written."""
 
+import re
 from pathlib import Path
 
 import astropy.units as u
@@ -25,12 +26,12 @@ __all__ = [
 ]
 
 _SUFFIXES = (".ecsv", ".fits", ".csv", ".txt")
-# Beginnings of what columns are called, in lower case; the first that fits counts.
+# What columns are called, in lower case; the first that fits counts.
 _CALLED = {
-    "uncertainty": ("unc", "err", "sig", "e_flux", "std", "flux_err", "flux_unc"),
-    "wavelength": ("wav", "lam", "wl"),
-    "flux": ("flux", "intensity"),
-    "mask": ("mask",),
+    "uncertainty": re.compile(r"err|unc|^sig|^e_|^std|noise"),
+    "wavelength": re.compile(r"^wav|^lam|^wl"),
+    "flux": re.compile(r"flux|intensity"),
+    "mask": re.compile(r"^mask"),
 }
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _AT_ONCE = 64  # spectra that are predicted together
@@ -152,7 +153,7 @@ def _roles(names):
     """Return which column is what, by their names."""
     roles = {}
     for name in names:
-        fits = [role for role, starts in _CALLED.items() if name.lower().startswith(starts)]
+        fits = [role for role, called in _CALLED.items() if called.search(name.lower())]
         if fits:
             roles.setdefault(fits[0], name)
     return roles
@@ -373,7 +374,7 @@ def describe_fits(table, *, everything=False, n_rows=20):
         yield f"... and {len(table) - n_rows} more"
     yield f"{len(table)} spectra, {good.sum()} measured"
     for row in table[~good]:
-        yield f"not measured: {row['name']}: {row['message']}"
+        yield f"not measured: {row['name']}: {row['message'].removeprefix(row['name'] + ': ')}"
 
 
 def _with_error(value, error, digits):

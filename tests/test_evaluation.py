@@ -154,6 +154,8 @@ def test_the_verdict_keeps_to_its_limits(errors, recovery):
     assert set(verdict["name"]) >= {"rms", "bias", "scatter_teff", "scatter_A_Li", "pulls"}
     strict = judge(*errors, summary, {"rms": 1e-5, "scatter_Mg_Fe": 1e-6})
     assert set(strict["name"][~strict["passed"]]) == {"rms", "scatter_Mg_Fe"}
+    summary["information"][3] = "none"
+    assert judge(*errors, summary).meta["no_information"] == ["vmic without noise"]
     with pytest.raises(ValueError, match="scatter_U_Fe: not of bias"):
         judge(*errors, summary, {"scatter_U_Fe": 1})
     assert THRESHOLDS["rms"] == 0.005

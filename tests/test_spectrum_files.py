@@ -43,6 +43,13 @@ def test_a_third_column_that_is_no_uncertainty(tmp_path):
     with pytest.raises(ValueError, match="--columns 2"):
         read_spectrum(tmp_path / "a.spec")
     assert read_spectrum(tmp_path / "a.spec", columns=2).uncertainty is None
+    names = "wavelength normalised_flux unnormalised_flux"
+    np.savetxt(
+        tmp_path / "b.spec", np.column_stack([WAVELENGTH, FLUX, 1e6 * FLUX]), header=f"B\n{names}"
+    )
+    spectrum = read_spectrum(tmp_path / "b.spec")
+    assert spectrum.uncertainty is None
+    assert np.array_equal(spectrum.flux.value, FLUX)
 
 
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".txt"])
