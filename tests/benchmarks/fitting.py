@@ -1,0 +1,148 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Fits: this package's batches against one star at a time with finite differences.
+
+    python tests/benchmarks/fitting.py [--stars 256] [--compared 16]
+
+The other way is how it is usually done: `scipy.optimize.least_squares` estimates derivatives by
+finite differences over a network in numpy (`einsum`), three FFT convolutions one after another and
+linear interpolation. It is given the velocity to within 1 km/s; this package looks for it. Both
+have the same network, stars, pixels and noise, one thread each, and run in turns.
+"""
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import astropy.units as u
+import numpy as np
+import torch
+from astropy.nddata import StdDevUncertainty
+from scipy.optimize import least_squares
+from specutils import Spectrum
+
+from astropayne import PayneModel, fit_spectra
+from astropayne.wavelengths import C_KMS, find_windows
+
+RESOLUTION, SNR = 16000, 100
+
+
+def make_stars(model, n, rng):
+    """Return spectra with noise, and all parameters of each."""
+    space = model.labels
+    values = space.minimum + rng.uniform(0.15, 0.85, (n, len(space))) * space.width
+    rv, vsini = rng.uniform(-200, 200, n), rng.uniform(2, 25, n)
+    exact = model.predict(values, rv=rv, vsini=vsini, resolution=RESOLUTION)
+    stars = []
+    for flux in exact.flux.value:
+        noise = rng.normal(0, 1 / SNR, flux.size)
+        stars.append(
+            Spectrum(
+                spectral_axis=model.wavelength,
+                flux=(flux + noise) * u.one,
+                uncertainty=StdDevUncertainty(np.full(flux.size, 1 / SNR)),
+                mask=~np.isfinite(flux),
+            )
+        )
+    return stars, np.column_stack([values, rv, vsini])
+
+
+class OneByOne:
+    """The usual way, for one star at a time."""
+
+    def __init__(self, model):
+        network = model.network
+        layers = [*network.hidden, network.coefficients]
+        # finite differences need double precision
+        *self.layers, self.last = (
+            (a.weight.detach().numpy().astype(float), a.bias.detach().numpy().astype(float))
+            for a in (*layers, network.pixels)
+        )
+        self.model, self.wavelength = model, model.vacuum_wavelength
+        self.calls = 0
+
+    def network(self, scaled):
+        x = scaled
+        for weight, bias in self.layers[:-1]:
+            x = np.einsum("ij,j->i", weight, x) + bias
+            x = x / (1 + np.exp(-x))
+        x = np.einsum("ij,j->i", *(self.layers[-1][0], x)) + self.layers[-1][1]
+        return 1 / (1 + np.exp(-(np.einsum("ij,j->i", self.last[0], x) + self.last[1])))
+
+    def spectrum(self, theta):
+        """Return the flux on the observed axis: convolve for resolution, rotation; shift."""
+        self.calls += 1
+        flux = self.network(self.model.labels.scale(theta[:-2]))
+        out = np.ones_like(flux)
+        for w in find_windows(self.wavelength):
+            log = np.linspace(*np.log(self.wavelength[w][[0, -1]]), w.stop - w.start)
+            row = np.interp(log, np.log(self.wavelength[w]), flux[w])
+            step = C_KMS * (log[1] - log[0])
+            s = np.fft.rfftfreq(2 * len(row), step)
+            for transfer in (self.gaussian(s), self.rotation(s, theta[-1])):
+                padded = np.fft.rfft(1 - row, 2 * len(row)) * transfer
+                row = 1 - np.fft.irfft(padded, 2 * len(row))[: len(row)]
+            shifted = np.exp(log) * (1 + theta[-2] / C_KMS)
+            out[w] = np.interp(self.wavelength[w], shifted, row)
+        return out
+
+    def gaussian(self, s):
+        fwhm = C_KMS * np.sqrt(RESOLUTION**-2 - self.model.resolution**-2)
+        return np.exp(-2 * (np.pi * s * fwhm / 2.3548) ** 2)
+
+    @staticmethod
+    def rotation(s, vsini, epsilon=0.6):
+        from scipy.special import j1
+
+        x = np.maximum(2 * np.pi * s * max(vsini, 0.01), 1e-3)
+        disc = 2 * (1 - epsilon) * j1(x) / x
+        dark = 2 * epsilon * (np.sin(x) - x * np.cos(x)) / x**3
+        return (disc + dark) / (1 - epsilon / 3)
+
+    def fit(self, star, used, rv):
+        """Return the least χ² over the pixels used."""
+        space = self.model.labels
+        flux = star.flux.value[used]
+        start = [*(0.5 * (space.minimum + space.maximum)), rv, 10.0]
+        bounds = ([*space.minimum, rv - 5, 0.0], [*space.maximum, rv + 5, 100.0])
+        found = least_squares(
+            lambda theta: (self.spectrum(theta)[used] - flux) * SNR, start,
+            bounds=bounds, x_scale=np.array(bounds[1]) - bounds[0],
+        )  # fmt: skip
+        return 2 * found.cost
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stars", type=int, default=256)
+    parser.add_argument("--compared", type=int, default=16)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = PayneModel.sample()
+    model.error = model.bias = model.error_components = model.error_rest = None
+    stars, truth = make_stars(model, options.stars, np.random.default_rng(1))
+    fit_spectra(stars[:2], model, resolution=RESOLUTION)  # what is made once
+    other, seconds, chi2 = OneByOne(model), 0.0, []
+    alone, single = 0.0, []
+    for star, theta in zip(stars[: options.compared], truth, strict=False):
+        start = time.perf_counter()
+        table = fit_spectra([star], model, resolution=RESOLUTION, models=True)
+        alone += time.perf_counter() - start
+        single.append(table["chi2"][0])
+        used = np.isfinite(table["best_fit"][0]) & ~star.mask
+        start = time.perf_counter()
+        chi2.append(other.fit(star, used, theta[-2] + np.random.default_rng(2).uniform(-1, 1)))
+        seconds += time.perf_counter() - start
+    start = time.perf_counter()
+    table = fit_spectra(stars, model, resolution=RESOLUTION)
+    batch = (time.perf_counter() - start) / len(stars)
+    n = options.compared
+    print(f"finite differences: {seconds / n:.2f} s a star, {other.calls / n:.0f} model calls")
+    print(f"one star:  {1e3 * alone / n:.0f} ms, {seconds / alone:.0f} times as fast")
+    print(f"a batch of {len(stars)}: {1e3 * batch:.1f} ms a star, {seconds / n / batch:.0f} times")
+    print(f"chi2, ours minus theirs: {np.median(np.subtract(single, chi2)):.1f} (median)")
+
+
+if __name__ == "__main__":
+    main()
