@@ -366,7 +366,7 @@ def evaluate(say, model_file, grid_path, output, everything, check, overwrite, *
         mark = click.style("good", fg="green") if row["passed"] else click.style("POOR", fg="red")
         say(f"{mark}  {row['text']}: {row['value']:.3g} (limit {row['limit']})")
     for text in verdict.meta["no_information"]:
-        say(f"----  no information about {text}")
+        say(f"----  not judged, noise and the emulator's own error hide it: {text}")
     say(f"written   {page}")
     if check and not all(verdict["passed"]):
         raise click.exceptions.Exit(_INCOMPLETE)
