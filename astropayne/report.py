@@ -15,6 +15,7 @@ from astropayne.evaluation import (
     flux_errors,
     held_out,
     judge,
+    limits_of,
     recover_labels,
     summarise_recovery,
     true_labels,
@@ -87,6 +88,7 @@ def write_report(
     ValueError
         If no spectrum is left to compare with, or an option makes no sense.
     """
+    limits_of(model.labels.names, thresholds)  # complains now, not after the work
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     compared = held_out(model, grid) if held_out_only else grid
