@@ -132,6 +132,9 @@ def _load_model(path, say):
 
 
 def _refuse_existing(path, overwrite):
+    """Complain before the work about a file that could not be written after it."""
+    if not Path(path).absolute().parent.is_dir():
+        raise click.ClickException(f"{path}: there is no folder {Path(path).absolute().parent}")
     if Path(path).exists() and not overwrite:
         raise click.ClickException(f"{path} exists already; --overwrite replaces it")
 
@@ -348,7 +351,7 @@ def evaluate(say, model_file, grid_path, output, everything, check, overwrite, *
     from astropayne.report import write_report
 
     page = Path(output) / "index.html"
-    _refuse_existing(page, overwrite)
+    _refuse_existing(page if Path(output).is_dir() else output, overwrite)
     model = _load_model(model_file, say)
     options["snr"] = options["snr"] or (100.0,)
     options["n_stars"] = options.pop("stars")
@@ -366,7 +369,7 @@ def evaluate(say, model_file, grid_path, output, everything, check, overwrite, *
         mark = click.style("good", fg="green") if row["passed"] else click.style("POOR", fg="red")
         say(f"{mark}  {row['text']}: {row['value']:.3g} (limit {row['limit']})")
     for text in verdict.meta["no_information"]:
-        say(f"----  no information about {text}")
+        say(f"----  not judged, noise and the emulator's own error hide it: {text}")
     say(f"written   {page}")
     if check and not all(verdict["passed"]):
         raise click.exceptions.Exit(_INCOMPLETE)
@@ -410,6 +413,7 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
 
     if bool(labels) == bool(table_file):
         raise click.UsageError("Give labels, as in teff=5777, or --table FILE: one of the two.")
+    _refuse_existing(output, overwrite or Path(output).is_dir())
     for name in ("rv", "vsini", "vmac"):
         options[name] = _value(options[name])
     model = _load_model(model_file, say)

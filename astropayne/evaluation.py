@@ -19,6 +19,7 @@ __all__ = [
     "flux_errors",
     "held_out",
     "judge",
+    "limits_of",
     "recover_labels",
     "summarise_recovery",
     "true_labels",
@@ -334,6 +335,31 @@ def _median_and_scatter(values):
     return middle, 1.4826 * _median(np.abs(values - middle))
 
 
+def limits_of(labels, thresholds=None):
+    """Return all limits by name: `THRESHOLDS`, and what is given instead.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Labels that may have limits of their own.
+    thresholds : mapping of str to float, optional
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If a threshold is not known.
+    """
+    limits = {**THRESHOLDS, **(thresholds or {})}
+    known = {*THRESHOLDS, *(f"scatter_{name}" for name in labels)}
+    if unknown := sorted(limits.keys() - known):
+        raise ValueError(f"thresholds: {', '.join(unknown)}: not of {', '.join(sorted(known))}")
+    return limits
+
+
 def judge(pixels, spectra, summary, thresholds=None):
     """Compare what was found with limits.
 
@@ -358,10 +384,7 @@ def judge(pixels, spectra, summary, thresholds=None):
     ValueError
         If a threshold is not known.
     """
-    limits = {**THRESHOLDS, **(thresholds or {})}
-    known = {*THRESHOLDS, *(f"scatter_{name}" for name in summary["label"])}
-    if unknown := sorted(limits.keys() - known):
-        raise ValueError(f"thresholds: {', '.join(unknown)}: not of {', '.join(sorted(known))}")
+    limits = limits_of(summary["label"], thresholds)
     rows = [
         ("rms", "rms flux error, all pixels", np.sqrt(np.mean(spectra["rms"] ** 2))),
         ("rms_95", "rms flux error that 95 % of spectra keep", np.percentile(spectra["rms"], 95)),

@@ -275,6 +275,10 @@ def plot_recovery(truth, table, names=None, *, colour=None, figure=None):
         ax.text(0.96, 0.04, text, transform=ax.transAxes, ha="right", fontsize="x-small",
                 bbox={"fc": "white", "ec": "none", "alpha": 0.6, "pad": 1})  # fmt: skip
         ax.tick_params(labelsize="x-small")
+        if (
+            not np.isfinite(found).any() and np.ptp(true) > 0
+        ):  # the range that it is not measured in
+            ax.set(xlim=(true.min(), true.max()), ylim=(true.min(), true.max()))
     if colour is not None:
         figure.colorbar(points, ax=axes, label=_text(colour, truth[colour].unit), pad=0.01)
     figure.supxlabel("true", fontsize="medium")

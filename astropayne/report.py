@@ -15,6 +15,7 @@ from astropayne.evaluation import (
     flux_errors,
     held_out,
     judge,
+    limits_of,
     recover_labels,
     summarise_recovery,
     true_labels,
@@ -87,6 +88,7 @@ def write_report(
     ValueError
         If no spectrum is left to compare with, or an option makes no sense.
     """
+    limits_of(model.labels.names, thresholds)  # complains now, not after the work
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     compared = held_out(model, grid) if held_out_only else grid
@@ -106,8 +108,7 @@ def write_report(
         "model": source or "in memory",
         "network": repr(model),
         "compared with": f"{len(compared)} of the {len(grid)} spectra of "
-        f"{grid.meta.get('source', 'a grid')}"
-        + (", which it was not trained on" if held_out_only else ", also those trained on"),
+        f"{grid.meta.get('source', 'a grid')}" + _which(model, held_out_only),
         "labels recovered": f"for {len(recovery) // len(ratios)} spectra, vsini {vsini or 0:g} km/s"
         + (f", R = {resolution:g}" if resolution else ""),
         "written by": f"astropayne {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}",
@@ -127,6 +128,17 @@ def write_report(
     return verdict
 
 
+def _which(model, held_out_only):
+    """Say how strict the comparison is."""
+    if not held_out_only:
+        return ", also those it was trained on"
+    if model.training_labels is None:
+        return "; whether it was trained on some of them is not known"
+    n = model.meta.get("n_validation")
+    among = f"; the {n} that its best state was chosen by may be among them" if n else ""
+    return f", which it was not trained on{among}"
+
+
 def _verdict(verdict):
     failed = int(np.sum(~verdict["passed"]))
     word, sentence = (
@@ -136,7 +148,10 @@ def _verdict(verdict):
     )
     yield f'<p class="verdict {word}">{word.capitalize()}: {sentence}</p>'
     if without := verdict.meta["no_information"]:
-        yield f"<p>The spectra say nothing of {html.escape(', '.join(without))}.</p>"
+        yield (
+            f"<p>Not judged, as noise and the emulator's own error hide them: "
+            f"{html.escape(', '.join(without))}.</p>"
+        )
     marks = '<span class="poor">not kept</span>', '<span class="good">kept</span>'
     rows = [
         (row["text"], _number(row["value"]), _number(row["limit"]), marks[int(row["passed"])])

@@ -166,6 +166,14 @@ def test_fit_measures_files(model_file, folder):
     assert {file.name for file in (folder / "pictures").iterdir()} == {"0.png", "1.png"}
 
 
+def test_what_could_not_be_written_is_said_before_the_work(model_file, folder):
+    for words in (("fit", "a.txt", "-o", "no/table.ecsv"), ("predict", *SUN, "-o", "no/sun.txt"),
+                  ("grid", "g", "-o", "no/g.asdf"), ("train", "g", "-o", "no/m.asdf")):  # fmt: skip
+        result = _run(*words)
+        assert result.exit_code == 1
+        assert "there is no folder" in result.output
+
+
 def test_fit_says_what_it_could_not_measure(model_file, folder):
     _run("predict", *SUN, "-m", model_file, "-o", "good.txt")
     (folder / "bad.txt").write_text("nothing")
