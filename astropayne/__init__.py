@@ -15,6 +15,7 @@ _HOME = {
     "Conf": "config",
     "FitResult": "fitting",
     "Flag": "fitting",
+    "LineList": "lines",
     "PayneModel": "model",
     "SpectralGrid": "grid",
     "broaden_spectrum": "observation",

@@ -44,6 +44,7 @@ ORDER = [
     "batch",
     "fitting",
     "modeling",
+    "lines",
     "plotting",
     "demo",
     "cli",
