@@ -20,6 +20,7 @@ _HOME = {
     "SpectralGrid": "grid",
     "broaden_spectrum": "observation",
     "conf": "config",
+    "fit_abundances": "elements",
     "degrade_spectrum": "observation",
     "fit_spectra": "fitting",
     "fit_spectrum": "fitting",

@@ -45,6 +45,7 @@ ORDER = [
     "fitting",
     "modeling",
     "lines",
+    "elements",
     "plotting",
     "demo",
     "cli",
