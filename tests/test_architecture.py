@@ -45,6 +45,7 @@ ORDER = [
     "fitting",
     "modeling",
     "lines",
+    "planning",
     "elements",
     "plotting",
     "demo",

@@ -163,6 +163,7 @@ def test_continuum_arms_and_names(network, rng):
     assert table["Ca_n_lines"][1] == table["Ca_n_lines"][0]
 
 
+@pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated")  # by VOTable
 def test_what_cannot_be_fitted_has_its_row(network, rng, tmp_path):
     good = _stars(network, rng, 1)[0]
     short = Spectrum(
@@ -177,9 +178,9 @@ def test_what_cannot_be_fitted_has_its_row(network, rng, tmp_path):
         assert table[name].mask.tolist()[2]
     stellar = fit_spectra([good], network)
     assert table["teff"][1].value == pytest.approx(stellar["teff"][0].value, rel=1e-6)
-    for name in ("table.ecsv", "table.fits", "table.vot"):
-        table.write(tmp_path / name)
-        back = QTable.read(tmp_path / name)
+    for kind in ("ascii.ecsv", "fits", "votable"):
+        table.write(tmp_path / kind, format=kind)
+        back = QTable.read(tmp_path / kind, format=kind)
         assert np.ma.filled(back["Ca_Fe"], np.nan)[1] == pytest.approx(table["Ca_Fe"][1])
         assert np.ma.getmaskarray(back["Al_Fe"]).tolist() == table["Al_Fe"].mask.tolist()
 
