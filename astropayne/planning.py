@@ -1,0 +1,179 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""What to expect of an observation before it is made."""
+
+import numpy as np
+from astropy.table import QTable
+from numpy.polynomial import chebyshev
+
+from astropayne.forward import VELOCITIES
+from astropayne.labels import parse_label
+from astropayne.lines import sensitivity
+from astropayne.wavelengths import C_KMS, find_windows
+
+__all__ = ["plan"]
+
+_BISECTIONS = 10
+
+
+def plan(
+    model,
+    at,
+    *,
+    labels=None,
+    resolution=None,
+    snr=100.0,
+    wavelength=None,
+    fixed=("vmac",),
+    continuum=None,
+    detection=3.0,
+):
+    """Say how well the labels of a star can be measured.
+
+    Errors are the least that any unbiased measurement can have (Cramér and Rao): the inverse of
+    the Fisher information, which the derivatives of the model give. All labels and velocities
+    that are not fixed are unknown at once; that labels are within the model's ranges is known,
+    as in `~astropayne.fit_spectrum`.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    at : mapping
+        The star: its labels, as the model takes them, and perhaps ``rv``, ``vsini`` and ``vmac``.
+    labels : sequence of str, optional
+        The labels and velocities to tell of; by default all that are not fixed.
+    resolution : float, optional
+        λ/FWHM; the model's own by default.
+    snr : float
+        Signal to noise of a pixel, relative to the continuum; the emulator's own error is added.
+    wavelength : `~astropy.units.Quantity`, optional
+        Pixels, in the model's medium; the model's own by default.
+    fixed : sequence of str
+        What is known.
+    continuum : int, optional
+        Degree of a polynomial in each window that is not known either.
+    detection : float
+        Significance, in standard deviations, from which on an element counts as measurable.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A row a label: its name ``label``, its ``value``, ``error`` (all in its own unit),
+        ``error_alone``, which it had if all else were known; and for the abundance of an element
+        ``significance`` of its lines, whether it is ``measurable``, and ``detectable_from``, the
+        least abundance that is (NaN if that is not in the model's range).
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or fixed.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel
+    >>> from astropayne.planning import plan
+    >>> star = {"teff": 5700, "logg": 4.4, "feh": 0.0, "vmic": 1.1, "A_Li": 1.0, "vsini": 3}
+    >>> table = plan(PayneModel.sample(), star, labels=["Na_Fe", "A_Li"], snr=60)
+    >>> dict(zip(table["label"].tolist(), table["measurable"].tolist()))
+    {'Na_Fe': True, 'A_Li': False}
+    """
+    names = (*model.labels.names, *VELOCITIES)
+    fixed = {_known(name, names) for name in fixed}
+    free = [i for i, name in enumerate(names) if name not in fixed]
+    wanted = [names[i] for i in free] if labels is None else [_known(n, names) for n in labels]
+    if both := sorted(fixed & set(wanted)):
+        raise ValueError(f"{', '.join(both)}: fixed, so there is nothing to measure")
+    scene = _Scene(model, at, resolution, snr, wavelength, free, continuum)
+    rows = []
+    for name in wanted:
+        k = names.index(name)
+        row = [name, scene.theta[k], *scene.errors(k), np.nan, False, np.nan]
+        if k < len(model.labels) and model.labels.labels[k].element:
+            row[4] = scene.significance(k, scene.theta[k])
+            row[5] = bool(row[4] >= detection)
+            row[6] = scene.detectable_from(k, detection)
+        rows.append(row)
+    columns = "label value error error_alone significance measurable detectable_from".split()
+    return QTable(rows=rows, names=columns)
+
+
+def _known(name, names):
+    name = name if name in VELOCITIES else parse_label(name)
+    if name not in names:
+        raise ValueError(f"{name!r} is not one of {', '.join(names)}")
+    return name
+
+
+class _Scene:
+    """A star as it would be observed: derivatives over the noise."""
+
+    def __init__(self, model, at, resolution, snr, wavelength, free, continuum):
+        self.model, self.free, self._seen = model, free, {}
+        self.options = {"resolution": resolution, "wavelength": wavelength}
+        vacuum, self.theta, self.flux, jacobian = sensitivity(model, at, **self.options)
+        beta = self.theta[-len(VELOCITIES)] / C_KMS
+        rest = vacuum * np.sqrt((1 - beta) / (1 + beta))
+        sigma = np.full(rest.shape, 1 / float(snr))
+        if model.error is not None:
+            sigma = np.hypot(sigma, np.interp(rest, model.vacuum_wavelength, model.error))
+        self.sigma = sigma
+        self.windows = [] if continuum is None else find_windows(rest)
+        self.degree = continuum
+        self.columns = self._columns(self.flux, jacobian)
+        more = self.columns.shape[1] - len(free)
+        self.prior = np.array([self._prior(i) for i in free] + [0.0] * more)
+
+    def _columns(self, flux, jacobian):
+        """Return derivatives by all that is not known, over the noise."""
+        columns = [jacobian[:, self.free]]
+        for window in self.windows:
+            x = np.linspace(-1, 1, window.stop - window.start)
+            basis = np.zeros((len(flux), self.degree + 1))
+            basis[window] = chebyshev.chebvander(x, self.degree)
+            columns.append(basis * flux[:, None])
+        return np.concatenate(columns, axis=1) / self.sigma[:, None]
+
+    def _prior(self, i):
+        """Return the inverse variance of what is known beforehand."""
+        n = len(self.model.labels)
+        return 12 / self.model.labels.width[i] ** 2 if i < n else 0.0
+
+    def errors(self, k):
+        """Return the error of a parameter, all others unknown, and all others known."""
+        information = self.columns.T @ self.columns + np.diag(self.prior)
+        scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
+        inverse = np.linalg.pinv(information / scale / scale[:, None], 1e-12, hermitian=True)
+        i = self.free.index(k)
+        return np.sqrt(inverse[i, i]) / scale[i], 1 / scale[i]
+
+    def significance(self, k, value):
+        """Return the significance of an element's lines at an abundance, all else unknown."""
+        flux, jacobian = self._with(k, value)
+        lowest, slope = self._with(k, self.model.labels.minimum[k])
+        # the element gone: see astropayne.elements
+        line = (flux - lowest + slope[:, k] / np.log(10)) / self.sigma
+        others = np.delete(self._columns(flux, jacobian), self.free.index(k), axis=1)
+        prior = np.sqrt(np.delete(self.prior, self.free.index(k)))
+        design = np.concatenate([others, np.diag(prior)])
+        design = design / np.maximum(np.linalg.norm(design, axis=0), 1e-300)
+        data = np.concatenate([line, np.zeros(len(prior))])
+        left = data - design @ np.linalg.lstsq(design, data, rcond=1e-10)[0]
+        return float(np.linalg.norm(left))
+
+    def _with(self, k, value):
+        """Return flux and derivatives of the star with another abundance."""
+        if (k, value) not in self._seen:
+            names = (*self.model.labels.names, *VELOCITIES)
+            star = dict(zip(names, self.theta.tolist(), strict=True)) | {names[k]: value}
+            self._seen[k, value] = sensitivity(self.model, star, **self.options)[2:]
+        return self._seen[k, value]
+
+    def detectable_from(self, k, detection):
+        """Return the least abundance that is significant; NaN if that is not in the range."""
+        low, high = self.model.labels.minimum[k], self.model.labels.maximum[k]
+        if not self.significance(k, low) < detection <= self.significance(k, high):
+            return np.nan
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (low + high)
+            seen = self.significance(k, middle) >= detection
+            low, high = (low, middle) if seen else (middle, high)
+        return 0.5 * (low + high)

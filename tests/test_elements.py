@@ -1,0 +1,212 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import StdDevUncertainty
+from astropy.table import QTable
+from scipy.optimize import curve_fit
+from specutils import Spectrum
+
+from astropayne import LineList, PayneModel, fit_abundances, fit_spectra
+from astropayne.abundances import solar_scale
+from astropayne.elements import ElementFlag
+
+SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.0, "Na_Fe": 0.1}
+BLURRED = {"rv": 20.0, "vsini": 6.0}
+HELD = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, **BLURRED}
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The model that ships, as if it were exact: tests make spectra with it."""
+    network = PayneModel.sample()
+    network.error = None
+    return network
+
+
+def _stars(network, rng, n, snr=100, **labels):
+    exact = network(**{**SUN, **labels}, **BLURRED, resolution=18000)
+    stars = []
+    for _ in range(n):
+        flux = exact.flux.value + rng.normal(0, 1 / snr, len(exact.flux))
+        stars.append(
+            Spectrum(
+                spectral_axis=exact.spectral_axis, flux=flux * u.one, mask=exact.mask,
+                uncertainty=StdDevUncertainty(np.full(len(flux), 1 / snr)),
+                meta={"resolution": 18000.0},
+            )
+        )  # fmt: skip
+    return stars
+
+
+def test_pulls_with_the_errors_of_stellar_labels(network, rng):
+    """Errors count those of the stellar labels, which share the noise of the windows."""
+    elements = ["Na", "Ca", "Ti", "Ni", "Ba", "Li"]
+    table = fit_abundances(_stars(network, rng, 48), network, elements, convention="X_H")
+    sun = solar_scale(network.solar_scale)
+    truth = {"Na": 0.0, "Ca": -0.1, "Ti": -0.1, "Ni": -0.1, "Ba": -0.1, "Li": 2.0 - sun["Li"]}
+    pulls = []
+    for element in elements:
+        assert not table[f"{element}_H"].mask.any()
+        assert table[f"{element}_H_upper_limit"].mask.all()
+        pulls.append((table[f"{element}_H"] - truth[element]) / table[f"{element}_H_err"])
+    pulls = np.array(pulls)
+    assert pulls.std() == pytest.approx(1, abs=0.12)
+    assert np.abs(pulls.mean(axis=1)).max() < 0.5
+    spread = np.array([np.std(table[f"{e}_H"]) / np.mean(table[f"{e}_H_err"]) for e in elements])
+    assert spread == pytest.approx(1, abs=0.35)
+
+
+def test_against_a_fit_of_one_line_by_scipy(network, rng):
+    """All else held, an abundance is what least squares over the window's pixels gives."""
+    star = _stars(network, rng, 1)[0]
+    lines = LineList([6154.226], half_width=0.4, element="Na")
+    held = {n: 0.0 for n in network.labels.names[4:-1] if n != "Na_Fe"} | {"A_Li": 2.0} | HELD
+    table = fit_abundances([star], network, ["Na"], lines=lines, fixed=held, resolution=18000)
+    wavelength = star.spectral_axis.value
+    beta, more = BLURRED["rv"] / 299792.458, 1 + np.hypot(6.0, 299792.458 * np.sqrt(
+        1 / 18000**2 - 1 / 20000**2)) / 299792.458  # fmt: skip
+    rest = wavelength * np.sqrt((1 - beta) / (1 + beta))
+    inside = (rest > 6153.826 / more) & (rest < 6154.626 * more)
+
+    def flux(_, abundance):
+        labels = {**SUN, "Na_Fe": abundance}
+        return network(**labels, **BLURRED, resolution=18000).flux.value[inside]
+
+    found, covariance = curve_fit(
+        flux, None, star.flux.value[inside], [0.0], np.full(inside.sum(), 0.01),
+        absolute_sigma=True,
+    )  # fmt: skip
+    assert table["Na_Fe"][0] == pytest.approx(found[0], abs=2e-3)
+    assert table["Na_Fe_err"][0] == pytest.approx(covariance[0, 0] ** 0.5, rel=0.02)
+    assert table["Na_n_lines"][0] == 1
+    assert table["vsini"][0] == 6 * u.km / u.s
+
+
+def test_absent_lines_are_limited_at_the_confidence_stated(network, rng):
+    """A(Li) = 0.9 in the Sun is far below what S/N 60 shows."""
+    table = fit_abundances(
+        _stars(network, rng, 150, snr=60, A_Li=0.9), network, ["Li"], convention="A_X",
+        fixed={n: SUN[n] for n in ("teff", "logg", "feh", "vmic")}, confidence=0.9,
+    )  # fmt: skip
+    flags, limit = np.asarray(table["Li_flags"]), table["A_Li_upper_limit"]
+    assert np.mean(table["A_Li"].mask) > 0.97  # few false detections at three sigma
+    limited = (flags & ElementFlag.UPPER_LIMIT) > 0
+    assert (limit.mask == ~limited).all()
+    assert (table["A_Li_err"].mask == table["A_Li"].mask).all()
+    assert (limited & ~table["A_Li"].mask).sum() == 0
+    covered = np.asarray(np.ma.filled(limit, -np.inf) > 0.9)
+    assert np.mean(covered[table["A_Li"].mask]) == pytest.approx(0.9, abs=0.06)
+    # where the model's range ends is nobody's abundance
+    assert not np.isin(np.ma.filled(limit, np.nan), [network.labels.minimum[-1]]).any()
+    assert (np.ma.filled(table["Li_significance"], 0) < 3).mean() > 0.97
+
+
+def test_a_range_of_lithium(network, rng):
+    for abundance in (1.5, 2.2, 2.9, 3.3):
+        star = _stars(network, rng, 1, A_Li=abundance, snr=150)
+        row = fit_abundances(star, network, ["Li"], convention="A_X")[0]
+        assert abs(row["A_Li"] - abundance) < 4.5 * row["A_Li_err"]
+    above = _stars(network, rng, 1, A_Li=network.labels.maximum[-1], snr=400)[0]
+    above = Spectrum(
+        spectral_axis=above.spectral_axis, uncertainty=above.uncertainty, mask=above.mask,
+        flux=above.flux - 0.05 * u.one * np.exp(
+            -(((above.spectral_axis.value - 6708.3) / 0.25) ** 2)),
+    )  # fmt: skip
+    row = fit_abundances([above], network, ["Li"], convention="A_X")[0]
+    assert row["Li_flags"] & ElementFlag.ABOVE_RANGE
+    assert row["A_Li"] is np.ma.masked
+    assert row["A_Li_upper_limit"] is np.ma.masked
+
+
+def test_sensitivities_are_what_a_shift_does(network, rng):
+    star = _stars(network, rng, 1, snr=1000)
+    options = {"elements": ["Na", "Ni", "Li"], "resolution": 18000}
+    everything = {n: 0.0 for n in network.labels.names[4:] if n[:2] not in ("Na", "Ni", "A_")}
+    everything |= HELD
+    by = {}
+    for shift in (-50, 0, 50):
+        fixed = {**everything, "teff": 5770.0 + shift}
+        by[shift] = fit_abundances(star, network, fixed=fixed, **options)
+    k = by[0].meta["by"].index("teff")
+    for element in ("Na", "Ni"):
+        moved = by[50][f"{element}_Fe"][0] - by[-50][f"{element}_Fe"][0]
+        assert moved / 100 == pytest.approx(by[0][f"{element}_sensitivity"][0, k], rel=0.1)
+
+
+def test_discrepant_lines_are_flagged_and_left_out(network, rng):
+    star = _stars(network, rng, 1)[0]
+    wavelength, rest = star.spectral_axis.value, 6160.747 * (1 + 20 / 299792.458)
+    star = Spectrum(
+        spectral_axis=star.spectral_axis, uncertainty=star.uncertainty, mask=star.mask,
+        flux=star.flux - 0.15 * u.one * np.exp(-(((wavelength - rest) / 0.2) ** 2)),
+    )  # fmt: skip
+    options = {"per_line": True, "resolution": 18000, "fixed": HELD}
+    row = fit_abundances([star], network, ["Na"], **options)[0]
+    assert row["Na_flags"] & ElementFlag.DISCREPANT_LINES
+    assert row["Na_lines"][1] - row["Na_lines"][0] > 0.2
+    assert row["Na_scatter"] > 0.1
+
+
+def test_continuum_arms_and_names(network, rng):
+    from specutils import SpectrumList
+
+    star = _stars(network, rng, 1)[0]
+    tilted = Spectrum(
+        spectral_axis=star.spectral_axis, flux=star.flux * 3 * u.Jy, mask=star.mask,
+        uncertainty=StdDevUncertainty(star.uncertainty.array * 3), meta={"name": "s", **star.meta},
+    )  # fmt: skip
+    stars = [star, SpectrumList([star, star]), tilted]
+    table = fit_abundances(stars, network, ["Ca", "Ba"], continuum=1)
+    assert table["Ca_Fe"][2] == pytest.approx(table["Ca_Fe"][0], abs=1e-3)
+    assert table["Ca_Fe_err"][1] == pytest.approx(table["Ca_Fe_err"][0] / 2**0.5, rel=0.1)
+    assert table["name"][2] == "s"
+    assert table["Ca_n_lines"][1] == table["Ca_n_lines"][0]
+
+
+@pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated")  # by VOTable
+def test_what_cannot_be_fitted_has_its_row(network, rng, tmp_path):
+    good = _stars(network, rng, 1)[0]
+    short = Spectrum(
+        spectral_axis=good.spectral_axis[:2400], flux=good.flux[:2400], mask=good.mask[:2400],
+        uncertainty=good.uncertainty[:2400],
+    )  # fmt: skip
+    table = fit_abundances(["nothing", good, short], network, ["Al", "Ca"])
+    assert table["Al_flags"].tolist()[0] == ElementFlag.NO_STELLAR_LABELS
+    assert table["Al_flags"][2] == ElementFlag.NO_LINES
+    for name in ("Al_Fe", "Al_Fe_err", "Al_Fe_upper_limit"):
+        assert table[name].mask.tolist()[0]
+        assert table[name].mask.tolist()[2]
+    stellar = fit_spectra([good], network)
+    assert table["teff"][1].value == pytest.approx(stellar["teff"][0].value, rel=1e-6)
+    for kind in ("ascii.ecsv", "fits", "votable"):
+        table.write(tmp_path / kind, format=kind)
+        back = QTable.read(tmp_path / kind, format=kind)
+        assert np.ma.filled(back["Ca_Fe"], np.nan)[1] == pytest.approx(table["Ca_Fe"][1])
+        assert np.ma.getmaskarray(back["Al_Fe"]).tolist() == table["Al_Fe"].mask.tolist()
+
+
+def test_another_solar_scale(network, rng):
+    star = _stars(network, rng, 1)
+    own, other = solar_scale(network.solar_scale), solar_scale("grevesse2007")
+    mine = fit_abundances(star, network, ["Ca"])[0]
+    theirs = fit_abundances(star, network, ["Ca"], solar_scale="grevesse2007")[0]
+    moved = (own["Ca"] - other["Ca"]) - (own["Fe"] - other["Fe"])
+    assert theirs["Ca_Fe"] - mine["Ca_Fe"] == pytest.approx(moved, abs=1e-6)
+    assert theirs["Ca_Fe_err"] == pytest.approx(mine["Ca_Fe_err"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"elements": ["Eu"]}, r"no label of \['Eu'\]; it has Mg"),
+        ({"elements": []}, "none is given"),
+        ({"convention": "X/Fe"}, "not one of X_Fe"),
+        ({"confidence": 1.5}, "confidence"),
+        ({"detection": 0}, "detection"),
+        ({"lines": LineList([6100.0], element="Ca")}, "none of Na"),
+        ({"fixed": {"Na_Fe": 0.0}}, "Na_Fe: fixed"),
+    ],
+)
+def test_options_that_make_no_sense(network, options, match):
+    with pytest.raises(ValueError, match=match):
+        fit_abundances([], network, **{"elements": ["Na"], **options})

@@ -1,0 +1,67 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
+
+from astropayne import PayneModel, fit_spectra
+from astropayne.planning import plan
+
+SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.4}
+VELOCITIES = {"rv": 10.0, "vsini": 8.0}
+
+
+@pytest.fixture(scope="module")
+def network():
+    network = PayneModel.sample()
+    network.error = None  # taken as exact
+    return network
+
+
+def test_errors_are_the_scatter_of_fits(network, rng):
+    exact = network(**SUN, **VELOCITIES, resolution=18000)
+    noise = np.full(len(exact.flux), 1 / 150)
+    stars = [
+        Spectrum(
+            spectral_axis=exact.spectral_axis, mask=exact.mask,
+            flux=exact.flux + rng.normal(0, noise) * u.one, uncertainty=StdDevUncertainty(noise),
+        )
+        for _ in range(200)
+    ]  # fmt: skip
+    options = {"resolution": 18000, "continuum": 1}
+    fits = fit_spectra(stars, network, **options)
+    expected = plan(network, {**SUN, **VELOCITIES}, snr=150, **options)
+    ratio = [np.std(u.Quantity(fits[r["label"]]).value) / r["error"] for r in expected]
+    # a standard deviation of 200 numbers is good to 5 %
+    assert np.array(ratio) == pytest.approx(1, abs=0.15)
+    assert np.mean(ratio) == pytest.approx(1, abs=0.08)
+    assert (expected["error_alone"] <= expected["error"]).all()
+
+
+def test_lithium_is_measurable_where_there_is_enough(network):
+    def row(abundance, snr):
+        return plan(network, {**SUN, "A_Li": abundance}, labels=["A(Li)"], snr=snr)[0]
+
+    few, many = row(0.8, 50), row(3.0, 50)
+    assert not few["measurable"]
+    assert many["measurable"]
+    assert few["detectable_from"] == pytest.approx(many["detectable_from"], abs=0.05)
+    threshold = few["detectable_from"]
+    assert row(threshold, 50)["significance"] == pytest.approx(3, rel=0.05)
+    # a weak line is as strong as its abundance: half of the noise, 0.3 dex less, about
+    gain = row(2.0, 50)["detectable_from"] - row(2.0, 100)["detectable_from"]
+    assert gain == pytest.approx(0.3, abs=0.1)
+
+
+def test_what_a_plan_is_asked(network):
+    table = plan(network, SUN, fixed=["vmac", "logg"], labels=["teff", "vsini"])
+    assert table["label"].tolist() == ["teff", "vsini"]
+    assert np.isnan(table["significance"]).all()
+    with pytest.raises(ValueError, match="logg: fixed"):
+        plan(network, SUN, fixed=["logg"], labels=["logg"])
+    with pytest.raises(ValueError, match="Eu_Fe"):
+        plan(network, SUN, labels=["Eu_Fe"])
+    part = network.wavelength[network.wavelength < 5300 * u.AA]
+    less = plan(network, SUN, wavelength=part, labels=["teff", "A_Li"])
+    assert less["error"][0] > plan(network, SUN, labels=["teff"])["error"][0]
+    assert not less["measurable"][1]
