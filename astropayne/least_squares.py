@@ -38,7 +38,7 @@ class Solution:
 
 
 def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iterations=50, rounding=0.0):
-    """Minimise χ² = |r|² of many problems within bounds.
+    """Minimise χ² = rᵀr of many problems within bounds.
 
     Steps are damped as Marquardt (1963, SIAM J. 11, 431) does, relative to the diagonal of JᵀJ.
     A parameter at a bound that the gradient points beyond stays there; a step that would cross a
