@@ -12,7 +12,9 @@ class Conf(ConfigNamespace):
     rootname = "astropayne"
 
     device = ConfigItem(
-        "auto", "Device to train and predict on: auto, cpu, cuda, cuda:1, mps.", cfgtype="string"
+        "auto",
+        "Device to train on unless said otherwise: auto, cpu, cuda, cuda:1, mps.",
+        cfgtype="string",
     )
 
 

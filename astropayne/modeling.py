@@ -33,7 +33,8 @@ class PayneSpectrum(Fittable1DModel):
 
     Its parameters have units. In a product with another model, such as a
     `~astropy.modeling.polynomial.Chebyshev1D` for the continuum, they are plain numbers in K and
-    km/s, because astropy cannot fit such products with units. Where that model has a ``domain``,
+    km/s, because astropy cannot fit such products with units; that works only if the
+    `PayneSpectrum` comes first. Where that model has a ``domain``,
     fit with ``estimate_jacobian=True``: astropy's derivatives of polynomials leave it out.
 
     Parameters

@@ -21,6 +21,9 @@ __all__ = [
 #: Speed of light in km/s.
 C_KMS = 299792.458
 
+# Å. Below, Morton's formula does not hold, and air's index of refraction is taken to be as here.
+_SHORTEST = 2500.0
+
 #: What wavelengths may be measured in.
 MEDIA = ("air", "vacuum")
 
@@ -83,7 +86,9 @@ def to_vacuum(wavelength, medium):
         raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
     from specutils.utils.wcs_utils import air_to_vac
 
-    return air_to_vac(wavelength * u.AA, scheme="iteration", method="Morton2000").to_value(u.AA)
+    valid = np.maximum(wavelength, _SHORTEST)
+    vacuum = air_to_vac(valid * u.AA, scheme="iteration", method="Morton2000").to_value(u.AA)
+    return wavelength * (vacuum / valid)
 
 
 def to_air(wavelength):
@@ -102,7 +107,8 @@ def to_air(wavelength):
     from specutils.utils.wcs_utils import vac_to_air
 
     wavelength = np.asarray(wavelength, dtype=float)
-    return vac_to_air(wavelength * u.AA, method="Morton2000").to_value(u.AA)
+    valid = np.maximum(wavelength, _SHORTEST * 1.0004)
+    return wavelength * (vac_to_air(valid * u.AA, method="Morton2000").to_value(u.AA) / valid)
 
 
 def inside_regions(axis, regions, medium="air"):

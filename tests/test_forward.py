@@ -109,6 +109,8 @@ def test_vacuum_wavelengths():
     # Morton 2000: the sodium D2 line, 5889.9510 Å in air, 5891.5833 Å in vacuum
     assert to_vacuum([5889.9510], "air") == pytest.approx([5891.5833], abs=2e-4)
     assert to_vacuum([5891.5833], "vacuum").tolist() == [5891.5833]
+    # a pixel far in the ultraviolet does not make the others useless
+    assert to_vacuum([1500.0, 5889.9510], "air") == pytest.approx([1500.45, 5891.5833], abs=0.01)
     with pytest.raises(ValueError, match="'air' or 'vacuum'"):
         to_vacuum([5000], "water")
 

@@ -134,3 +134,16 @@ def test_degrading_propagates_errors_and_order(sample, rng):
     assert mean == pytest.approx(expected.flux.value[100:200], abs=6e-3)
     with pytest.raises(ValueError, match="resolution"):
         degrade_spectrum(clean, 30000)
+
+
+def test_flux_in_any_unit_is_broadened(sample):
+    star = sample[0]
+    absolute = Spectrum(
+        spectral_axis=star.spectral_axis, flux=star.flux * 3e-14 * u.erg / u.s / u.cm**2 / u.AA,
+        meta=star.meta,
+    )  # fmt: skip
+    options = {"rv": 12, "vsini": 9, "resolution": 12000}
+    one, other = (broaden_spectrum(spectrum, **options) for spectrum in (star, absolute))
+    good = ~one.mask
+    assert other.flux.unit == absolute.flux.unit
+    assert other.flux.value[good] / 3e-14 == pytest.approx(one.flux.value[good], abs=1e-4)
