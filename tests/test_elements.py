@@ -210,3 +210,26 @@ def test_another_solar_scale(network, rng):
 def test_options_that_make_no_sense(network, options, match):
     with pytest.raises(ValueError, match=match):
         fit_abundances([], network, **{"elements": ["Na"], **options})
+
+
+def test_spectra_that_the_network_has_not_seen(model, sample, rng):
+    """Held-out spectra of the grid: the emulator's own error is counted, too."""
+    held = sample.split(0.8, seed=42)[1]
+    noise = np.full(held.flux.shape[1], 0.01)
+    stars = [
+        Spectrum(
+            spectral_axis=held.wavelength, flux=(held.flux[i] + rng.normal(0, noise)) * u.one,
+            uncertainty=StdDevUncertainty(noise),
+        )
+        for i in range(40)
+    ]  # fmt: skip
+    table = fit_abundances(stars, model, ["Ca", "Ni", "Ba"])
+    pulls = []
+    for name in ("Ca_Fe", "Ni_Fe", "Ba_Fe"):
+        known = ~table[name].mask
+        value, error = (np.asarray(table[n])[known] for n in (name, f"{name}_err"))
+        pulls.append((value - np.asarray(held.labels[name])[:40][known]) / error)
+    pulls = np.concatenate(pulls)
+    assert len(pulls) > 80
+    assert 1.48 * np.median(np.abs(pulls - np.median(pulls))) == pytest.approx(1, abs=0.35)
+    assert abs(np.median(pulls)) < 0.4
