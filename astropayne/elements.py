@@ -355,16 +355,17 @@ class _Analysis:
         for i, one in enumerate(found):
             if one is None:
                 continue
-            theta = np.where(np.isnan(outcomes[i].theta), np.nan, one.theta)
-            theta[self.index] = one.theta[self.index]
-            values[i], covariance = self.convert(
-                theta[:n_labels], one.covariance[:n_labels, :n_labels]
-            )
+            theta, covariance = one.theta, one.covariance.copy()
+            unknown = np.isnan(outcomes[i].theta)  # and what depends on that is not known
+            unknown[self.index] = False
+            covariance[unknown] = covariance[:, unknown] = np.nan
+            values[i], covariance = self.convert(theta[:n_labels], covariance[:n_labels, :n_labels])
             errors[i] = np.sqrt(np.diagonal(covariance))
             for k, index in enumerate(self.index):
-                theta[index] = one.limit[k]
-                limits[i, k] = self.convert(theta[:n_labels])[k]
-                theta[index] = one.theta[index]
+                limited = theta.copy()
+                limited[index] = one.limit[k]
+                limits[i, k] = self.convert(limited[:n_labels])[k]
+        values[np.isnan(errors)] = limits[np.isnan(errors)] = np.nan
         for k, (element, name) in enumerate(zip(self.elements, self.wanted, strict=True)):
             self._element_columns(
                 table, k, element, name, values[:, k], errors[:, k], limits[:, k], found
@@ -385,7 +386,7 @@ class _Analysis:
         measured = column("measured", False).astype(bool) & np.isfinite(value)
         for suffix, numbers, known in (
             ("", value, measured),
-            ("_err", error, measured & np.isfinite(error)),
+            ("_err", error, measured),
             ("_upper_limit", limit, ~measured & np.isfinite(limit)),
         ):
             table[name + suffix] = MaskedColumn(np.where(known, numbers, np.nan), mask=~known)

@@ -6,7 +6,7 @@ from astropy.table import QTable
 from scipy.optimize import curve_fit
 from specutils import Spectrum
 
-from astropayne import LineList, PayneModel, fit_abundances, fit_spectra
+from astropayne import LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
 from astropayne.abundances import solar_scale
 from astropayne.elements import ElementFlag
 
@@ -210,3 +210,27 @@ def test_another_solar_scale(network, rng):
 def test_options_that_make_no_sense(network, options, match):
     with pytest.raises(ValueError, match=match):
         fit_abundances([], network, **{"elements": ["Na"], **options})
+
+
+def test_spectra_that_the_network_has_not_seen(full_grid_folder, rng):
+    """The emulator's own error is counted, too."""
+    grid = SpectralGrid.read(full_grid_folder, format="tsfitpy").transform_labels("A_Li")
+    held = grid.split(0.8, seed=42)[1][:60]
+    noise = np.full(held.flux.shape[1], 0.01)
+    stars = [
+        Spectrum(
+            spectral_axis=held.wavelength, flux=(flux + rng.normal(0, noise)) * u.one,
+            uncertainty=StdDevUncertainty(noise),
+        )
+        for flux in held.flux
+    ]  # fmt: skip
+    table = fit_abundances(stars, PayneModel.sample(), ["Ca", "Ni", "Ba"])
+    pulls = []
+    for name in ("Ca_Fe", "Ni_Fe", "Ba_Fe"):
+        known = ~table[name].mask
+        value, error = (np.asarray(table[n])[known] for n in (name, f"{name}_err"))
+        pulls.append((value - np.asarray(held.labels[name])[known]) / error)
+    pulls = np.concatenate(pulls)
+    assert len(pulls) > 120
+    assert 1.48 * np.median(np.abs(pulls - np.median(pulls))) == pytest.approx(1, abs=0.25)
+    assert abs(np.median(pulls)) < 0.3
