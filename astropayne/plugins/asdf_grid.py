@@ -35,7 +35,12 @@ class AstropayneReader(GridReader):
         labels = QTable({name: Label(name).column(values) for name, values in columns})
         report = QTable({name: tree["report"][name] for name in ("name", "reason")})
         return SpectralGrid(
-            tree["wavelength"] * u.AA, flux, labels, [str(name) for name in tree["names"]], tree["meta"], report
+            tree["wavelength"] * u.AA,
+            flux,
+            labels,
+            [str(name) for name in tree["names"]],
+            tree["meta"],
+            report,
         )
 
 
