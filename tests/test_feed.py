@@ -112,6 +112,7 @@ def test_a_streamed_run_resumes_to_the_same_network(stored, tmp_path, monkeypatc
         assert torch.equal(value, cut.network.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(tmp_path):
     # 360 MB of flux with a budget of 40 MB; what Python and torch take is measured before
     code = f"""
