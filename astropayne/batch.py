@@ -19,7 +19,7 @@ from astropayne.search import Templates
 __all__ = ["BatchFitter", "Flag", "Outcome", "Star"]
 
 _N_STARTS = 4  # beside the first, for stars whose first fit is doubtful
-_FIRST_REACH = {"vsini": 40.0, "reserve": 20.0}  # km/s of rotation and velocity to leave room for
+_FIRST_RESERVE = 50.0  # km/s of room for rotation and velocity, while these are not known
 _RESERVE = 2.0  # km/s, once velocity and rotation are known
 _TOLERANCE = {"first": 1.0, "last": 0.03}  # of χ²: a last step of this size is nearly exact
 _MIN_PIXELS = 20
@@ -134,6 +134,10 @@ class BatchFitter:
         """All parameters."""
         return self.parameters.names
 
+    @property
+    def _least_pixels(self):
+        return max(_MIN_PIXELS, len(self.parameters.free))
+
     def rejected(self, message):
         """Return the outcome of a star that cannot be fitted."""
         n = len(self.names)
@@ -222,10 +226,10 @@ class BatchFitter:
         for i, theta in starts.items():
             margin = self._margin(stars[i], theta[0])
             n_pixels = sum(
-                ((m >= self._reach(theta[:1], r)) & np.isfinite(s)).sum()
+                ((m >= self._reach(theta[:1], r, _RESERVE)) & np.isfinite(s)).sum()
                 for m, r, s in zip(margin, stars[i].resolution, stars[i].sigma, strict=True)
             )
-            if n_pixels >= max(_MIN_PIXELS, len(self.parameters.free)):
+            if n_pixels >= self._least_pixels:
                 going.append(i)
             else:
                 rv = theta[0, self.names.index("rv")]
@@ -239,9 +243,10 @@ class BatchFitter:
         rv = theta[self.names.index("rv")]
         return [self.forward.margin(wavelength, rv)[0] for wavelength in star.wavelength]
 
-    def _reach(self, theta, resolution):
+    def _reach(self, theta, resolution, reserve):
+        """Return how far from a window's edge pixels have to be: (n,)."""
         _, vsini, vmac = theta[:, -len(VELOCITIES) :].T
-        return self.forward.reach(vsini, vmac, resolution) + _RESERVE
+        return self.forward.reach(vsini, vmac, resolution) + reserve
 
     # --- the two passes
 
@@ -250,12 +255,10 @@ class BatchFitter:
         n = len(starts[0])
         theta = np.concatenate(starts)
         many = [star for star in stars for _ in range(n)]
-        roomy = theta.copy()
-        vsini = self.names.index("vsini")
-        roomy[:, vsini] = np.maximum(roomy[:, vsini], _FIRST_REACH["vsini"])
-        arms, _ = self._arms(many, roomy, _FIRST_REACH["reserve"])
-        if not all(np.isfinite(a.sigma).sum(axis=1).min() >= _MIN_PIXELS for a in arms[:1]):
-            arms, _ = self._arms(many, theta, _RESERVE)
+        arms, used = self._arms(many, theta, _FIRST_RESERVE)
+        enough = np.array([sum(map(np.sum, mine)) >= self._least_pixels for mine in used])
+        if not enough.all():  # these stars get less room
+            arms, _ = self._arms(many, theta, np.where(enough, _FIRST_RESERVE, _RESERVE))
         theta, solution = self._solve(arms, theta, _TOLERANCE["first"], modes=False)[:2]
         chi2 = np.nan_to_num(solution.chi2.numpy().reshape(-1, n), nan=np.inf)
         return theta.reshape(-1, n, theta.shape[1])[np.arange(len(stars)), chi2.argmin(axis=1)]
@@ -296,11 +299,11 @@ class BatchFitter:
                           for s in stars])
                 for name, rest in (("wavelength", np.nan), ("flux", 0.0), ("sigma", np.inf))
             )  # fmt: skip
-            resolution = np.array([s.resolution[a] or np.nan for s in stars])
-            resolution = None if np.isnan(resolution).any() else resolution
+            # None is left only where the model does not know its own: taken as it is
+            resolution = np.array([s.resolution[a] or np.inf for s in stars])
             margin = self.forward.margin(wavelength, theta[:, self.names.index("rv")])
-            reach = self._reach(theta, resolution) - _RESERVE + reserve
-            good = np.isfinite(sigma) & (margin >= np.atleast_1d(reach)[:, None])
+            reach = self._reach(theta, resolution, reserve)
+            good = np.isfinite(sigma) & (margin >= reach[:, None])
             for star, mine, row in zip(stars, used, good, strict=True):
                 mine.append(row[: len(star.flux[a])])
             arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution).keep(good))

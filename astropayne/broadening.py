@@ -140,7 +140,7 @@ def instrument_fwhm(resolution, model_resolution):
     Parameters
     ----------
     resolution : float, array_like or None
-        λ/FWHM wanted; `None` leaves the model as it is.
+        λ/FWHM wanted, infinite for a perfect instrument; `None` leaves the model as it is.
     model_resolution : float or None
         λ/FWHM of the model; `None` stands for perfect resolution.
 
@@ -157,7 +157,7 @@ def instrument_fwhm(resolution, model_resolution):
     if resolution is None:
         return 0.0
     resolution = np.asarray(resolution, dtype=float)
-    if not (np.isfinite(resolution) & (resolution > 0)).all():
+    if not (resolution > 0).all():  # NaN neither
         raise ValueError(f"resolution={resolution} has to be positive (λ/FWHM)")
     if model_resolution is None:
         return C_KMS / resolution

@@ -23,9 +23,9 @@ from astropayne.abundances import solar_scale as named_scale
 from astropayne.batch import Flag
 from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import LabelConversion
-from astropayne.fitting import _chunks, _name, _Setup
+from astropayne.fitting import FitSetup, spectrum_name, take_chunks
 from astropayne.forward import VELOCITIES
-from astropayne.likelihood import Continuum
+from astropayne.likelihood import Continuum, pixel_width
 from astropayne.lines import LineList, find
 from astropayne.network import one_thread
 from astropayne.wavelengths import C_KMS
@@ -148,8 +148,8 @@ def fit_abundances(
     bar = tqdm(total=total, desc="abundances", disable=None if progress is None else not progress)
     names, outcomes, found = [], [], []
     with bar, torch.no_grad(), one_thread():
-        for some in _chunks(iter(spectra)):
-            names += [_name(spectrum, len(names) + i) for i, spectrum in enumerate(some)]
+        for some in take_chunks(iter(spectra)):
+            names += [spectrum_name(spectrum, len(names) + i) for i, spectrum in enumerate(some)]
             new, theirs = analysis.fit(some)
             outcomes += new
             found += theirs
@@ -264,13 +264,13 @@ class _Analysis:
         self.lines = self._lines(lines)
         line_elements = np.asarray(self.lines.table["element"])
         self.of = np.array([line_elements == e for e in self.elements])  # (n_elements, n_lines)
-        self.setup = _Setup(model, **options)
+        self.setup = FitSetup(model, **options)
         self.stellar = self.setup
         if stellar_lines is not None:
             if options.get("regions") is not None:
                 raise ValueError("stellar_lines and regions say the same: choose one")
             region = stellar_lines.in_medium(options.get("medium") or model.medium).region()
-            self.stellar = _Setup(model, **{**options, "regions": region})
+            self.stellar = FitSetup(model, **{**options, "regions": region})
         if fixed := set(self._names(self.index)) & self.setup.fitter.fixed.keys():
             raise ValueError(f"{', '.join(sorted(fixed))}: fixed, so there is nothing to measure")
         self.wanted = tuple(convention.replace("X", e) for e in self.elements)
@@ -471,16 +471,14 @@ class _Batch:
             good = np.isfinite(sigma) & forward.supported(pixels, vsini, vmac, resolution)
             beta = rv[:, None] / C_KMS
             rest = wavelength * np.sqrt((1 - beta) / (1 + beta))
-            if model.error is not None:
-                emulator = np.interp(rest, model.vacuum_wavelength, model.error)
-                sigma = np.hypot(sigma, np.nan_to_num(emulator))
+            sigma = np.hypot(sigma, np.nan_to_num(model.error_at(rest)))
             sigma = np.where(sigma > 0, sigma, 1e-3)
             basis = np.zeros((*flux.shape, 0))
             if self.fitter.continuum is not None:
                 laid = Continuum.over(pixels, fitted, self.fitter.continuum, len(forward.start))
                 basis = laid.basis(pixels)
             widths.append(basis.shape[2])
-            step = _pixel_widths(rest)
+            step = rest * pixel_width(rest)
             weight = np.where(good, 1 / sigma, 0.0)
             flux = np.nan_to_num(flux)
             arms.append(_Arm(pixels, resolution, rest, step, flux, weight, fitted & good, basis))
@@ -498,8 +496,10 @@ class _Batch:
         weight = whole.weight * whole.fitted
         columns = whole.basis * (flux * weight)[..., None]
         normal = columns.mT @ columns
-        normal += 1e-12 * _eye(normal) * np.trace(normal, axis1=1, axis2=2)[:, None, None]
-        normal += 1e-300 * _eye(normal)
+        normal += (
+            1e-12 * np.eye(normal.shape[-1]) * np.trace(normal, axis1=1, axis2=2)[:, None, None]
+        )
+        normal += 1e-300 * np.eye(normal.shape[-1])
         right = columns.mT @ (whole.flux * weight)[..., None]
         self.coefficients = np.linalg.solve(normal, right)[..., 0]
         level = self._level(whole.basis)
@@ -787,7 +787,9 @@ def _bounded_step(matrix, gradient, low, high):
     step, held = np.zeros(low.shape), np.zeros(low.shape, dtype=bool)
     for _ in range(low.shape[1] + 1):
         free = (~held).astype(float)
-        reduced = matrix * free[:, :, None] * free[:, None] + _eye(matrix) * held[:, :, None]
+        reduced = (
+            matrix * free[:, :, None] * free[:, None] + np.eye(matrix.shape[-1]) * held[:, :, None]
+        )
         right = np.where(held, step, gradient - (matrix @ (step * held)[..., None])[..., 0])
         wanted = np.linalg.solve(reduced, right[..., None])[..., 0]
         step = np.clip(wanted, low, high)
@@ -796,12 +798,6 @@ def _bounded_step(matrix, gradient, low, high):
             break
         held |= beyond
     return step
-
-
-def _pixel_widths(wavelength):
-    """Return what pixels cover: the distance to the nearer neighbour, since there may be gaps."""
-    step = np.pad(np.abs(np.diff(wavelength, axis=1)), ((0, 0), (1, 1)), mode="edge")
-    return np.fmin(step[:, :-1], step[:, 1:])
 
 
 def _scatter(values, errors):
@@ -813,10 +809,6 @@ def _scatter(values, errors):
     n = (weight > 0).sum(axis=1)
     variance = (weight * (values - mean[:, None]) ** 2).sum(axis=1) / total
     return np.where(n > 1, np.sqrt(variance * n / np.maximum(n - 1, 1)), np.nan)
-
-
-def _eye(matrix):
-    return np.eye(matrix.shape[-1])
 
 
 def _inverse(matrix):

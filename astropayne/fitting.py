@@ -209,7 +209,7 @@ def fit_spectrum(
     5600 K, 20.0 km / s
     """
     given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
-    setup = _Setup(model, **given)
+    setup = FitSetup(model, **given)
     with torch.no_grad(), one_thread():
         outcome = setup.fitter.fit([setup.star(observed)], best_fits=True)[0]
     if outcome.flags & Flag.BAD_INPUT:
@@ -259,20 +259,20 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     """
     if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
         raise ValueError("this is one spectrum: use fit_spectrum, or give a list of it")
-    setup = _Setup(model, **options)
+    setup = FitSetup(model, **options)
     total = len(spectra) if hasattr(spectra, "__len__") else None
     bar = tqdm(total=total, desc="fitting", disable=None if progress is None else not progress)
     names, outcomes = [], []
     with bar, torch.no_grad(), one_thread():
-        for some in _chunks(iter(spectra)):
-            names += [_name(spectrum, len(names) + i) for i, spectrum in enumerate(some)]
+        for some in take_chunks(iter(spectra)):
+            names += [spectrum_name(spectrum, len(names) + i) for i, spectrum in enumerate(some)]
             outcomes += setup.fit(some, models)
             bar.update(len(some))
     return setup.table(names, outcomes, covariances, models)
 
 
-def _chunks(spectra):
-    """Take stars until there are enough of them, or of their pixels."""
+def take_chunks(spectra):
+    """Yield lists of spectra: until there are enough of them, or of their pixels, in each."""
     some, n_pixels = [], 0
     for spectrum in spectra:
         some.append(spectrum)
@@ -285,12 +285,13 @@ def _chunks(spectra):
         yield some
 
 
-def _name(spectrum, i):
+def spectrum_name(spectrum, i):
+    """Return what a spectrum, or the first of a list, says its name is; its number by default."""
     parts = spectrum if isinstance(spectrum, list) else [spectrum]
     return str(getattr(next(iter(parts), None), "meta", {}).get("name", i))
 
 
-class _Setup:
+class FitSetup:
     """The options, checked, and what goes between spectra with units and arrays."""
 
     def __init__(

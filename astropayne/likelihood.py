@@ -15,7 +15,7 @@ from numpy.polynomial import chebyshev
 from astropayne.forward import VELOCITIES
 from astropayne.wavelengths import C_KMS
 
-__all__ = ["Arm", "Continuum", "Likelihood", "Parameters"]
+__all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
@@ -233,24 +233,13 @@ class Likelihood:
                 [c.basis(p) for c, p in zip(self.continua, self.pixels, strict=True)]
             )
         level = self._level_at_first(sigma)
-        if error is not None:
-            emulator = [self._at_pixels(error, p) for p in self.pixels]
-            sigma = np.hypot(sigma, np.abs(level) * np.concatenate(emulator, axis=1))
-        if rest is not None:
-            width = _pixel_width(forward.wavelength[None])[0]
-            emulator = [
-                self._at_pixels(rest * np.sqrt(width), p) / np.sqrt(_pixel_width(p.wavelength))
-                for p in self.pixels
-            ]
-            sigma = np.hypot(sigma, np.abs(level) * np.concatenate(emulator, axis=1))
-        noiseless = ~(sigma > 0).any(axis=1, keepdims=True)
+        sigma = np.hypot(sigma, np.abs(level) * self._emulator(error, rest))
+        self.noise_known = (sigma > 0).any(axis=1)
         # Without any noise, all pixels count the same, and more than priors do.
-        sigma = np.where(noiseless, 1e-3 * np.median(np.abs(level), axis=1)[:, None], sigma)
-        self.noise_known = ~noiseless[:, 0]
-        self.sigma = np.where(
-            np.concatenate([np.isnan(p.wavelength) for p in self.pixels], 1), np.inf, sigma
-        )
-        self.weight = self._tensor(1 / self.sigma)
+        equal = 1e-3 * np.median(np.abs(level), axis=1, keepdims=True)
+        sigma = np.where(self.noise_known[:, None], sigma, equal)
+        missing = np.concatenate([np.isnan(p.wavelength) for p in self.pixels], axis=1)
+        self.weight = self._tensor(np.where(missing, 0.0, 1 / sigma))
         if modes is not None and len(modes):
             broadened = (
                 forward.broaden_rows(modes, velocities, p, r)
@@ -272,6 +261,20 @@ class Likelihood:
             for i, part in enumerate(parts)
         ]
         return self._tensor(np.concatenate(rows, axis=1))
+
+    def _emulator(self, error, rest):
+        """Return the emulator's error at all pixels, of either kind, for a continuum of one."""
+        if rest is not None:
+            width = np.sqrt(pixel_width(self.forward.wavelength[None])[0])
+            parts = [
+                self._at_pixels(rest * width, p) / np.sqrt(pixel_width(p.wavelength))
+                for p in self.pixels
+            ]
+        elif error is not None:
+            parts = [self._at_pixels(error, p) for p in self.pixels]
+        else:
+            return 0.0
+        return np.concatenate(parts, axis=1)
 
     def _at_pixels(self, error, pixels):
         """Return the emulator's error where a star's pixels are in its own frame."""
@@ -383,8 +386,14 @@ class Likelihood:
         return self._solve_continuum(self._model(theta, rows, ())[0], rows)[0].cpu().numpy()
 
 
-def _pixel_width(wavelength):
-    """Return the widths of pixels in ln λ: the distance to the nearer neighbour."""
+def pixel_width(wavelength):
+    """Return the widths of pixels in ln λ: the distance to the nearer neighbour.
+
+    Parameters
+    ----------
+    wavelength : numpy.ndarray, shape (n, n_pixels)
+        NaN for no pixel, which is taken to be one wide.
+    """
     step = np.abs(np.diff(np.log(wavelength), axis=1))
     no_step = np.full((len(step), 1), np.inf)
     step = np.where(np.isnan(step), np.inf, step)

@@ -539,8 +539,7 @@ def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share
     beta = theta[-len(VELOCITIES)] / C_KMS
     rest = vacuum * np.sqrt((1 - beta) / (1 + beta))
     sigma = np.full(len(rest), 1 / float(snr))
-    if model.error is not None:
-        sigma = np.hypot(sigma, np.interp(rest, model.vacuum_wavelength, model.error))
+    sigma = np.hypot(sigma, model.error_at(rest))
     weighted = jacobian / sigma[:, None]
     own, others = weighted[:, k], np.delete(weighted, k, axis=1)
     others = others / np.maximum(np.linalg.norm(others, axis=0), 1e-300)

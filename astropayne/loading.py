@@ -261,7 +261,11 @@ def _pickled(loader):
 
 
 def serve():
-    """Load blocks for another process: orders come in by stdin, blocks go out by stdout."""
+    """Load blocks for another process: orders come in by stdin, blocks go out by stdout.
+
+    Objects are pickled on these pipes, as `multiprocessing` does it: they lead from the process
+    that reads the grid to those it has started itself. Nothing from a file is ever unpickled.
+    """
     orders, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a reader prints must not come between
     loader = pickle.load(orders)

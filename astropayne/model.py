@@ -720,6 +720,22 @@ class PayneModel:
         """Wavelengths of the pixels in vacuum, Å (`numpy.ndarray`)."""
         return to_vacuum(self.wavelength.value, self.medium)
 
+    def error_at(self, wavelength):
+        """Return the emulator's own error at wavelengths in a star's frame; zero if not known.
+
+        Parameters
+        ----------
+        wavelength : array_like
+            Å, vacuum.
+
+        Returns
+        -------
+        numpy.ndarray
+        """
+        if self.error is None:
+            return np.zeros(np.shape(wavelength))
+        return np.interp(wavelength, self.vacuum_wavelength, self.error)
+
     def forward_model(self, *, limb_darkening=0.6, dtype=torch.float64, device="cpu"):
         """Return the `~astropayne.forward.ForwardModel` of this model, made once.
 

@@ -113,8 +113,7 @@ class _Scene:
         beta = self.theta[-len(VELOCITIES)] / C_KMS
         rest = vacuum * np.sqrt((1 - beta) / (1 + beta))
         sigma = np.full(rest.shape, 1 / float(snr))
-        if model.error is not None:
-            sigma = np.hypot(sigma, np.interp(rest, model.vacuum_wavelength, model.error))
+        sigma = np.hypot(sigma, model.error_at(rest))
         self.sigma = sigma
         self.windows = [] if continuum is None else find_windows(rest)
         self.degree = continuum

@@ -1,3 +1,4 @@
+import copy
 import pickle
 
 import astropy.units as u
@@ -406,3 +407,20 @@ def test_a_noise_floor_counts(model, exact, rng):
     floored = fit_spectrum(star, model, resolution=16000, noise_floor=0.02)
     assert floored.errors["rv"] > 1.5 * plain.errors["rv"]
     assert floored.chi2 < 0.4 * plain.chi2
+
+
+def test_stars_of_a_batch_do_not_see_each_other(model, exact, rng):
+    """One without a resolution, and one with hardly any pixels, leave the others as they are."""
+    unknown = copy.copy(model)
+    unknown.resolution, unknown._forward_models = None, {}
+    spectra = [_noisy(exact, 0.01, rng) for _ in range(2)]
+    spectra[0].meta["resolution"] = 40000
+    short = _noisy(exact, 0.01, rng)[30:140]
+    alone = fit_spectra(spectra[:1], unknown)
+    together = fit_spectra([*spectra, short], unknown)
+    for name in ("teff", "vsini", "chi2", "dof"):
+        assert u.isclose(together[name][0], alone[name][0], rtol=1e-4), name
+    without = fit_spectra(spectra[1:], unknown)
+    assert u.isclose(together["vsini"][1], without["vsini"][0], rtol=1e-4)
+    spectra[0].meta["resolution"] = 16000
+    assert fit_spectra(spectra[:1], unknown)["vsini"][0] < 0.8 * alone["vsini"][0]
