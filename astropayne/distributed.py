@@ -32,7 +32,7 @@ class Workers:
         """Return the network such that gradients are averaged over all processes."""
         if self.size == 1:
             return network
-        device = network.pixels.weight.device
+        device = next(network.parameters()).device
         return DistributedDataParallel(
             network, device_ids=None if device.type == "cpu" else [device]
         )

@@ -39,6 +39,7 @@ class SpectraFeed:
         costs_nothing = isinstance(y, np.ndarray) and y.dtype == np.float32 and device.type == "cpu"
         self.resident = costs_nothing or len(y) * self._row_bytes <= memory
         self._y = self._checked(y if isinstance(y, np.ndarray) else y[:], 0) if self.resident else y
+        self._target = None
 
     def __len__(self):
         return len(self.x)
@@ -47,6 +48,16 @@ class SpectraFeed:
     def n_pixels(self):
         """Pixels of a spectrum."""
         return self._row_bytes // 4
+
+    def aim_at(self, target):
+        """Let `batches` give what ``target`` makes of the flux, instead of the flux.
+
+        Flux that is on the device is replaced by it; only `batches` is of use then.
+        """
+        if self.resident:
+            self._y = torch.cat([target(rows) for rows in self._y.split(1024)])
+        else:
+            self._target = target
 
     def flux(self, rows):
         """Return the flux of some spectra, on the device.
@@ -146,6 +157,7 @@ class SpectraFeed:
         Yields
         ------
         x, y : torch.Tensor, shapes (m, n_labels) and (m, n_pixels)
+            Or what `aim_at` was given makes of the flux.
         """
         steps = islice((rows[part] for epoch in epochs for rows in epoch), first, None)
         if self.resident:
@@ -161,7 +173,8 @@ class SpectraFeed:
                 block, places, flux = coming.result()
                 coming = reader.submit(self._read, list(islice(steps, size)))
                 for rows, place in zip(block, places, strict=True):
-                    yield self.x[rows.to(self.device)], flux[place.to(self.device)]
+                    y = flux[place.to(self.device)]
+                    yield self.x[rows.to(self.device)], self._target(y) if self._target else y
 
     def _read(self, steps):
         """Read the spectra of some batches, each once and in the order of the file."""

@@ -37,17 +37,19 @@ def adapt_labels(network, old, new):
             "labels can be added to a model, not taken away"
         )
     network = copy.deepcopy(network)
-    first = next(layer for layer in network.modules() if isinstance(layer, nn.Linear))
+    first = [*network.hidden, network.coefficients or network.pixels][0]
     order = [new.index(name) for name in old.names]
     # scaled old label = stretch * scaled new label + shift
     stretch = torch.as_tensor(new.width[order] / old.width)
     shift = torch.as_tensor((new.minimum[order] - old.minimum) / old.width + 0.5 * stretch.numpy())
     weight = first.weight.detach().double()
-    wide = torch.zeros(weight.shape[0], len(new), dtype=torch.float64)
-    wide[:, order] = weight * stretch
-    first.bias = nn.Parameter((first.bias.detach() + weight @ (shift - 0.5)).float())
+    wide = torch.zeros(*weight.shape[:-1], len(new), dtype=torch.float64)
+    wide[..., order] = weight * stretch
+    moved = (weight @ (shift - 0.5)).reshape(first.bias.shape)
+    first.bias = nn.Parameter((first.bias.detach() + moved).float())
     first.weight = nn.Parameter(wide.float())
-    first.in_features = len(new)
+    if isinstance(first, nn.Linear):
+        first.in_features = len(new)
     return network
 
 

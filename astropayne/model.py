@@ -36,6 +36,7 @@ __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
 
 _BLOCK = 1 << 18  # pixels that are predicted at a time
 _ERROR_COMPONENTS = 32
+_MEMBERS = 4  # of an ensemble, where it costs little
 _RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
 _MOST_LABELS = 50_000  # kept of the training spectra
 
@@ -127,11 +128,14 @@ class PayneModel:
     activation : {"silu", "gelu", "tanh", "leaky_relu"}
         Function behind each hidden layer.
     output : {"sigmoid", "linear"}
-        Function behind the last layer: "sigmoid" keeps the flux between 0 and 1, as normalised
-        absorption spectra are.
+        Function behind the last layer: "sigmoid" keeps the flux between 0 and 1.
     components : int or None
-        Size of the basis of spectra that the network combines, started from principal components
-        and trained with the rest. `None` leads the last hidden layer to the pixels directly.
+        Size of the basis of spectra that the network combines: the principal components of the
+        training spectra. With a linear output they stay so; with another one they are trained
+        with the rest. `None` leads the last hidden layer to the pixels directly.
+    members : int, optional
+        Networks that are trained side by side, and whose mean is the model. By default 4 with a
+        linear output and components, where they cost little, and otherwise 1.
 
     Attributes
     ----------
@@ -173,13 +177,21 @@ class PayneModel:
     """
 
     def __init__(
-        self, hidden_layers=(256, 256, 256), activation="silu", output="sigmoid", components=96
+        self,
+        hidden_layers=(256, 256, 256),
+        activation="gelu",
+        output="linear",
+        components=192,
+        members=None,
     ):
+        if members is None:
+            members = _MEMBERS if output == "linear" and components is not None else 1
         self._architecture = {
             "hidden_layers": tuple(hidden_layers),
             "activation": activation,
             "output": output,
             "components": components,
+            "members": members,
         }
         SpectralNetwork(1, 1, **self._architecture)  # complains now, not when training starts
         self.network = None
@@ -283,6 +295,8 @@ class PayneModel:
         shape = " x ".join(map(str, self._architecture["hidden_layers"]))
         if self._architecture["components"]:
             shape += f" into {self._architecture['components']} components"
+        if self._architecture["members"] > 1:
+            shape = f"{self._architecture['members']} x ({shape})"
         if self.network is None:
             return f"<PayneModel: {shape}, not trained>"
         windows = ", ".join(

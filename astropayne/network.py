@@ -52,8 +52,29 @@ ACTIVATIONS = {"silu": _silu, "gelu": _gelu, "tanh": _tanh, "leaky_relu": _leaky
 OUTPUTS = {"sigmoid": _sigmoid, "linear": _linear}
 
 
+class _SideBySide(nn.Module):
+    """Linear layers of several networks: (members, n, n_in) or (n, n_in) → (members, n, n_out)."""
+
+    def __init__(self, members, n_in, n_out):
+        super().__init__()
+        layers = [nn.Linear(n_in, n_out, dtype=torch.float32) for _ in range(members)]
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+
+    @property
+    def out_features(self):
+        return self.weight.shape[1]
+
+    @property
+    def in_features(self):
+        return self.weight.shape[2]
+
+    def forward(self, x):
+        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight.mT)
+
+
 class SpectralNetwork(nn.Module):
-    """A multilayer perceptron from labels to pixels.
+    """A multilayer perceptron from labels to pixels, or the mean of several.
 
     Parameters
     ----------
@@ -67,8 +88,10 @@ class SpectralNetwork(nn.Module):
         Function behind the last layer.
     components : int, optional
         If given, the last hidden layer leads to so many coefficients, and these, linearly, to
-        the pixels: a learnt basis of spectra, with fewer weights and operations than a full
-        last layer.
+        the pixels: a basis of spectra, with fewer weights and operations than a full last layer.
+    members : int
+        So many networks, side by side, lead to coefficients; their mean leads to the pixels. What
+        they do not agree on between the spectra that they were trained on averages out.
 
     Raises
     ------
@@ -93,6 +116,7 @@ class SpectralNetwork(nn.Module):
         activation="silu",
         output="sigmoid",
         components=None,
+        members=1,
     ):
         super().__init__()
         for what, value, known in (
@@ -105,15 +129,25 @@ class SpectralNetwork(nn.Module):
         sizes = [*hidden_layers, *([] if components is None else [int(components)]), n_pixels]
         if min(sizes, default=0) < 1:
             raise ValueError(f"layers need at least one neuron each, got {sizes}")
-        self.activation, self.output = activation, output
+        if members != int(members) or members < 1:
+            raise ValueError(f"members={members!r} has to be a whole number of 1 or more")
+        if members > 1 and components is None:
+            raise ValueError(
+                f"members={members}: networks side by side need components= to share; "
+                "members=1 goes without"
+            )
+        self.activation, self.output, self.members = activation, output, int(members)
         # float32, whatever default the caller has set
         linear = functools.partial(nn.Linear, dtype=torch.float32)
+        pixels = linear
+        if members > 1:
+            linear = functools.partial(_SideBySide, self.members)
         self.hidden = nn.ModuleList(
             linear(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
         )
         width = hidden_layers[-1] if hidden_layers else n_labels
         self.coefficients = None if components is None else linear(width, int(components))
-        self.pixels = linear(width if components is None else int(components), n_pixels)
+        self.pixels = pixels(width if components is None else int(components), n_pixels)
 
     @property
     def architecture(self):
@@ -125,6 +159,7 @@ class SpectralNetwork(nn.Module):
             "activation": self.activation,
             "output": self.output,
             "components": None if self.coefficients is None else self.coefficients.out_features,
+            "members": self.members,
         }
 
     def forward(self, x):
@@ -139,15 +174,26 @@ class SpectralNetwork(nn.Module):
         -------
         torch.Tensor, shape (n, n_pixels)
         """
-        z = self.pixels(self.features(x))
+        return self.flux_of(self.features(x))
+
+    def flux_of(self, features):
+        """Return the flux that features lead to, shape (..., n_pixels)."""
+        z = self.pixels(features)
         # Under autocast the layers are in half precision; flux would be too coarse in it.
         return OUTPUTS[self.output](z.float() if z.dtype.itemsize < 4 else z)[0]
 
     def features(self, x):
         """Return what the last layer makes pixels of, shape (n, n_features)."""
+        return self._mean(self.member_features(x))
+
+    def member_features(self, x):
+        """Return the same for each member: shape (members, n, n_features), if there are several."""
         for layer in self.hidden:
             x = ACTIVATIONS[self.activation](layer(x))[0]
         return x if self.coefficients is None else self.coefficients(x)
+
+    def _mean(self, of_members):
+        return of_members.mean(0) if self.members > 1 else of_members
 
     def features_and_tangents(self, x, by):
         """Return what the last layer is given, and its derivatives by some of the scaled labels.
@@ -163,16 +209,17 @@ class SpectralNetwork(nn.Module):
         features : torch.Tensor, shape (n, n_features)
         tangents : torch.Tensor, shape (n, n_by, n_features)
         """
-        activation = ACTIVATIONS[self.activation]
+        activation, shape = ACTIVATIONS[self.activation], (len(x), len(by))
         directions = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)[list(by)]
-        tangents = directions.expand(len(x), -1, -1)
+        tangents = directions.repeat(len(x), 1)  # a row for each spectrum and label
         for layer in self.hidden:
             x, slope = activation(layer(x))
-            tangents = (tangents @ layer.weight.T) * slope[:, None]
+            tangents = (tangents @ layer.weight.mT).unflatten(-2, shape) * slope[..., None, :]
+            tangents = tangents.flatten(-3, -2)
         if self.coefficients is not None:
             x = self.coefficients(x)
-            tangents = tangents @ self.coefficients.weight.T
-        return x, tangents
+            tangents = tangents @ self.coefficients.weight.mT
+        return self._mean(x), self._mean(tangents).unflatten(0, shape)
 
     def pixel_flux(self, features):
         """Return the last layer's flux and its slope, pixels first: shape (n_pixels, n) each."""

@@ -68,7 +68,7 @@ def configuration_template():
     >>> import tomllib
     >>> from astropayne.runs import configuration_template
     >>> tomllib.loads(configuration_template())["network"]["activation"]
-    'silu'
+    'gelu'
     """
     lines = [
         "# A training run: astropayne train --config THIS_FILE -o model.asdf",

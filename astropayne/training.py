@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from astropy.utils.exceptions import AstropyUserWarning
+from torch import nn
 from tqdm.auto import tqdm
 
 from astropayne.checkpoint import read_checkpoint, write_checkpoint
@@ -24,6 +25,10 @@ __all__ = ["PRECISIONS", "TrainingOptions", "TrainingRun", "principal_components
 PRECISIONS = ("float32", "bfloat16")
 
 _BASIS_SPECTRA = 4096  # more do not make a better basis to start from
+
+# AdamW's memory of squared gradients is shorter than usual: they fall by orders of magnitude in a
+# run, and with the usual 0.999 it takes three times as many steps.
+_BETAS = (0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,49 @@ def principal_components(flux, n_components, output):
     return basis, mean
 
 
+class _InPixels(nn.Module):
+    """What is trained, and what at: flux itself, of each member of the network."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network.flux_of(self.network.member_features(x))
+
+    def target(self, flux):
+        """Return what the network is to give."""
+        return flux
+
+
+class _InComponents(nn.Module):
+    """The same where flux is a sum of fixed, orthogonal components: their coefficients.
+
+    The mean square of their errors is that of the flux, without pixels in between. The last
+    target is what the components leave out of a spectrum, and the network always gives zero.
+    """
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        network.pixels.requires_grad_(False)
+        basis = network.pixels.weight
+        self.size = torch.linalg.vector_norm(basis, dim=0)
+        self.scale = ((basis.shape[1] + 1) / len(basis)) ** 0.5
+
+    def forward(self, x):
+        features = self.network.member_features(x).float() * (self.size * self.scale)
+        return nn.functional.pad(features, (0, 1))
+
+    def target(self, flux):
+        """Return what the network is to give, shape (n, n_components + 1)."""
+        along = self.network.pixels.weight / self.size.clamp_min(1e-30)
+        depth = flux - self.network.pixels.bias
+        found = depth @ along
+        rest = torch.linalg.vector_norm(depth - found @ along.T, dim=1)
+        return torch.cat([found, rest[:, None]], dim=1) * self.scale
+
+
 def _initialise(network, flux):
     """Set the last layers: the pixels' mean, and the basis where there is one."""
     n = network.pixels.in_features
@@ -199,7 +247,11 @@ class _State:
     def __init__(self, network, options, data):
         self.network, self.options, self.data = network, options, data
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+            [p for p in network.parameters() if p.requires_grad],
+            lr=options.learning_rate,
+            betas=_BETAS,
+            weight_decay=options.weight_decay,
+            fused=True,
         )
         self.run, self.step, self._begun, self._saved = TrainingRun(), 0, time.monotonic(), 0.0
 
@@ -337,21 +389,27 @@ def train_network(
     valid = SpectraFeed(x_valid, y_valid, device, 0.25 * memory)
     with workers(device) as crew, torch.enable_grad():
         network.to(device)
-        state = _State(network, options, _signature(train, valid))
+        signature = _signature(train, valid)
+        flux = train.sample(_BASIS_SPECTRA)
+        _require_reachable(flux, network.output)
+        if initialise:
+            _initialise(network, flux)
+        linear = network.output == "linear" and network.coefficients is not None
+        trained = _InComponents(network) if linear and initialise else _InPixels(network)
+        unit = float(flux.var(0).mean()) or 1.0
+        train.aim_at(trained.target)
+        del flux
+        state = _State(network, options, signature)
         if resume is not None:
             state.load(resume)
-        else:
-            flux = train.sample(_BASIS_SPECTRA)
-            _require_reachable(flux, network.output)
-            if initialise:
-                _initialise(network, flux)
-            del flux
         try:
-            _loop(state, train, valid, crew, progress, checkpoint)
+            _loop(state, trained, unit, train, valid, crew, progress, checkpoint)
         except KeyboardInterrupt:
             if state.run.best_state is None or crew.size > 1:
                 raise
             state.run.stopped = "interrupted"
+        finally:
+            network.requires_grad_(True)
     network.load_state_dict(state.run.best_state)
     return state.run
 
@@ -369,8 +427,12 @@ def _epochs(train, batch_size, options):
         yield train.epoch(shuffler, batch_size)
 
 
-def _loop(state, train, valid, crew, progress, checkpoint):
-    """Take the steps from the state's on, until one of the limits is reached."""
+def _loop(state, trained, unit, train, valid, crew, progress, checkpoint):
+    """Take the steps from the state's on, until one of the limits is reached.
+
+    ``unit`` is about the flux's variance: the loss is counted in it, so that rounding and the
+    optimiser's small constants do not matter.
+    """
     options, device, run = state.options, train.device, state.run
     batch_size = min(options.batch_size, len(train))
     if batch_size < crew.size:
@@ -378,7 +440,7 @@ def _loop(state, train, valid, crew, progress, checkpoint):
     n_steps = options.max_epochs * (len(train) // batch_size)
     if options.t_max is not None:
         n_steps = min(n_steps, 3 * options.t_max)
-    network = crew.parallel(state.network)
+    parallel = crew.parallel(trained)
     batches = train.batches(_epochs(train, batch_size, options), state.step, crew.part)
     squares = []
     with contextlib.closing(batches), _bar(progress, crew) as bar:
@@ -394,10 +456,10 @@ def _loop(state, train, valid, crew, progress, checkpoint):
             state.optimiser.zero_grad(set_to_none=True)
             bfloat16 = options.precision == "bfloat16"
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                flux = network(x)
-            loss = torch.nn.functional.mse_loss(flux, y)
+                found = parallel(x)
+            loss = nn.functional.mse_loss(found, y.expand_as(found))
             # The mean over processes is that over the batch, although parts may differ by one.
-            (loss * (len(x) * crew.size / batch_size)).backward()
+            (loss * (len(x) * crew.size / batch_size / unit)).backward()
             state.optimiser.step()
             squares.append(loss.detach())
             state.step += 1

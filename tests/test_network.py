@@ -23,21 +23,23 @@ def by_hand(network, x):
     weights = {name: value.double().numpy() for name, value in network.state_dict().items()}
 
     def layer(name, x):
-        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+        return x @ np.swapaxes(weights[f"{name}.weight"], -1, -2) + weights[f"{name}.bias"]
 
     for i in range(len(network.hidden)):
         x = NUMPY[network.activation](layer(f"hidden.{i}", x))
     if network.coefficients is not None:
         x = layer("coefficients", x)
+    if network.members > 1:
+        x = x.mean(axis=0)
     return NUMPY[network.output](layer("pixels", x))
 
 
-@pytest.mark.parametrize("components", [None, 7])
+@pytest.mark.parametrize(("components", "members"), [(None, 1), (7, 1), (7, 3)])
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_network_against_numpy(activation, output, components, rng):
+def test_the_network_against_numpy(activation, output, components, members, rng):
     torch.manual_seed(1)
-    network = SpectralNetwork(4, 50, (9, 11), activation, output, components)
+    network = SpectralNetwork(4, 50, (9, 11), activation, output, components, members)
     x = rng.uniform(-0.5, 0.5, (6, 4))
     assert network(torch.as_tensor(x, dtype=torch.float32)).detach().numpy() == pytest.approx(
         by_hand(network, x), abs=1e-6
@@ -52,7 +54,7 @@ def test_the_network_against_numpy(activation, output, components, rng):
 
 
 def test_the_architecture_makes_the_network_again():
-    network = SpectralNetwork(4, 50, (9, 11), "gelu", "linear", 7)
+    network = SpectralNetwork(4, 50, (9, 11), "gelu", "linear", 7, 3)
     again = SpectralNetwork(**network.architecture)
     again.load_state_dict(network.state_dict())
     x = torch.zeros(1, 4)
@@ -66,6 +68,8 @@ def test_the_architecture_makes_the_network_again():
         ({"activation": "relu6"}, "activation='relu6' is not one of silu"),
         ({"output": "exp"}, "output='exp' is not one of sigmoid, linear"),
         ({"hidden_layers": (0,)}, "at least one neuron"),
+        ({"members": 0}, "members=0 has to be"),
+        ({"members": 2}, "members=2: networks side by side need components="),
     ],
 )
 def test_choices_are_checked(options, match):
@@ -75,7 +79,7 @@ def test_choices_are_checked(options, match):
 
 def test_the_network_runs_on_any_device():
     # the meta device has no numbers, so anything made on the CPU on the way would be an error
-    network = SpectralNetwork(4, 50, (8, 8), components=5).to("meta")
+    network = SpectralNetwork(4, 50, (8, 8), components=5, members=2).to("meta")
     flux, jacobian = network.flux_and_jacobian(torch.zeros(3, 4, device="meta"))
     assert flux.device.type == jacobian.device.type == "meta"
 

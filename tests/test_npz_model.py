@@ -166,7 +166,10 @@ def test_the_two_formats_are_not_mixed_up(one_payne, the_payne, tmp_path):
         PayneModel.read(one, format="one_payne")
 
 
-def test_a_trained_model_is_written_for_one_payne(model, sample, rng, tmp_path):
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_trained_model_is_written_for_one_payne(members, sample, tmp_path):
+    model = PayneModel((24, 32, 24), "silu", "sigmoid", components=16, members=members)
+    model.train(sample, max_epochs=3, batch_size=32)
     path = tmp_path / "net.npz"
     model.write(path, format="one_payne")
     with np.load(path) as file:

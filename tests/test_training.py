@@ -226,14 +226,14 @@ class _Interrupting(SpectralNetwork):
         super().__init__(*args, **options)
         self.after, self.what = after, what
 
-    def forward(self, x):
+    def member_features(self, x):
         if self.training and torch.is_grad_enabled():
             self.after -= 1
             if self.after == 0 and self.what == "interrupted":
                 raise KeyboardInterrupt
             if self.after <= 0:
-                return super().forward(x) * torch.nan
-        return super().forward(x)
+                return super().member_features(x) * torch.nan
+        return super().member_features(x)
 
 
 @pytest.mark.parametrize("what", ["interrupted", "not finite"])

@@ -13,6 +13,7 @@ import astropy.units as u
 import numpy as np
 import torch
 from astropy.io import registry
+from torch import nn
 
 from astropayne.formats.container import refuse_existing, replacing
 from astropayne.labels import LabelSpace
@@ -324,17 +325,34 @@ def _write(model, path, convention, overwrite):
 
 def _layers(network):
     """Return weights and biases by one_payne's and The_Payne's names."""
-    layers = [(layer.weight, layer.bias) for layer in network.hidden]
+    layers = [_one_layer(layer, first=i == 0) for i, layer in enumerate(network.hidden)]
     weight, bias = network.pixels.weight.double(), network.pixels.bias.double()
     if network.coefficients is not None:
-        bias = weight @ network.coefficients.bias.double() + bias
-        weight = weight @ network.coefficients.weight.double()
+        into, offset = _mean_layer(network.coefficients)
+        bias = weight @ offset.double() + bias
+        weight = weight @ into.double()
     layers.append((weight.float(), bias.float()))
     return {
         f"{kind}_array_{i}": tensor.detach().numpy()
         for i, layer in enumerate(layers)
         for kind, tensor in zip("wb", layer, strict=True)
     }
+
+
+def _one_layer(layer, first):
+    """Return weight and bias of a layer; of networks side by side, those of one wide network."""
+    if isinstance(layer, nn.Linear):
+        return layer.weight, layer.bias
+    weight = layer.weight.flatten(0, 1) if first else torch.block_diag(*layer.weight)
+    return weight, layer.bias.flatten()
+
+
+def _mean_layer(layer):
+    """Return weight and bias of a last layer; of networks side by side, of their mean."""
+    if isinstance(layer, nn.Linear):
+        return layer.weight, layer.bias
+    weight, bias = layer.weight / len(layer.weight), layer.bias.mean(0)[0]
+    return weight.permute(1, 0, 2).flatten(1), bias
 
 
 def _identifier(n_layers):
