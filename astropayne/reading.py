@@ -2,6 +2,7 @@
 """From a source of spectra to sound rows: loading, in parallel if wished, and checking."""
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -23,7 +24,9 @@ __all__ = [
     "summary",
 ]
 
-_BLOCK = 32  # spectra that are loaded, checked and passed on together
+# Spectra are loaded, checked and passed on in blocks of so many pixels, or fewer: of so many
+# spectra if they are loaded together, and if one by one, so that workers get something each.
+_PIXELS, _TOGETHER, _ONE_BY_ONE = 1 << 17, 128, 16
 
 # What has to be the same in all batches of one grid.
 _OF_ALL = ("medium", "resolution", "solar_scale", "normalised", "flux_unit", "constant_columns")
@@ -158,6 +161,7 @@ def chain_sources(sources, prefixes):
         labels=vstack([source.labels for source in sources], metadata_conflicts="silent"),
         load=chain.load,
         load_block=chain.load_block,
+        threads=all(source.threads for source in sources),
         meta=first.meta,
         rejected={
             f"{prefix}/{name}": reason
@@ -211,7 +215,7 @@ def common_wavelength(source, n_tried=21):
     raise ValueError(f"no spectrum could be read by {source.meta.get('reader')!r}: {found}")
 
 
-def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=False, progress=None):
+def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False, progress=None):
     """Load a source block by block, keeping what is sound.
 
     Parameters
@@ -222,8 +226,8 @@ def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=Fals
     limits : `~astropayne.loading.Limits`
     rejected : dict
         Filled with name and reason of every spectrum that is set aside.
-    helpers : `~astropayne.loading.Helpers`
-        Processes that load, beside this one.
+    workers : int
+        How many load at the same time.
     strict : bool
         Whether the first fault is an error.
     progress : bool, optional
@@ -241,7 +245,9 @@ def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=Fals
     if strict and rejected:
         raise ValueError("strict: {} {}".format(*next(iter(rejected.items()))))
     wanted = [i for i, name in enumerate(source.names) if name not in faults]
-    blocks = [wanted[i : i + _BLOCK] for i in range(0, len(wanted), _BLOCK)]
+    most = _ONE_BY_ONE if source.load_block is None else _TOGETHER
+    size = max(1, min(most, _PIXELS // len(wavelength)))
+    blocks = [wanted[i : i + size] for i in range(0, len(wanted), size)]
     bar = tqdm(
         total=len(wanted),
         desc="reading spectra",
@@ -249,8 +255,7 @@ def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=Fals
     )
     unit = source.meta.get("flux_unit", "")
     loader = Loader(source.load, source.load_block, unit, wavelength, limits)
-    loaded = load_blocks(loader, blocks, helpers)
-    with bar:
+    with bar, closing(load_blocks(loader, blocks, workers, source.threads)) as loaded:
         for block, (flux, reasons) in zip(blocks, loaded, strict=True):
             for row, i in enumerate(block):
                 name = source.names[i]

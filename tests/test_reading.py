@@ -393,7 +393,7 @@ def test_a_reader_of_a_notebook_works_in_one_process_only(read, monkeypatch):
     assert len(read(_in_main)) == 3
     with pytest.raises(ValueError, match="defined in a notebook or script, not in a module"):
         read(_in_main, workers=2)
-    with pytest.raises(ValueError, match="workers=0: it takes one process"):
+    with pytest.raises(ValueError, match="workers=0: it takes at least one"):
         read(_in_main, workers=0)
 
 

@@ -1,11 +1,15 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reader for grids as TSFitPy writes them: a folder of ``.spec`` files and a CSV of labels."""
 
+import codecs
+import contextlib
 import io
 import os
 import re
 from collections import Counter
 from functools import partial
+
+import numpy as np
 
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader, GridSource
@@ -88,7 +92,7 @@ class TSFitPyReader(GridReader):
         if run:
             meta["constant_columns"] = run
         load, load_block = partial(_load, *files), partial(_load_block, *files)
-        return GridSource(names, labels, load, meta, rejected, load_block)
+        return GridSource(names, labels, load, meta, rejected, load_block, threads=True)
 
 
 def _read_table(file, name_column):
@@ -130,39 +134,44 @@ def _constants(rows):
     return found
 
 
-def _header(text):
-    """Return what the header of a spectrum says of the run."""
-    header = _COMMENTS.match(text)[0]
-    return {name: float(value) for name, value in _RUN_LINE.findall(header)}
+_COMMENTS = re.compile(rb"(?:#[^\n]*\n)*")
+_RUN_LINE = re.compile(
+    rb"^#\s*(resolution|vmac|rotation):\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*$", re.MULTILINE
+)
+
+
+def _parts(file):
+    """Return what the header of a spectrum says of the run, and its lines of numbers."""
+    with open(file, "rb", buffering=0) as opened:
+        content = opened.read().removeprefix(codecs.BOM_UTF8)
+    end = _COMMENTS.match(content).end()
+    header = {name.decode(): float(value) for name, value in _RUN_LINE.findall(content[:end])}
+    return header, content[end:].strip()
 
 
 def _most_frequent(folder, names):
     """Return what most of the first spectra's headers say: one file may not set it."""
     found = Counter()
     for name in names[:21]:
-        try:
-            with (folder / name).open() as file:
-                found.update(_header(file.read(1 << 14)).items())
-        except (OSError, UnicodeDecodeError):
-            continue  # what is wrong with that file is said when it is loaded
+        with contextlib.suppress(OSError):  # said when it is loaded
+            found.update(_parts(os.path.join(folder, name))[0].items())
     return dict(item for item, _ in reversed(found.most_common()))  # the last one stays
 
 
-def _read(file, same):
-    """Read the text of a file, if its header says the same as the others'."""
-    try:
-        text = file.read_text()
-    except UnicodeDecodeError:
-        raise ValueError("cannot be read: it is not a text file") from None
-    for name, value in _header(text).items():
+def _numbers(folder, name, same):
+    """Read the lines of numbers of a file, if its header says the same as the others'."""
+    header, numbers = _parts(os.path.join(folder, name))
+    for name, value in header.items():
         if value != same.get(name, value):
             raise ValueError(f"has {name} = {value:g} in its header, not {same[name]:g}")
-    return text
+    if not numbers.isascii():
+        raise ValueError("cannot be read: it is not a text file")
+    return numbers
 
 
 def _load(folder, names, column, same, i):
     """Load wavelength and flux of one file."""
-    table = _parse(_read(folder / names[i], same))
+    table = _parse(_numbers(folder, names[i], same))
     if column >= table.shape[1]:
         raise ValueError(f"cannot be read: it has {table.shape[1]} columns, no flux of that kind")
     return table[:, 0], table[:, column]
@@ -170,31 +179,25 @@ def _load(folder, names, column, same, i):
 
 def _load_block(folder, names, column, same, indices):
     """Load files of as many lines and the same wavelengths: the parser is started once for all."""
-    texts = [_read(folder / names[i], same) for i in indices]
-    numbers = [text[_COMMENTS.match(text).end() :].strip() for text in texts]
-    lines, *others = {text.count("\n") + 1 for text in numbers}
+    files = [_numbers(folder, names[i], same) for i in indices]
+    # numpy counts line ends faster than bytes do
+    lines, *others = {np.count_nonzero(np.frombuffer(file, np.uint8) == 10) + 1 for file in files}
     if others:
         raise ValueError("files have different lengths")
-    tables = _parse("\n".join(numbers)).reshape(len(texts), lines, -1)
+    tables = _parse(b"\n".join(files)).reshape(len(files), lines, -1)
     wavelength = tables[0, :, 0]
     if not (tables[:, :, 0] == wavelength).all():
         raise ValueError("files have different wavelengths")
     return wavelength, tables[:, :, column]
 
 
-_COMMENTS = re.compile(r"(?:#[^\n]*\n)*")
-_RUN_LINE = re.compile(
-    r"^#\s*(resolution|vmac|rotation):\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*$", re.MULTILINE
-)
-
-
 def _parse(text):
     """Parse columns of numbers, and say what is wrong if they are none."""
     import pandas as pd
 
+    options = {"sep": r"\s+", "comment": "#", "header": None, "engine": "c", "low_memory": False}
     try:
-        table = pd.read_csv(io.StringIO(text), sep=r"\s+", comment="#", header=None, engine="c")
-        return table.to_numpy(dtype=float)
+        return pd.read_csv(io.BytesIO(text), **options).to_numpy(dtype=float)
     except (ValueError, pd.errors.ParserError) as error:
         raise ValueError(f"cannot be read as columns of numbers: {error}") from None
 
