@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
@@ -488,6 +487,8 @@ class LabelSpace:
         ----------
         values : array_like, shape (n, n_labels)
         """
+        from astropy.table import QTable
+
         values = np.atleast_2d(values)
         table = QTable()
         for label, column in zip(self.labels, values.T, strict=True):

@@ -182,13 +182,16 @@ def _label_faults(source):
     """Return name and reason of spectra whose labels are missing or another's."""
     labels = source.labels.colnames
     values = np.stack([Label(name).to_value(source.labels[name]) for name in labels], axis=1)
-    faults, seen = {}, {}
-    for name, row, finite in zip(source.names, values, np.isfinite(values), strict=True):
-        if not finite.all():
-            missing = [label for label, good in zip(labels, finite, strict=True) if not good]
-            faults[name] = f"has labels that are missing or not finite: {', '.join(missing)}"
-        elif (first := seen.setdefault(row.tobytes(), name)) != name:
-            faults[name] = f"has the labels of {first}"
+    missing = ~np.isfinite(values)
+    _, first, same = np.unique(values, axis=0, return_index=True, return_inverse=True)
+    first = first[same]
+    faults = {}
+    for i in np.flatnonzero(missing.any(axis=1) | (first != np.arange(len(values)))):
+        if missing[i].any():
+            which = ", ".join(label for label, gone in zip(labels, missing[i], strict=True) if gone)
+            faults[source.names[i]] = f"has labels that are missing or not finite: {which}"
+        else:
+            faults[source.names[i]] = f"has the labels of {source.names[first[i]]}"
     return faults
 
 

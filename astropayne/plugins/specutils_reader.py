@@ -7,7 +7,6 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable, Table
 
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader, GridSource
@@ -104,6 +103,8 @@ def _names_files(path):
 
 def _table(path, labels):
     """Return the table of labels, its file if there is one, and rows that cannot be read."""
+    from astropy.table import QTable, Table
+
     if isinstance(labels, Table):
         return QTable(labels), None, {}
     file = _table_file(path, labels)

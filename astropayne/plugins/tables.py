@@ -82,9 +82,10 @@ def match_files(names, files, kind="file"):
     ([0, 1], ['a.txt', 'b.txt'])
     """
     files = set(files)
-    stems = Counter(_stem(file) for file in files)
-    by_name = {_stem(file): file for file in files if stems[_stem(file)] == 1}
-    by_name.update((file, file) for file in files)
+    by_stem = [(file.rpartition(".")[0] or file, file) for file in files]
+    stems = Counter(stem for stem, _ in by_stem)
+    by_name = {stem: file for stem, file in by_stem if stems[stem] == 1}
+    by_name.update(zip(files, files, strict=True))
     texts = [_text(name) for name in names]
     matches = [by_name.get(text) for text in texts]
     count = Counter(match or text for match, text in zip(matches, texts, strict=True))
@@ -106,12 +107,10 @@ def match_files(names, files, kind="file"):
     return rows, found, rejected
 
 
-def _stem(file):
-    return file.rpartition(".")[0] or file
-
-
 def _text(name):
     """Return a name as text, empty if it is missing."""
+    if type(name) is str:  # nearly all, and there may be many
+        return name.strip()
     if isinstance(name, bytes):
         name = name.decode(errors="replace")
     missing = name is None or name is np.ma.masked or name != name  # only NaN is not itself
