@@ -5,13 +5,11 @@ import re
 from functools import partial
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
 
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader, GridSource
 from astropayne.plugins.tables import label_columns, match_files, read_csv
-from astropayne.wavelengths import MEDIA
 
 __all__ = ["SpecutilsReader"]
 
@@ -65,6 +63,10 @@ class SpecutilsReader(GridReader):
         spectrum_format=None,
     ):
         """Match the label rows with the files; see `GridReader.open`."""
+        import astropy.units as u
+
+        from astropayne.wavelengths import MEDIA
+
         table, file, rejected = _table(path, labels)
         name_column = _name_column(table, name_column)
         folder, files = _files(path, table[name_column], file)
@@ -166,6 +168,8 @@ def _files(path, names, table):
 
 def _unit(paths, spectrum_format):
     """Return the unit of flux of the first spectrum that can be read."""
+    import astropy.units as u
+
     for path in paths[:21]:
         try:
             return _read(path, spectrum_format).flux.unit
@@ -186,6 +190,8 @@ def _read(path, spectrum_format):
 
 def _load(paths, spectrum_format, i):
     """Load wavelength and flux of one file, as quantities; what is masked is NaN."""
+    import astropy.units as u
+
     spectrum = _read(paths[i], spectrum_format)
     wavelength, flux = spectrum.spectral_axis.to(u.AA, u.spectral()), spectrum.flux
     if spectrum.mask is not None:
