@@ -33,6 +33,7 @@ class SpecutilsReader(GridReader):
       ``specname``, ``spectrum`` or ``path``;
     * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
       columns that are no labels (``"rest"``: all that are not in ``columns``);
+    * ``units={"Teff": "kK"}`` for columns that do not say their unit, as ``"Teff [kK]"`` does;
     * ``medium="air"`` or ``"vacuum"``, unless the table's metadata has ``medium``; likewise
       ``resolution`` and ``solar_scale``, which may be left out;
     * ``flux_unit``, to which flux is converted; by default the first spectrum's;
@@ -56,6 +57,7 @@ class SpecutilsReader(GridReader):
         name_column=None,
         columns=None,
         ignore=(),
+        units=None,
         medium=None,
         resolution=None,
         solar_scale=None,
@@ -86,7 +88,9 @@ class SpecutilsReader(GridReader):
         meta |= {"flux_unit": str(unit), "normalised": unit == u.dimensionless_unscaled}
         return GridSource(
             names=names,
-            labels=label_columns({n: table[n] for n in table.colnames}, columns, ignore),
+            labels=label_columns(
+                {n: table[n] for n in table.colnames}, columns, ignore, units=units
+            ),
             load=partial(_load, paths, spectrum_format),
             meta=meta,
             rejected={**unmatched, **rejected},

@@ -32,6 +32,7 @@ class TSFitPyReader(GridReader):
       ``name_column="specname"``, its column of file names, with or without the extension;
     * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
       columns that are no labels (``"rest"``: all that are not in ``columns``);
+    * ``units={"Teff": "kK"}`` for columns that do not say their unit, as ``"Teff [kK]"`` does;
     * ``medium="air"`` and ``solar_scale="magg2022"``, what TSFitPy computes with;
     * ``resolution``, where it is not what the spectra's headers say.
 
@@ -56,6 +57,7 @@ class TSFitPyReader(GridReader):
         name_column="specname",
         columns=None,
         ignore=(),
+        units=None,
         medium="air",
         solar_scale="magg2022",
         resolution=None,
@@ -70,7 +72,11 @@ class TSFitPyReader(GridReader):
         rejected = {**unmatched, **rejected}
         rows = rows.iloc[kept]
         labels = label_columns(
-            {name: rows[name].to_numpy() for name in rows.columns}, columns, ignore, _OF_THE_RUN
+            {name: rows[name].to_numpy() for name in rows.columns},
+            columns,
+            ignore,
+            _OF_THE_RUN,
+            units,
         )
         asked = _asked_for(columns, ignore) + (() if resolution is None else ("resolution",))
         same = {
