@@ -161,8 +161,8 @@ class SpectralGrid:
 
     # --- shaping
 
-    def split(self, train_fraction=0.8, seed=42):
-        """Split at random.
+    def split(self, train_fraction=0.8, seed=42, *, where=None):
+        """Split at random, or by labels.
 
         Parameters
         ----------
@@ -170,6 +170,9 @@ class SpectralGrid:
             Part of the spectra in the first grid, between 0 and 1.
         seed : int
             The same seed gives the same split.
+        where : array_like of bool, shape (n_spectra,), optional
+            What is true of the first grid's spectra and of no other, instead of a draw:
+            ``where=grid.labels["feh"] > -1``.
 
         Returns
         -------
@@ -180,7 +183,29 @@ class SpectralGrid:
         ------
         ValueError
             If one of the parts would be empty.
+
+        Examples
+        --------
+        >>> from astropayne import SpectralGrid
+        >>> grid = SpectralGrid.sample()
+        >>> [len(part) for part in grid.split(train_fraction=0.9, seed=1)]
+        [270, 30]
+        >>> rich, poor = grid.split(where=grid.labels["feh"] > -1)
+        >>> float(poor.labels["feh"].max()) <= -1
+        True
         """
+        if where is not None:
+            chosen = np.asarray(where)
+            if chosen.dtype != bool or chosen.shape != (len(self),):
+                raise ValueError(
+                    f"where= has shape {chosen.shape} and type {chosen.dtype}: it needs true or "
+                    f"false for each of the {len(self)} spectra"
+                )
+            if chosen.all() or not chosen.any():
+                raise ValueError(
+                    f"where= is {chosen[0]} for all spectra: neither part may be empty"
+                )
+            return self[chosen], self[~chosen]
         n_train = round(train_fraction * len(self))
         if not 0 < n_train < len(self):
             raise ValueError(
@@ -228,8 +253,9 @@ class SpectralGrid:
         """
         inside = inside_regions(self.wavelength, regions)
         if not inside.any():
+            given = ", ".join(f"{low:g} to {high:g}" for low, high in regions.subregions)
             raise ValueError(
-                f"no pixel lies in {regions}; the grid goes from {self.wavelength[0]:.1f} to "
+                f"no pixel lies in {given}; the grid goes from {self.wavelength[0]:.1f} to "
                 f"{self.wavelength[-1]:.1f}"
             )
         return self._reshaped(lambda flux: flux[:, inside], self.wavelength[inside], {}, **output)

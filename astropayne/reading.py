@@ -172,10 +172,18 @@ def chain_sources(sources, prefixes):
 
 
 def summary(rejected):
-    """Count the reasons in a dict of name to reason, the most frequent first."""
-    counts = Counter(rejected.values()).most_common()
-    text = "; ".join(f"{count} x {reason}" for reason, count in counts[:3])
-    return text + (f"; and {len(counts) - 3} other reasons" if len(counts) > 3 else "")
+    """Count the reasons in a dict of name to reason, the most frequent first.
+
+    Reasons that differ only in what follows a colon are counted together, and cut off there.
+    """
+    kinds = {}
+    for text in rejected.values():
+        kinds.setdefault(text.partition(": ")[0], []).append(text)
+    counts = Counter(
+        {kind if len(set(texts)) > 1 else texts[0]: len(texts) for kind, texts in kinds.items()}
+    ).most_common()
+    listed = "; ".join(f"{count} x {kind}" for kind, count in counts[:3])
+    return listed + (f"; and {len(counts) - 3} other reasons" if len(counts) > 3 else "")
 
 
 def _label_faults(source):
@@ -191,7 +199,7 @@ def _label_faults(source):
             which = ", ".join(label for label, gone in zip(labels, missing[i], strict=True) if gone)
             faults[source.names[i]] = f"has labels that are missing or not finite: {which}"
         else:
-            faults[source.names[i]] = f"has the labels of {source.names[first[i]]}"
+            faults[source.names[i]] = f"has the labels of another: {source.names[first[i]]}"
     return faults
 
 
@@ -265,7 +273,7 @@ def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False
                 if not reasons[row]:
                     digest = blake2b(flux[row].tobytes(), digest_size=16).digest()
                     if (first := seen.setdefault(digest, name)) != name:
-                        reasons[row] = f"has the flux of {first}, but other labels"
+                        reasons[row] = f"has the flux of another, but other labels: {first}"
                 if reasons[row]:
                     rejected[name] = reasons[row]
                     if strict:

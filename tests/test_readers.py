@@ -99,7 +99,11 @@ def test_names_of_labels_are_not_taken_for_units():
         ({"feh": [1.0]}, {"ignore": "feh"}, "has no label, only feh"),
         ({"feh": [1.0] * u.K}, {}, "label 'feh' is in dex, but was given in K"),
         ({"Teff": [5.7, 6.1]}, {}, r"up to 6.1 K: if they are in kK, units=\{'Teff': 'kK'\}"),
-        ({"Teff": [5.7]}, {"units": {"Teff": "foo"}}, "column 'Teff' .* 'foo' did not parse as unit"),
+        (
+            {"Teff": [5.7]},
+            {"units": {"Teff": "foo"}},
+            "column 'Teff' .* 'foo' did not parse as unit",
+        ),
         ({"Teff": [5700.0]}, {"units": {"T": "kK"}}, "no column 'T'; it has Teff"),
     ],
 )

@@ -4,8 +4,10 @@
 import contextlib
 import io
 import os
+import re
 import tempfile
 import warnings
+import zlib
 from pathlib import Path
 
 import asdf
@@ -16,15 +18,19 @@ from astropayne import __version__
 
 __all__ = [
     "check_storable",
-    "container_header",
     "read_container",
     "refuse_existing",
     "replacing",
     "sniff_container",
     "write_container",
+    "write_tree",
 ]
 
 _VERSION = 1
+# The checksum of a file's text stands in that text; it is computed with this in its place.
+_SEAL, _OPEN = "text_checksum", "unsealed"
+_SEALED = re.compile(rb"text_checksum: (\w{8})")
+_PART, _LONGEST = 1 << 20, 1 << 28  # bytes
 
 
 @contextlib.contextmanager
@@ -62,11 +68,42 @@ def write_container(path, kind, tree, overwrite=False):
         If the file is there and ``overwrite`` is not set.
     """
     refuse_existing(path, overwrite)
-    with (
-        replacing(path) as temporary,
-        asdf.AsdfFile({**container_header(kind), kind: tree}) as file,
-    ):
-        file.write_to(temporary)
+    with replacing(path) as temporary:
+        write_tree(temporary, kind, tree)
+
+
+def write_tree(path, kind, tree):
+    """Write a tree to a new file, with a checksum of its text; arrays have their own by ASDF."""
+    version = f"astropayne {__version__}"
+    header = {"kind": kind, "format_version": _VERSION, "written_by": version, _SEAL: _OPEN}
+    with asdf.AsdfFile({"astropayne": header, kind: tree}) as file:
+        file.write_to(path)
+    with open(path, "r+b") as file:
+        text = _text(file)
+        match = _SEALED.search(text)
+        file.seek(match.start(1))
+        file.write(f"{zlib.crc32(text):08x}".encode())
+
+
+def _text(file):
+    """Read the text that an ASDF file begins with."""
+    text = b""
+    while b"\n...\n" not in text[-_PART:] and len(text) < _LONGEST:
+        if not (part := file.read(_PART // 2)):
+            break
+        text += part
+    return text.partition(b"\n...\n")[0]
+
+
+def _is_altered(path):
+    """Say whether the text of a file is not what its checksum says; files may have none."""
+    with open(path, "rb") as file:
+        text = _text(file)
+    match = _SEALED.search(text)
+    if not match:
+        return False
+    original = text[: match.start(1)] + _OPEN.encode() + text[match.end(1) :]
+    return f"{zlib.crc32(original):08x}".encode() != match[1]
 
 
 def check_storable(tree, what):
@@ -92,12 +129,6 @@ def refuse_existing(path, overwrite):
     """Raise `FileExistsError` if a file is there and may not be replaced."""
     if Path(path).exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; give overwrite=True to replace it")
-
-
-def container_header(kind):
-    """Return what a file says of itself, as a part of its tree."""
-    version = f"astropayne {__version__}"
-    return {"astropayne": {"kind": kind, "format_version": _VERSION, "written_by": version}}
 
 
 def sniff_container(path, kind):
@@ -141,6 +172,8 @@ def read_container(path, kind, skip=()):
     with path.open("rb") as file:
         if file.read(5) != b"#ASDF":
             raise ValueError(f"{path} is not an astropayne {kind}: it is not an ASDF file")
+    if _is_altered(path):
+        raise ValueError(f"{path} is damaged: what it says before its arrays was altered")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", asdf.exceptions.AsdfWarning)
