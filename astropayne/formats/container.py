@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import re
+import struct
 import tempfile
 import warnings
 import zlib
@@ -30,6 +31,9 @@ _VERSION = 1
 # The checksum of a file's text stands in that text; it is computed with this in its place.
 _SEAL, _OPEN = "text_checksum", "unsealed"
 _SEALED = re.compile(rb"text_checksum: (\w{8})")
+# What a block begins with, by the ASDF standard: the size of the rest of its header, flags, the
+# size of its data.
+_BLOCK, _STREAMED = struct.Struct(">4xHI4xQ"), 1
 _PART, _LONGEST = 1 << 20, 1 << 28  # bytes
 
 
@@ -93,6 +97,22 @@ def _text(file):
             break
         text += part
     return text.partition(b"\n...\n")[0]
+
+
+def _without_stream(path):
+    """Return a file that ends where a stream of rows begins; asdf would look through all of it."""
+    with open(path, "rb") as file:
+        at = len(_text(file)) + len(b"\n...\n")
+        while True:
+            file.seek(at)
+            header = file.read(_BLOCK.size)
+            if len(header) < _BLOCK.size or not header.startswith(b"\xd3BLK"):
+                return path
+            size, flags, allocated = _BLOCK.unpack(header)
+            if flags & _STREAMED:
+                file.seek(0)
+                return io.BytesIO(file.read(at + 6 + size))
+            at += 6 + size + allocated
 
 
 def _is_altered(path):
@@ -179,7 +199,9 @@ def read_container(path, kind, skip=()):
             warnings.simplefilter("error", asdf.exceptions.AsdfWarning)
             # A file written by a newer asdf is none the worse for it.
             warnings.simplefilter("ignore", asdf.exceptions.AsdfPackageVersionWarning)
-            with asdf.open(path, validate_checksums=True, lazy_load=True, memmap=False) as file:
+            with asdf.open(
+                _without_stream(path), validate_checksums=True, lazy_load=True, memmap=False
+            ) as file:
                 header, tree = file.tree.get("astropayne", {}), file.tree.get(kind)
                 _check_version(path, header)
                 if tree is not None:

@@ -134,7 +134,7 @@ def make_large(path, grid, gigabytes):
             flux = grid.flux[rows[first : first + 2000]]
             writer.append(flux + rng.normal(0, 1e-3, flux.shape).astype(np.float32))
         tree = grid._tree()
-        tree["names"] = [f"{i}" for i in range(n)]
+        tree["names"] = np.arange(n).astype(str)
         tree["labels"] = tree["labels"][rows] + rng.normal(0, 1e-3, (n, tree["labels"].shape[1]))
         writer.finish(tree)
 
