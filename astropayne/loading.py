@@ -321,5 +321,9 @@ def serve():
             block = pickle.load(orders)
         except EOFError:
             return
-        pickle.dump(loader.block(block), out, protocol=pickle.HIGHEST_PROTOCOL)
-        out.flush()
+        flux_and_reasons = loader.block(block)
+        try:
+            pickle.dump(flux_and_reasons, out, protocol=pickle.HIGHEST_PROTOCOL)
+            out.flush()
+        except BrokenPipeError:
+            os._exit(1)  # who wanted it has ended
