@@ -7,6 +7,7 @@ FOLDER holds a grid in TSFitPy's format; everything else is made in a temporary 
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -188,6 +189,7 @@ def make_large(path, grid, gigabytes):
         tree["names"] = np.arange(n).astype(str)
         tree["labels"] = tree["labels"][rows] + rng.normal(0, 1e-3, (n, tree["labels"].shape[1]))
         writer.finish(tree)
+    os.sync()  # opening it is not to wait for the writing
 
 
 def main():
