@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from astropayne.abundances import solar_scale
 from astropayne.batch import BatchFitter, Flag, Star
 from astropayne.broadening import instrument_fwhm
+from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters
@@ -155,19 +156,22 @@ def fit_spectrum(
         λ/FWHM of the spectrum, or of each of a list; by default its ``meta["resolution"]``, and
         without that the model's own.
     fixed : mapping of str to value, optional
-        Labels or velocities that are known. The macroturbulence ``vmac`` is fixed at 0 unless it
+        Labels or velocities that are known, labels in any convention: with ``{"[Mg/H]": 0.1}``,
+        [Mg/Fe] follows from [Fe/H]. The macroturbulence ``vmac`` is fixed at 0 unless it
         is given here or in ``free``: at usual resolutions it cannot be told from rotation.
     free : sequence of str, optional
         What to fit although it is fixed by default: ``("vmac",)``.
     start : mapping of str to value, optional
-        Where to start, instead of the search; a velocity is looked for within 100 km/s.
+        Where to start, labels in any convention, instead of the search; a velocity is looked for
+        within 100 km/s.
     tied : mapping of str to callable, optional
         Labels or velocities that follow from the others: a function of a mapping of all names to
         arrays, in their own units: ``{"Ca_Fe": lambda star: star["Mg_Fe"]}``.
     bounds : mapping of str to (low, high), optional
-        Narrower ranges than the model's.
+        Narrower ranges than the model's. Labels in another convention need the others that go
+        into it to be fixed: A(Mg) needs [Fe/H].
     priors : mapping of str to (mean, sigma), optional
-        Gaussian priors.
+        Gaussian priors, of labels as in ``bounds``.
     continuum : int, optional
         Degree of a Chebyshev polynomial in each window that multiplies the model. By default the
         spectrum is taken to be normalised.
@@ -329,8 +333,19 @@ class FitSetup:
         fixed = self._values(fixed, "fixed")
         tied = {self._known(name, "tied"): function for name, function in (tied or {}).items()}
         free = {self._known(name, "free") for name in ([free] if isinstance(free, str) else free)}
+        fixed, known = self._known_labels(fixed)
         start = self._values(start, "start")
-        self._at_most_once(fixed=fixed, free=free, tied=tied)
+        labels = {name: value for name, value in start.items() if name not in VELOCITIES}
+        start = {**start, **known.say(labels)}
+        start = {name: value for name, value in start.items() if name in self.names}
+        self._at_most_once(fixed=[*fixed, *known.ties], free=free, tied=tied)
+        for name, tie in known.ties.items():
+            if needs := tie.needs & tied.keys():
+                raise ValueError(
+                    f"fixed: what is given of {name!r} takes {', '.join(needs)}, which is tied: "
+                    f"tie {name!r} too"
+                )
+        tied = {**known.ties, **tied}
         if "vmac" not in free and "vmac" not in tied:
             fixed.setdefault("vmac", 0.0)
         self._at_most_once(fixed=fixed, start=start, tied=tied)
@@ -339,10 +354,10 @@ class FitSetup:
             tuple(name for name in self.names if name not in fixed and name not in tied),
             np.concatenate([model.labels.width, [_SCALE[name] for name in VELOCITIES]]),
             tied,
-            self._pairs(priors, "priors"),
+            self._pairs(priors, "priors", known.say_gaussian),
         )
         self._check(parameters, fixed)
-        low, high = self._bounds(self._pairs(bounds, "bounds"))
+        low, high = self._bounds(self._pairs(bounds, "bounds", known.say_range))
         forward = model.forward_model(
             limb_darkening=limb_darkening, dtype=torch.float32, device=pick_device(device)
         )
@@ -362,31 +377,49 @@ class FitSetup:
         if name in VELOCITIES:
             return name
         if name not in self.model.labels:
+            if (own := same_label(self.model.labels.names, name)) is not None:
+                raise ValueError(f"{what}: {parse_label(name)!r} is said by {own!r} here")
             raise ValueError(f"{what}: {unknown_label_message(name, self.names)}")
         return self.names[self.model.labels.index(name)]
+
+    def _said(self, name, what):
+        """Return the name of a velocity, of a label, or of another that says the same as one."""
+        if name not in VELOCITIES and same_label(self.model.labels.names, name) is not None:
+            return parse_label(name)
+        return self._known(name, what)
+
+    def _known_labels(self, fixed):
+        """Say what is fixed in the model's own labels; return it, and the labels by themselves."""
+        labels = {name: value for name, value in fixed.items() if name not in VELOCITIES}
+        known = KnownLabels(self.model.labels.names, labels, self.model.solar_scale)
+        velocities = {name: value for name, value in fixed.items() if name in VELOCITIES}
+        return {**known.values, **velocities}, known
 
     def _value(self, name, value, what):
         """Return one value without its unit, checked."""
         if name in VELOCITIES:
             return float(checked_velocity(value, name))
-        value = float(self.model.labels.labels[self.names.index(name)].to_value(value))
+        value = float(Label(name).to_value(value))
         if not np.isfinite(value):
             raise ValueError(f"{what}: {name} = {value} is not a number")
         return value
 
     def _values(self, given, what):
         given = _mapping(given, what)
-        names = [self._known(name, what) for name in given]
+        names = [self._said(name, what) for name in given]
         return {n: self._value(n, v, what) for n, v in zip(names, given.values(), strict=True)}
 
-    def _pairs(self, given, what):
-        """Return pairs of values by name: ranges, or mean and standard deviation."""
+    def _pairs(self, given, what, say):
+        """Return pairs of values by name: ranges, or mean and standard deviation.
+
+        ``say`` says those of a label in the model's own.
+        """
         pairs = {}
         for name, pair in _mapping(given, what).items():
-            name = self._known(name, what)
+            name = self._said(name, what)
             if len(pair) != 2:
                 raise ValueError(f"{what}: {name} needs two values, got {pair!r}")
-            label = None if name in VELOCITIES else self.model.labels.labels[self.names.index(name)]
+            label = None if name in VELOCITIES else Label(name)
             first, second = (
                 float(strip_unit(v, name, _KMS) if label is None else label.to_value(v))
                 for v in pair
@@ -395,6 +428,10 @@ class FitSetup:
                 raise ValueError(
                     f"{what}: {name} has ({first:g}, {second:g}), which leaves nothing"
                 )
+            if label is not None:
+                name, (first, second) = say(name, (first, second))
+            if name in pairs:
+                raise ValueError(f"{what}: {name} is given twice, in two conventions")
             pairs[name] = first, second
         return pairs
 

@@ -3,6 +3,7 @@
 
 import inspect
 import warnings
+from contextlib import closing
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -18,7 +19,7 @@ from astropayne.conversion import LabelConversion
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
 from astropayne.labels import ALPHA_ELEMENTS, Label, LabelSpace, parse_label, strip_unit
-from astropayne.loading import Helpers, Limits
+from astropayne.loading import Limits
 from astropayne.plugins import fitting_formats, grid_readers, list_plugins, reader_origin
 from astropayne.reading import (
     canonical_labels,
@@ -160,8 +161,8 @@ class SpectralGrid:
 
     # --- shaping
 
-    def split(self, train_fraction=0.8, seed=42):
-        """Split at random.
+    def split(self, train_fraction=0.8, seed=42, *, where=None):
+        """Split at random, or by labels.
 
         Parameters
         ----------
@@ -169,6 +170,9 @@ class SpectralGrid:
             Part of the spectra in the first grid, between 0 and 1.
         seed : int
             The same seed gives the same split.
+        where : array_like of bool, shape (n_spectra,), optional
+            What is true of the first grid's spectra and of no other, instead of a draw:
+            ``where=grid.labels["feh"] > -1``.
 
         Returns
         -------
@@ -179,7 +183,29 @@ class SpectralGrid:
         ------
         ValueError
             If one of the parts would be empty.
+
+        Examples
+        --------
+        >>> from astropayne import SpectralGrid
+        >>> grid = SpectralGrid.sample()
+        >>> [len(part) for part in grid.split(train_fraction=0.9, seed=1)]
+        [270, 30]
+        >>> rich, poor = grid.split(where=grid.labels["feh"] > -1)
+        >>> float(poor.labels["feh"].max()) <= -1
+        True
         """
+        if where is not None:
+            chosen = np.asarray(where)
+            if chosen.dtype != bool or chosen.shape != (len(self),):
+                raise ValueError(
+                    f"where= has shape {chosen.shape} and type {chosen.dtype}: it needs true or "
+                    f"false for each of the {len(self)} spectra"
+                )
+            if chosen.all() or not chosen.any():
+                raise ValueError(
+                    f"where= is {chosen[0]} for all spectra: neither part may be empty"
+                )
+            return self[chosen], self[~chosen]
         n_train = round(train_fraction * len(self))
         if not 0 < n_train < len(self):
             raise ValueError(
@@ -227,8 +253,9 @@ class SpectralGrid:
         """
         inside = inside_regions(self.wavelength, regions)
         if not inside.any():
+            given = ", ".join(f"{low:g} to {high:g}" for low, high in regions.subregions)
             raise ValueError(
-                f"no pixel lies in {regions}; the grid goes from {self.wavelength[0]:.1f} to "
+                f"no pixel lies in {given}; the grid goes from {self.wavelength[0]:.1f} to "
                 f"{self.wavelength[-1]:.1f}"
             )
         return self._reshaped(lambda flux: flux[:, inside], self.wavelength[inside], {}, **output)
@@ -433,8 +460,8 @@ class SpectralGrid:
         overwrite : bool
             Whether ``output`` may replace a file.
         workers : int
-            Processes that load and check spectra, this one included; order and result are the
-            same for any number.
+            How many load and check spectra at the same time, threads or processes as the reader
+            says; order and result are the same for any number.
         strict : bool
             Whether the first fault is an error.
         minimum_flux, maximum_flux : float, optional
@@ -464,9 +491,10 @@ class SpectralGrid:
         if output is not None:
             refuse_existing(output, overwrite)
         limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
-        checks = {"limits": limits, "strict": strict, "progress": progress}
-        with Helpers(workers - 1) as helpers:  # they start while the labels are read
-            grid, rejected = cls._read(paths, format, options, output, overwrite, helpers, **checks)
+        if workers < 1:
+            raise ValueError(f"workers={workers}: it takes at least one")
+        how = {"workers": workers, "limits": limits, "strict": strict, "progress": progress}
+        grid, rejected = cls._read(paths, format, options, output, overwrite, how)
         if rejected:
             warnings.warn(
                 f"{len(rejected)} spectra of {grid.meta['source']} were set aside "
@@ -477,7 +505,7 @@ class SpectralGrid:
         return grid
 
     @classmethod
-    def _read(cls, paths, format, options, output, overwrite, helpers, **checks):
+    def _read(cls, paths, format, options, output, overwrite, how):
         """Read a grid; return it and what was set aside just now."""
         opened = [_open(p, format, options) for p in paths]
         if all(isinstance(source, cls) for source in opened):
@@ -499,11 +527,11 @@ class SpectralGrid:
         if constant:
             source.meta["constant_labels"] = constant
         wavelength, rejected = common_wavelength(source), dict(source.rejected)
-        blocks = read_blocks(source, wavelength, rejected=rejected, helpers=helpers, **checks)
-        if output is None:
-            grid = cls._collect(source, wavelength, blocks, rejected)
-        else:
-            grid = cls._collect_into(output, overwrite, source, wavelength, blocks, rejected)
+        with closing(read_blocks(source, wavelength, rejected=rejected, **how)) as blocks:
+            if output is None:
+                grid = cls._collect(source, wavelength, blocks, rejected)
+            else:
+                grid = cls._collect_into(output, overwrite, source, wavelength, blocks, rejected)
         return grid, rejected
 
     @classmethod

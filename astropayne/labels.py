@@ -13,10 +13,9 @@ import re
 import unicodedata
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
-import astropy.units as u
 import numpy as np
-from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
@@ -53,9 +52,9 @@ _STELLAR = {
 }
 _ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases}
 
-_UNIT = {"teff": u.K, "vmic": u.km / u.s}
+_UNIT = {"teff": "K", "vmic": "km / s"}
 # What a label is the logarithm of.
-_LOGARITHM_OF = {"logg": u.cm / u.s**2, **{f"log_{name}": unit for name, unit in _UNIT.items()}}
+_LOGARITHM_OF = {"logg": "cm / s2", **{f"log_{name}": unit for name, unit in _UNIT.items()}}
 
 # Names that mean something else where a label's name is used: as a keyword, a parameter of a
 # model, a column of a result or an entry of a spectrum's meta. No label may have one, in any case.
@@ -92,6 +91,14 @@ RESERVED_NAMES = {name.lower(): what for what, names in _TAKEN.items() for name 
 _RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h|alpha)\s*\]|([a-z]+)[/_](fe|h|alpha))")
 _ABSOLUTE = re.compile(r"a(?:\s*\(\s*([a-z]+)\s*\)|_([a-z]+))")
 _LOGARITHM = re.compile(r"log(?:10)?(?:\s*\(\s*(.+?)\s*\)|[\s_]*(.+))")
+
+
+@cache
+def _unit(text):
+    """Return a unit. They are imported when they are first needed: listing plugins does without."""
+    import astropy.units as u
+
+    return u.Unit(text)
 
 
 class LabelRangeWarning(AstropyUserWarning):
@@ -213,8 +220,8 @@ class Label:
     def unit(self):
         """Unit in which a bare number is understood (`~astropy.units.Unit`)."""
         if self.element is not None or self.name == "feh" or self.name in _LOGARITHM_OF:
-            return u.dex
-        return _UNIT.get(self.name, u.dimensionless_unscaled)
+            return _unit("dex")
+        return _unit(_UNIT.get(self.name, ""))
 
     @property
     def element(self):
@@ -252,23 +259,27 @@ class Label:
             If the unit cannot be converted to the label's.
         """
         accepted = [self.unit]
-        if self.unit == u.dex:
-            accepted.append(u.dimensionless_unscaled)
+        if self.unit == _unit("dex"):
+            accepted.append(_unit(""))
         if self.name in _LOGARITHM_OF:
-            accepted.append(u.dex(_LOGARITHM_OF[self.name]))
+            accepted.append(_unit("dex")(_unit(_LOGARITHM_OF[self.name])))
         return strip_unit(value, f"label {self.name!r}", *accepted)
 
     @property
     def column_unit(self):
         """Unit of a table's column or a parameter: `None` for labels in dex, plain numbers."""
-        return None if self.unit in (u.dex, u.dimensionless_unscaled) else self.unit
+        return self.unit if self.name in _UNIT else None
 
     def quantity(self, value):
         """Attach the unit: a `~astropy.units.Quantity`, dimensionless for labels in dex."""
+        import astropy.units as u
+
         return u.Quantity(value, self.column_unit or u.dimensionless_unscaled)
 
     def column(self, values):
         """Return values as a table's column: with the unit, or plain for labels in dex."""
+        import astropy.units as u
+
         return u.Quantity(values, self.column_unit) if self.column_unit else np.asarray(values)
 
 
@@ -414,7 +425,7 @@ class LabelSpace:
         """
         named = named_columns(labels)
         if named is None:
-            plain = strip_unit(labels, "a plain array of labels", u.dimensionless_unscaled)
+            plain = strip_unit(labels, "a plain array of labels", _unit(""))
             values = np.atleast_2d(plain)
             if values.ndim != 2 or values.shape[1] != len(self):
                 raise ValueError(
@@ -488,6 +499,8 @@ class LabelSpace:
         ----------
         values : array_like, shape (n, n_labels)
         """
+        from astropy.table import QTable
+
         values = np.atleast_2d(values)
         table = QTable()
         for label, column in zip(self.labels, values.T, strict=True):
@@ -611,6 +624,8 @@ def strip_unit(value, what, *accepted):
             return np.asarray(value, dtype=float)[()]
         except (TypeError, ValueError) as error:
             raise ValueError(f"{what} has to be of numbers, but: {error}") from None
+    import astropy.units as u
+
     for candidate in accepted:
         if u.Unit(unit).is_equivalent(candidate):
             quantity = value if hasattr(value, "to_value") else u.Quantity(value)

@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Loading spectra through a reader, a block at a time, and saying what is wrong with each.
 
-Blocks are loaded by this process and by helpers, which import this module: nothing but numpy may
-be needed to start it.
+Blocks are loaded by threads of this process or by other processes, which import this module:
+nothing but numpy may be needed to start them.
 """
 
 import contextlib
@@ -12,12 +12,15 @@ import queue
 import subprocess
 import sys
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Helpers", "Limits", "Loader", "load_blocks", "reason", "serve"]
+__all__ = ["Limits", "Loader", "load_blocks", "reason", "serve"]
+
+_AHEAD = 16  # blocks for each worker that may wait for those before them, as while it starts
+_HIGHEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -38,43 +41,38 @@ class Limits:
     maximum_flux: float | None = None
     wavelength_tolerance: float = 1e-7
 
-    def fault(self, axis, flux, wavelength):
-        """Return what is wrong with a spectrum, or an empty string."""
-        if self._is_sound(axis, flux, wavelength):
+    def axis_fault(self, axis, n_pixels, wavelength):
+        """Return what is wrong with an axis for flux of so many pixels, or an empty string."""
+        if not len(axis) == n_pixels == len(wavelength):
+            return f"has {n_pixels} pixels, the others {len(wavelength)}"
+        if np.array_equal(axis, wavelength):
             return ""
-        if axis.ndim != 1 or flux.ndim != 1:
-            return f"has wavelengths and flux of shape {axis.shape} and {flux.shape}, not one axis"
-        if not len(axis) == len(flux) == len(wavelength):
-            return f"has {len(flux)} pixels, the others {len(wavelength)}"
         if not np.isfinite(axis).all():
             return "has wavelengths that are not finite"
         if (np.diff(axis) <= 0).any():
             return "has wavelengths that do not increase"
         if not np.allclose(axis, wavelength, rtol=self.wavelength_tolerance, atol=0):
             return "has other wavelengths than most"
-        if np.isnan(flux).any():
-            return "has flux that is NaN"
-        if not np.isfinite(flux).all():
-            return "has flux that is infinite"
-        if (flux < self.minimum_flux).any():
-            below = "negative flux" if self.minimum_flux == 0 else f"flux below {self.minimum_flux}"
-            return f"has {below}"
-        if self.maximum_flux is not None and (flux > self.maximum_flux).any():
-            return f"has flux above {self.maximum_flux}"
         return ""
 
-    def _is_sound(self, axis, flux, wavelength):
-        """Say, in few operations, whether a spectrum is as nearly all are."""
-        if not (flux.size and flux.shape == axis.shape == wavelength.shape):
-            return False
-        highest = np.inf if self.maximum_flux is None else self.maximum_flux
-        return bool(
-            np.array_equal(axis, wavelength)
-            and (axis[1:] > axis[:-1]).all()
-            and flux.min() >= self.minimum_flux  # False for NaN
-            and flux.max() <= highest
-            and np.isfinite(flux.max())
-        )
+    def flux_faults(self, flux):
+        """Return what is wrong with each row of flux, a list with an empty string for "nothing"."""
+        lowest, highest = flux.min(axis=1), flux.max(axis=1)  # NaN is both
+        return [self._flux_fault(low, high) for low, high in zip(lowest, highest, strict=True)]
+
+    def _flux_fault(self, low, high):
+        if np.isnan(low):
+            return "has flux that is NaN"
+        if np.isinf(low) or np.isinf(high):
+            return "has flux that is infinite"
+        if low < self.minimum_flux:
+            below = "negative flux" if self.minimum_flux == 0 else f"flux below {self.minimum_flux}"
+            return f"has {below}"
+        if self.maximum_flux is not None and high > self.maximum_flux:
+            return f"has flux above {self.maximum_flux}"
+        if high > _HIGHEST:
+            return f"has flux above {_HIGHEST:.1e}, more than single precision holds"
+        return ""
 
 
 @dataclass
@@ -100,7 +98,12 @@ class Loader:
 
     def spectrum(self, i):
         """Load one spectrum: wavelength in Å, and flux, NaN where it is masked."""
-        return self._arrays(self.load(i))
+        axis, flux = self._arrays(self.load(i))
+        if axis.ndim != 1 or flux.ndim != 1:
+            raise ValueError(
+                f"has wavelengths and flux of shape {axis.shape} and {flux.shape}, not one axis"
+            )
+        return axis, flux
 
     def _arrays(self, loaded):
         try:
@@ -112,17 +115,6 @@ class Loader:
         axis = _plain(axis, "wavelengths", "Angstrom")
         return axis, _plain(flux, "flux", self.flux_unit, axis)
 
-    def _together(self, indices):
-        """Load some spectra at once; none if that cannot be done."""
-        if self.load_block is None:
-            return None
-        try:
-            axis, flux = self._arrays(self.load_block(indices))
-        except Exception:  # loaded one by one, each will say what is wrong
-            return None
-        fits = flux.ndim == 2 and len(flux) == len(indices)
-        return [(axis, values) for values in flux] if fits else None
-
     def block(self, indices):
         """Load and check some spectra.
 
@@ -133,18 +125,39 @@ class Loader:
         reasons : list of str
             One for each, empty if it is sound.
         """
-        flux = np.full((len(indices), len(self.wavelength)), np.nan, dtype=np.float32)
-        reasons, together = [], self._together(indices)
-        for k, (row, i) in enumerate(zip(flux, indices, strict=True)):
+        if self.load_block is not None:
             try:
-                axis, values = together[k] if together else self.spectrum(i)
-                fault = self.limits.fault(axis, values, self.wavelength)
-                if not fault:
-                    row[:] = values
-            except Exception as error:  # a reader may raise what it likes: it costs one spectrum
-                fault = reason(error)
-            reasons.append(fault)
-        return flux, reasons
+                axis, flux = self._arrays(self.load_block(indices))
+            except Exception:  # what is wrong is found by halves, down to single ones
+                if len(indices) > 1:
+                    half = len(indices) // 2
+                    return _joined(map(self.block, (indices[:half], indices[half:])))
+            else:
+                if axis.ndim == 1 and flux.ndim == 2 and len(flux) == len(indices):
+                    return self._checked(axis, flux)
+        return _joined(map(self._single, indices))
+
+    def _single(self, i):
+        try:
+            axis, flux = self.spectrum(i)
+            return self._checked(axis, flux[None])
+        except Exception as error:  # a reader may raise what it likes: it costs one spectrum
+            return np.full((1, len(self.wavelength)), np.nan, dtype=np.float32), [reason(error)]
+
+    def _checked(self, axis, flux):
+        """Take what is sound of some spectra on one axis."""
+        fault = self.limits.axis_fault(axis, flux.shape[1], self.wavelength)
+        reasons = [fault] * len(flux) if fault else self.limits.flux_faults(flux)
+        sound = [not reason for reason in reasons]
+        checked = np.full((len(flux), len(self.wavelength)), np.nan, dtype=np.float32)
+        if any(sound):
+            checked[sound] = flux[sound]
+        return checked, reasons
+
+
+def _joined(parts):
+    flux, reasons = zip(*parts, strict=True)
+    return np.concatenate(flux), [reason for part in reasons for reason in part]
 
 
 def _plain(values, what, unit, wavelength=None):
@@ -179,73 +192,107 @@ def reason(error):
     return f"the reader failed: {type(error).__name__}: {error}"
 
 
-class Helpers:
-    """Processes that load blocks, each driven by a thread, in a ``with`` block that ends them.
+def load_blocks(loader, blocks, workers=1, threads=False):
+    """Load blocks of spectra, in order.
 
-    They are started as programs, not by `multiprocessing`: a script needs no ``__main__`` guard,
+    Parameters
+    ----------
+    loader : Loader
+    blocks : iterable of list of int
+        Indices of spectra.
+    workers : int
+        How many load at the same time.
+    threads : bool
+        Whether they are threads of this process. Otherwise one is, and the others are processes.
+
+    Yields
+    ------
+    flux, reasons
+        As `Loader.block` returns them.
+
+    Raises
+    ------
+    ValueError
+        If the reader cannot work in other processes.
+    RuntimeError
+        If one of them ends.
+    """
+    if workers < 2:
+        yield from map(loader.block, blocks)
+        return
+    with ThreadPoolExecutor(workers) as pool, contextlib.ExitStack() as stack:
+        idle, ahead = queue.SimpleQueue(), deque()
+        idle.put(loader.block)
+        for load in [loader.block] * (workers - 1) if threads else _others(loader, workers, stack):
+            idle.put(load)
+        # nobody waits for what is not done when this ends early
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        for block in blocks:
+            ahead.append(pool.submit(_by_the_next, idle, block))
+            if len(ahead) > _AHEAD * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _by_the_next(idle, block):
+    load = idle.get()
+    try:
+        return load(block)
+    finally:
+        idle.put(load)
+
+
+def _others(loader, workers, stack):
+    """Start processes that end with the stack; return what loads a block in each."""
+    content = _pickled(loader)
+    return [stack.enter_context(_Process(content)).block for _ in range(workers - 1)]
+
+
+class _Process:
+    """A process that loads blocks, in a ``with`` block that ends it.
+
+    It is started as a program, not by `multiprocessing`: a script needs no ``__main__`` guard,
     what it imports is not imported again, and nothing is forked that has threads.
 
     Parameters
     ----------
-    number : int
-        How many; they start at once, and wait for what `prepare` is given.
+    content : bytes
+        The pickled loader.
     """
 
-    def __init__(self, number):
-        if number < 0:
-            raise ValueError(f"workers={number + 1}: it takes one process at least")
-        self.processes, self.idle = [], queue.SimpleQueue()
-        self.threads = ThreadPoolExecutor(max(number, 1))
-        path = os.pathsep.join(part or os.getcwd() for part in sys.path)
-        for _ in range(number):
-            process = subprocess.Popen(
-                [sys.executable, "-c", "from astropayne.loading import serve; serve()"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,  # an interrupt is for this process
-            )
-            self.processes.append(process)
-
-    def __len__(self):
-        return len(self.processes)
+    def __init__(self, content):
+        self.order = content  # its first one
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from astropayne.loading import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
+            start_new_session=True,  # an interrupt is for the process that reads the grid
+        )
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        for process in self.processes:
-            process.kill()  # nobody waits for what it does
-            process.wait()
-        self.threads.shutdown(cancel_futures=True)
-        for process in self.processes:
-            process.stdout.close()
-            with contextlib.suppress(OSError):  # what it was not sent any more
-                process.stdin.close()
+        self.process.kill()  # nobody waits for what it does
+        self.process.wait()
+        self.process.stdout.close()
+        with contextlib.suppress(OSError):  # what it was not sent any more
+            self.process.stdin.close()
 
-    def prepare(self, loader):
-        """Say what loads."""
-        content = _pickled(loader)
-        for process in self.processes:
-            self.idle.put((process, content))
-
-    def load(self, block):
-        """Return the future of a block."""
-        return self.threads.submit(self._load, block)
-
-    def _load(self, block):
-        process, content = self.idle.get()
+    def block(self, indices):
+        """Do what `Loader.block` does, over there."""
         try:
-            process.stdin.write(content + pickle.dumps(block))
-            process.stdin.flush()
-            return pickle.load(process.stdout)
-        except (EOFError, OSError):
+            self.process.stdin.write(self.order + pickle.dumps(indices))
+            self.process.stdin.flush()
+            self.order = b""
+            return pickle.load(self.process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError):
             raise RuntimeError(
-                f"a process that was loading spectra has ended (exit code {process.wait()}): read "
-                "with workers=1 to see why"
+                "a process that was loading spectra has ended (exit code "
+                f"{self.process.wait()}): read with workers=1 to see why"
             ) from None
-        finally:
-            self.idle.put((process, b""))
 
 
 def _pickled(loader):
@@ -274,48 +321,9 @@ def serve():
             block = pickle.load(orders)
         except EOFError:
             return
-        pickle.dump(loader.block(block), out, protocol=pickle.HIGHEST_PROTOCOL)
-        out.flush()
-
-
-def load_blocks(loader, blocks, helpers=()):
-    """Load blocks of spectra, in order, by this process and helpers.
-
-    Parameters
-    ----------
-    loader : Loader
-    blocks : iterable of list of int
-        Indices of spectra.
-    helpers : Helpers
-        This process loads too, and begins while they start.
-
-    Yields
-    ------
-    flux, reasons
-        As `Loader.block` returns them.
-
-    Raises
-    ------
-    ValueError
-        If the reader cannot work in other processes.
-    RuntimeError
-        If one of them ends.
-    """
-    if not helpers:
-        yield from map(loader.block, blocks)
-        return
-    helpers.prepare(loader)
-    blocks, ahead = iter(blocks), deque()
-    while True:
-        ordered = sum(not future.done() for future in ahead)
-        full = len(ahead) > 16 * len(helpers)
-        block = None if full or (ahead and ahead[0].done()) else next(blocks, None)
-        if block is None:
-            if not ahead:
-                return
-            yield ahead.popleft().result()
-        elif ordered < 2 * len(helpers):  # one that is loaded, one that waits, for each
-            ahead.append(helpers.load(block))
-        else:
-            ahead.append(Future())
-            ahead[-1].set_result(loader.block(block))
+        flux_and_reasons = loader.block(block)
+        try:
+            pickle.dump(flux_and_reasons, out, protocol=pickle.HIGHEST_PROTOCOL)
+            out.flush()
+        except BrokenPipeError:
+            os._exit(1)  # who wanted it has ended

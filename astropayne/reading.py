@@ -2,6 +2,7 @@
 """From a source of spectra to sound rows: loading, in parallel if wished, and checking."""
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -23,7 +24,9 @@ __all__ = [
     "summary",
 ]
 
-_BLOCK = 32  # spectra that are loaded, checked and passed on together
+# Spectra are loaded, checked and passed on in blocks of so many pixels, or fewer: of so many
+# spectra if they are loaded together, and if one by one, so that workers get something each.
+_PIXELS, _TOGETHER, _ONE_BY_ONE = 1 << 17, 128, 16
 
 # What has to be the same in all batches of one grid.
 _OF_ALL = ("medium", "resolution", "solar_scale", "normalised", "flux_unit", "constant_columns")
@@ -158,6 +161,7 @@ def chain_sources(sources, prefixes):
         labels=vstack([source.labels for source in sources], metadata_conflicts="silent"),
         load=chain.load,
         load_block=chain.load_block,
+        threads=all(source.threads for source in sources),
         meta=first.meta,
         rejected={
             f"{prefix}/{name}": reason
@@ -168,23 +172,34 @@ def chain_sources(sources, prefixes):
 
 
 def summary(rejected):
-    """Count the reasons in a dict of name to reason, the most frequent first."""
-    counts = Counter(rejected.values()).most_common()
-    text = "; ".join(f"{count} x {reason}" for reason, count in counts[:3])
-    return text + (f"; and {len(counts) - 3} other reasons" if len(counts) > 3 else "")
+    """Count the reasons in a dict of name to reason, the most frequent first.
+
+    Reasons that differ only in what follows a colon are counted together, and cut off there.
+    """
+    kinds = {}
+    for text in rejected.values():
+        kinds.setdefault(text.partition(": ")[0], []).append(text)
+    counts = Counter(
+        {kind if len(set(texts)) > 1 else texts[0]: len(texts) for kind, texts in kinds.items()}
+    ).most_common()
+    listed = "; ".join(f"{count} x {kind}" for kind, count in counts[:3])
+    return listed + (f"; and {len(counts) - 3} other reasons" if len(counts) > 3 else "")
 
 
 def _label_faults(source):
     """Return name and reason of spectra whose labels are missing or another's."""
     labels = source.labels.colnames
     values = np.stack([Label(name).to_value(source.labels[name]) for name in labels], axis=1)
-    faults, seen = {}, {}
-    for name, row, finite in zip(source.names, values, np.isfinite(values), strict=True):
-        if not finite.all():
-            missing = [label for label, good in zip(labels, finite, strict=True) if not good]
-            faults[name] = f"has labels that are missing or not finite: {', '.join(missing)}"
-        elif (first := seen.setdefault(row.tobytes(), name)) != name:
-            faults[name] = f"has the labels of {first}"
+    missing = ~np.isfinite(values)
+    _, first, same = np.unique(values, axis=0, return_index=True, return_inverse=True)
+    first = first[same]
+    faults = {}
+    for i in np.flatnonzero(missing.any(axis=1) | (first != np.arange(len(values)))):
+        if missing[i].any():
+            which = ", ".join(label for label, gone in zip(labels, missing[i], strict=True) if gone)
+            faults[source.names[i]] = f"has labels that are missing or not finite: {which}"
+        else:
+            faults[source.names[i]] = f"has the labels of another: {source.names[first[i]]}"
     return faults
 
 
@@ -211,7 +226,7 @@ def common_wavelength(source, n_tried=21):
     raise ValueError(f"no spectrum could be read by {source.meta.get('reader')!r}: {found}")
 
 
-def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=False, progress=None):
+def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False, progress=None):
     """Load a source block by block, keeping what is sound.
 
     Parameters
@@ -222,8 +237,8 @@ def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=Fals
     limits : `~astropayne.loading.Limits`
     rejected : dict
         Filled with name and reason of every spectrum that is set aside.
-    helpers : `~astropayne.loading.Helpers`
-        Processes that load, beside this one.
+    workers : int
+        How many load at the same time.
     strict : bool
         Whether the first fault is an error.
     progress : bool, optional
@@ -241,7 +256,9 @@ def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=Fals
     if strict and rejected:
         raise ValueError("strict: {} {}".format(*next(iter(rejected.items()))))
     wanted = [i for i, name in enumerate(source.names) if name not in faults]
-    blocks = [wanted[i : i + _BLOCK] for i in range(0, len(wanted), _BLOCK)]
+    most = _ONE_BY_ONE if source.load_block is None else _TOGETHER
+    size = max(1, min(most, _PIXELS // len(wavelength)))
+    blocks = [wanted[i : i + size] for i in range(0, len(wanted), size)]
     bar = tqdm(
         total=len(wanted),
         desc="reading spectra",
@@ -249,15 +266,14 @@ def read_blocks(source, wavelength, limits, rejected, *, helpers=(), strict=Fals
     )
     unit = source.meta.get("flux_unit", "")
     loader = Loader(source.load, source.load_block, unit, wavelength, limits)
-    loaded = load_blocks(loader, blocks, helpers)
-    with bar:
+    with bar, closing(load_blocks(loader, blocks, workers, source.threads)) as loaded:
         for block, (flux, reasons) in zip(blocks, loaded, strict=True):
             for row, i in enumerate(block):
                 name = source.names[i]
                 if not reasons[row]:
                     digest = blake2b(flux[row].tobytes(), digest_size=16).digest()
                     if (first := seen.setdefault(digest, name)) != name:
-                        reasons[row] = f"has the flux of {first}, but other labels"
+                        reasons[row] = f"has the flux of another, but other labels: {first}"
                 if reasons[row]:
                     rejected[name] = reasons[row]
                     if strict:

@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Transforms and relations of the labels that are no abundances: logarithms, microturbulence.
 
-There is none between kelvin and kilokelvin, because that is a unit and not another label: a
-quantity or a table's column in kK is converted when it is read.
+There is none between kelvin and kilokelvin, because that is a unit and not another label: what is
+in kK is converted when it is read, as a quantity, a column with a unit or by a reader's ``units=``.
 """
 
 import warnings

@@ -110,6 +110,16 @@ def test_importing_is_light():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_listing_plugins_is_light():
+    code = (
+        "import sys; from astropayne.plugins import list_plugins; found = list_plugins();"
+        "heavy = {'torch', 'specutils', 'asdf', 'pandas', 'astropy.units', 'astropy.table'};"
+        "assert all(plugin.gives for plugin in found if plugin.source == 'astropayne'), found;"
+        "sys.exit(f'{heavy & sys.modules.keys()}' if heavy & sys.modules.keys() else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_public_names_are_there():
     for name in astropayne.__all__:
         assert getattr(astropayne, name)

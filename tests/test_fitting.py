@@ -424,3 +424,49 @@ def test_stars_of_a_batch_do_not_see_each_other(model, exact, rng):
     assert u.isclose(together["vsini"][1], without["vsini"][0], rtol=1e-4)
     spectra[0].meta["resolution"] = 16000
     assert fit_spectra(spectra[:1], unknown)["vsini"][0] < 0.8 * alone["vsini"][0]
+
+
+# --- labels in other conventions
+
+
+def test_what_is_fixed_may_be_said_in_any_convention(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    result = fit_spectrum(star, model, resolution=16000, fixed={"[Mg/H]": -0.1, "A(Fe)": 7.2})
+    assert result.labels["feh"].value == pytest.approx(-0.3)
+    assert result.labels["Mg_Fe"].value == pytest.approx(0.2)
+    assert not {"feh", "Mg_Fe"} & set(result.free)
+    result = fit_spectrum(
+        star, model, resolution=16000, fixed={"[Mg/H]": -0.1}, start={"log Teff": 3.75}
+    )
+    feh, mg_fe = (result.labels[name].value for name in ("feh", "Mg_Fe"))
+    assert mg_fe + feh == pytest.approx(-0.1, abs=1e-6)
+    assert feh == pytest.approx(-0.3, abs=0.05)
+    assert result.errors["Mg_Fe"].value == pytest.approx(result.errors["feh"].value, rel=1e-5)
+
+
+def test_priors_and_bounds_may_be_said_in_any_convention(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    options = {"resolution": 16000, "fixed": {"feh": -0.3}}
+    said = {"priors": {"[Mg/H]": (0.0, 0.01)}, "bounds": {"A(Ca)": (6.2, 6.4)}}
+    same = {"priors": {"Mg_Fe": (0.3, 0.01)}, "bounds": {"Ca_Fe": (0.13, 0.33)}}
+    one, other = (fit_spectrum(star, model, **options, **given) for given in (said, same))
+    assert one.labels["Mg_Fe"].value == pytest.approx(other.labels["Mg_Fe"].value, abs=1e-6)
+    assert one.at_bound == other.at_bound == ("Ca_Fe",)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"bounds": {"[Mg/H]": (-1, 0)}}, "together with others: fix those, or say it in 'Mg_Fe'"),
+        ({"priors": {"log Teff": (3.7, 0.1)}}, "Gaussian in 'log_teff' is none in 'teff'"),
+        ({"start": {"[Mg/H]": -0.1}}, "'Mg_Fe' follows from 'Mg_H' where 'feh' is given too"),
+        ({"fixed": {"[Mg/H]": 0, "Mg_Fe": 0}}, "each says the same as the other"),
+        ({"fixed": {"[Mg/H]": 0}, "start": {"Mg_Fe": 0}}, "Mg_Fe: given in start and in tied"),
+        ({"fixed": {"A(Mg)": 7}, "tied": {"feh": lambda star: 0}}, "takes feh, which is tied"),
+        ({"tied": {"[Mg/H]": lambda star: 0}}, "tied: 'Mg_H' is said by 'Mg_Fe' here"),
+        ({"fixed": {"[Mn/H]": 0}}, "fixed: label '.Mn/H.' is not one of"),
+    ],
+)  # fmt: skip
+def test_what_another_convention_does_not_say_is_named(model, exact, options, match):
+    with pytest.raises(ValueError, match=match):
+        fit_spectrum(exact, model, **options)

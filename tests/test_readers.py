@@ -68,9 +68,24 @@ def test_matching_is_what_looking_at_everything_gives(names, files):
 @given(st.lists(st.floats(2000, 50000), min_size=1, max_size=5))
 def test_labels_may_be_in_any_unit_of_a_table(values):
     plain = label_columns({"Teff": np.array(values)})
-    kilo = label_columns(QTable({"Teff": np.array(values) / 1000 * u.kK}))
-    assert plain.colnames == kilo.colnames == ["teff"]
-    assert u.allclose(plain["teff"], kilo["teff"], rtol=1e-12)
+    kilo = np.array(values) / 1000
+    for table, options in (
+        (QTable({"Teff": kilo * u.kK}), {}),
+        ({"Teff": kilo}, {"units": {"Teff": "kK"}}),
+        ({"Teff [kK]": kilo}, {}),
+        ({"T_eff(kK)": kilo}, {}),
+        ({"teff_kK": kilo}, {}),
+        ({"T (kK)": kilo}, {"columns": {"T (kK)": "teff"}}),
+    ):
+        other = label_columns(table, **options)
+        assert plain.colnames == other.colnames == ["teff"]
+        assert u.allclose(plain["teff"], other["teff"], rtol=1e-12)
+
+
+def test_names_of_labels_are_not_taken_for_units():
+    table = label_columns({"log(g)": [4.0], "A(C)": [8.0], "[C/H]": [0.1], "vmic [m/s]": [900.0]})
+    assert table.colnames == ["logg", "A_C", "C_H", "vmic"]
+    assert table["vmic"].to_value("km/s") == pytest.approx([0.9])
 
 
 @pytest.mark.parametrize(
@@ -83,6 +98,13 @@ def test_labels_may_be_in_any_unit_of_a_table(values):
         ({"feh": np.ma.masked_all(2)}, {}, "holds no number"),
         ({"feh": [1.0]}, {"ignore": "feh"}, "has no label, only feh"),
         ({"feh": [1.0] * u.K}, {}, "label 'feh' is in dex, but was given in K"),
+        ({"Teff": [5.7, 6.1]}, {}, r"up to 6.1 K: if they are in kK, units=\{'Teff': 'kK'\}"),
+        (
+            {"Teff": [5.7]},
+            {"units": {"Teff": "foo"}},
+            "column 'Teff' .* 'foo' did not parse as unit",
+        ),
+        ({"Teff": [5700.0]}, {"units": {"T": "kK"}}, "no column 'T'; it has Teff"),
     ],
 )
 def test_columns_that_are_no_labels_are_errors(table, options, match):
@@ -122,6 +144,18 @@ def test_tsfitpy_names_columns_and_extensions_are_options(tsfitpy_folder, sample
     assert few.meta["resolution"] == 20000
     with pytest.raises(ValueError, match="no column 'weight'"):
         SpectralGrid.read(tsfitpy_folder, **{**options, "ignore": "weight"})
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("Teff [kK]", {}), ("teff", {"units": {"teff": "kK"}})]
+)
+def test_tsfitpy_temperatures_may_be_in_kilokelvin(tsfitpy_folder, sample, name, options):
+    rewrite_table(
+        tsfitpy_folder, lambda t: t.assign(teff=t.teff / 1e3).rename(columns={"teff": name})
+    )
+    grid = SpectralGrid.read(tsfitpy_folder, **options)
+    assert grid.labels["teff"].unit == u.K
+    assert grid.labels["teff"].value == pytest.approx(sample.labels["teff"].value[:6])
 
 
 @pytest.mark.parametrize("name", ["vmac", "rotation", "rv", "resolution"])

@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 
 import asdf
 import astropy.units as u
@@ -119,7 +120,7 @@ FAULTS = {
         lambda f: ((f / "2.spec").unlink(), (f / "2.spec").mkdir()),
         "directory|cannot be read",
     ),
-    "spectrum of another star": (_like_first, "has the flux of 0.spec"),
+    "spectrum of another star": (_like_first, "has the flux of another, but other labels: 0.spec"),
     "no such file": (lambda f: (f / "2.spec").unlink(), "no such .spec file"),
     "label missing": (_cell(""), "missing or not finite"),
     "label is text": (_cell("hot"), "missing or not finite"),
@@ -131,7 +132,7 @@ FAULTS = {
     ),
     "labels of another star": (
         _table(_same_labels),
-        "has the labels of 0.spec",
+        "has the labels of another: 0.spec",
     ),
 }  # fmt: skip
 
@@ -243,10 +244,11 @@ def read():
         names="abc",
         meta=None,
         load_block=None,
+        threads=False,
         **options,
     ):
         labels = {"teff": [4000.0, 5000, 6000]} if labels is None else labels
-        reader.source = GridSource(names, labels, load, meta or {}, {}, load_block)
+        reader.source = GridSource(names, labels, load, meta or {}, {}, load_block, threads)
         return SpectralGrid.read(__file__, format="testing", **options)
 
     reader = Reader()
@@ -359,6 +361,42 @@ def test_any_number_of_workers_reads_the_same_in_order(read, their_module):
         assert list(grid.report["name"]) == [f"s{i}" for i in range(7, 300, 50)]
 
 
+def test_threads_read_what_other_processes_cannot(read, monkeypatch):
+    """Also if they are lambdas; each block by one thread, several at the same time."""
+    seen, together = set(), threading.Barrier(2, timeout=20)
+
+    def load(i):
+        seen.add(threading.get_ident())
+        if i in (30, 50):  # in two blocks, which wait for each other
+            together.wait()
+        return AXIS, np.linspace(0.5, 0.6 + i / 1000, 30)
+
+    many = {"names": [f"s{i}" for i in range(60)], "labels": {"teff": 4000 + np.arange(60.0)}}
+    grid = read(load, **many, threads=True, workers=2)
+    assert grid.names == many["names"]
+    assert grid.flux[:, -1] == pytest.approx(0.6 + np.arange(60) / 1000)
+    assert len(seen - {threading.get_ident()}) == 2
+    with pytest.raises(ValueError, match="cannot work in other processes"):
+        read(load, **many, workers=2)
+
+
+def test_a_bad_spectrum_in_a_block_is_found_by_halves(read):
+    asked = []
+
+    def load_block(indices):
+        asked.append(len(indices))
+        if 37 in indices:
+            raise OSError("that one is gone")
+        return AXIS, 0.5 + np.array(indices)[:, None] / 1000 + 0 * AXIS
+
+    many = {"names": [f"s{i}" for i in range(64)], "labels": {"teff": 4000 + np.arange(64.0)}}
+    grid = read(None, load_block=load_block, **many)
+    assert list(grid.report["name"]) == ["s37"]
+    assert grid.report["reason"][0] == "that one is gone"
+    assert grid.flux[:, 0] == pytest.approx(0.5 + np.delete(np.arange(64), 37) / 1000)
+    assert sum(n > 1 for n in asked) == 11  # all, and the halves, quarters... around it
+
+
 def test_helpers_end_with_the_reading(read, their_module):
     many = {"names": [f"s{i}" for i in range(300)], "labels": {"teff": 4000 + np.arange(300.0)}}
     started = []
@@ -393,7 +431,7 @@ def test_a_reader_of_a_notebook_works_in_one_process_only(read, monkeypatch):
     assert len(read(_in_main)) == 3
     with pytest.raises(ValueError, match="defined in a notebook or script, not in a module"):
         read(_in_main, workers=2)
-    with pytest.raises(ValueError, match="workers=0: it takes one process"):
+    with pytest.raises(ValueError, match="workers=0: it takes at least one"):
         read(_in_main, workers=0)
 
 
@@ -602,6 +640,7 @@ def _change_tree(path, change):
     """Write a grid file again with another tree, as another version might have written it."""
     with asdf.open(path, memmap=False, lazy_load=False) as file:
         tree = dict(file.tree)
+        tree["astropayne"].pop("text_checksum", None)
         change(tree)
         with asdf.AsdfFile(tree) as other:
             other.write_to(path)
@@ -678,6 +717,16 @@ def test_a_file_on_disk_can_be_written_and_put_together(sample, on_disk, tmp_pat
     assert np.array_equal(both.flux, sample.flux[[0, 1, 2, 10, 11]])
     with pytest.raises(ValueError, match="same labels"):
         SpectralGrid.concatenate([sample[:2], sample[2:4].transform_labels("Li_Fe")])
+
+
+def test_a_file_whose_text_is_altered_is_refused(on_disk, tmp_path):
+    content = on_disk.flux.path.read_bytes()
+    for word in (b"teff", b"resolution", b"magg2022", b"checksums"):
+        changed = bytearray(content)
+        changed[content.index(word) + 2] ^= 1
+        (tmp_path / "altered.asdf").write_bytes(changed)
+        with pytest.raises(ValueError, match="damaged: what it says before its arrays was altered"):
+            SpectralGrid.read(tmp_path / "altered.asdf")
 
 
 def test_a_file_that_is_cut_is_recognised_without_reading_it(on_disk, tmp_path):

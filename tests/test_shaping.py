@@ -178,3 +178,17 @@ def test_units_make_no_difference(grid, unit):
         assert two.flux.shape == one.flux.shape
         assert two.flux == pytest.approx(one.flux, abs=1e-5)
         assert u.allclose(two.wavelength, one.wavelength, rtol=1e-12)
+
+
+def test_a_grid_is_split_by_labels(grid):
+    hot = grid.labels["teff"] > 5500 * u.K
+    one, other = grid.split(where=hot)
+    assert len(one) + len(other) == len(grid)
+    assert one.labels["teff"].min() > 5500 * u.K >= other.labels["teff"].max()
+    assert np.array_equal(other.flux, grid.flux[~hot])
+    with pytest.raises(ValueError, match="where= is True for all spectra: neither part"):
+        grid.split(where=grid.labels["teff"] > 0 * u.K)
+    with pytest.raises(ValueError, match=r"shape \(3,\) and type bool: it needs true or false for"):
+        grid.split(where=hot[:3])
+    with pytest.raises(ValueError, match="type int64: it needs true or false"):
+        grid.split(where=np.arange(len(grid)))

@@ -4,8 +4,11 @@
 import contextlib
 import io
 import os
+import re
+import struct
 import tempfile
 import warnings
+import zlib
 from pathlib import Path
 
 import asdf
@@ -16,15 +19,22 @@ from astropayne import __version__
 
 __all__ = [
     "check_storable",
-    "container_header",
     "read_container",
     "refuse_existing",
     "replacing",
     "sniff_container",
     "write_container",
+    "write_tree",
 ]
 
 _VERSION = 1
+# The checksum of a file's text stands in that text; it is computed with this in its place.
+_SEAL, _OPEN = "text_checksum", "unsealed"
+_SEALED = re.compile(rb"text_checksum: (\w{8})")
+# What a block begins with, by the ASDF standard: the size of the rest of its header, flags, the
+# size of its data.
+_BLOCK, _STREAMED = struct.Struct(">4xHI4xQ"), 1
+_PART, _LONGEST = 1 << 20, 1 << 28  # bytes
 
 
 @contextlib.contextmanager
@@ -62,11 +72,58 @@ def write_container(path, kind, tree, overwrite=False):
         If the file is there and ``overwrite`` is not set.
     """
     refuse_existing(path, overwrite)
-    with (
-        replacing(path) as temporary,
-        asdf.AsdfFile({**container_header(kind), kind: tree}) as file,
-    ):
-        file.write_to(temporary)
+    with replacing(path) as temporary:
+        write_tree(temporary, kind, tree)
+
+
+def write_tree(path, kind, tree):
+    """Write a tree to a new file, with a checksum of its text; arrays have their own by ASDF."""
+    version = f"astropayne {__version__}"
+    header = {"kind": kind, "format_version": _VERSION, "written_by": version, _SEAL: _OPEN}
+    with asdf.AsdfFile({"astropayne": header, kind: tree}) as file:
+        file.write_to(path)
+    with open(path, "r+b") as file:
+        text = _text(file)
+        match = _SEALED.search(text)
+        file.seek(match.start(1))
+        file.write(f"{zlib.crc32(text):08x}".encode())
+
+
+def _text(file):
+    """Read the text that an ASDF file begins with."""
+    text = b""
+    while b"\n...\n" not in text[-_PART:] and len(text) < _LONGEST:
+        if not (part := file.read(_PART // 2)):
+            break
+        text += part
+    return text.partition(b"\n...\n")[0]
+
+
+def _without_stream(path):
+    """Return a file that ends where a stream of rows begins; asdf would look through all of it."""
+    with open(path, "rb") as file:
+        at = len(_text(file)) + len(b"\n...\n")
+        while True:
+            file.seek(at)
+            header = file.read(_BLOCK.size)
+            if len(header) < _BLOCK.size or not header.startswith(b"\xd3BLK"):
+                return path
+            size, flags, allocated = _BLOCK.unpack(header)
+            if flags & _STREAMED:
+                file.seek(0)
+                return io.BytesIO(file.read(at + 6 + size))
+            at += 6 + size + allocated
+
+
+def _is_altered(path):
+    """Say whether the text of a file is not what its checksum says; files may have none."""
+    with open(path, "rb") as file:
+        text = _text(file)
+    match = _SEALED.search(text)
+    if not match:
+        return False
+    original = text[: match.start(1)] + _OPEN.encode() + text[match.end(1) :]
+    return f"{zlib.crc32(original):08x}".encode() != match[1]
 
 
 def check_storable(tree, what):
@@ -92,12 +149,6 @@ def refuse_existing(path, overwrite):
     """Raise `FileExistsError` if a file is there and may not be replaced."""
     if Path(path).exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; give overwrite=True to replace it")
-
-
-def container_header(kind):
-    """Return what a file says of itself, as a part of its tree."""
-    version = f"astropayne {__version__}"
-    return {"astropayne": {"kind": kind, "format_version": _VERSION, "written_by": version}}
 
 
 def sniff_container(path, kind):
@@ -141,12 +192,16 @@ def read_container(path, kind, skip=()):
     with path.open("rb") as file:
         if file.read(5) != b"#ASDF":
             raise ValueError(f"{path} is not an astropayne {kind}: it is not an ASDF file")
+    if _is_altered(path):
+        raise ValueError(f"{path} is damaged: what it says before its arrays was altered")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", asdf.exceptions.AsdfWarning)
             # A file written by a newer asdf is none the worse for it.
             warnings.simplefilter("ignore", asdf.exceptions.AsdfPackageVersionWarning)
-            with asdf.open(path, validate_checksums=True, lazy_load=True, memmap=False) as file:
+            with asdf.open(
+                _without_stream(path), validate_checksums=True, lazy_load=True, memmap=False
+            ) as file:
                 header, tree = file.tree.get("astropayne", {}), file.tree.get(kind)
                 _check_version(path, header)
                 if tree is not None:

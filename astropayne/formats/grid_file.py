@@ -15,16 +15,15 @@ import weakref
 import zlib
 from pathlib import Path
 
-import asdf
 import numpy as np
 from asdf.tags.core import Stream
 
 from astropayne.formats.container import (
     check_storable,
-    container_header,
     read_container,
     refuse_existing,
     replacing,
+    write_tree,
 )
 
 __all__ = ["FluxFile", "GridWriter", "open_grid_file"]
@@ -63,7 +62,7 @@ class GridWriter:
         self.path, self.n_pixels = Path(path), n_pixels
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.n_rows, self.chunk_rows = 0, max(1, _CHUNK // (n_pixels * self.dtype.itemsize))
-        self._checksums, self._pending = [], []
+        self._checksums = []
 
     def __enter__(self):
         self._rows = tempfile.TemporaryFile(dir=self.path.parent, prefix=f".{self.path.name}.")
@@ -74,22 +73,18 @@ class GridWriter:
 
     def append(self, flux):
         """Add rows, shape (n, n_pixels)."""
-        for row in np.asarray(flux, dtype=self.dtype):
-            self._pending.append(row)
-            if len(self._pending) == self.chunk_rows:
-                self._flush()
-
-    def _flush(self):
-        data = np.array(self._pending, dtype=self.dtype).tobytes()
-        self._rows.write(data)
-        self._checksums.append(zlib.crc32(data))
-        self.n_rows += len(self._pending)
-        self._pending = []
+        flux = np.ascontiguousarray(flux, dtype=self.dtype)
+        while len(flux):
+            in_chunk = self.n_rows % self.chunk_rows
+            if in_chunk == 0:
+                self._checksums.append(0)
+            part, flux = np.split(flux, [self.chunk_rows - in_chunk])
+            self._rows.write(part)
+            self._checksums[-1] = zlib.crc32(part, self._checksums[-1])
+            self.n_rows += len(part)
 
     def finish(self, tree):
         """Write the file: what `append` was given, and a dict of everything else."""
-        if self._pending:
-            self._flush()
         tree = {
             **tree,
             "n_spectra": self.n_rows,
@@ -99,8 +94,7 @@ class GridWriter:
             "flux": Stream([self.n_pixels], self.dtype),
         }
         with replacing(self.path) as temporary:
-            with asdf.AsdfFile({**container_header(_KIND), _KIND: tree}) as file:
-                file.write_to(temporary)
+            write_tree(temporary, _KIND, tree)
             self._rows.seek(0)
             with temporary.open("ab") as whole:
                 shutil.copyfileobj(self._rows, whole, _CHUNK)
@@ -296,7 +290,7 @@ def open_grid_file(path, verify=None):
     if verify or (verify is None and os.path.getsize(path) <= _ALWAYS_VERIFIED):
         for i, checksum in enumerate(tree["checksums"]):
             first = i * tree["chunk_rows"]
-            if zlib.crc32(flux[first : first + tree["chunk_rows"]].tobytes()) != checksum:
+            if zlib.crc32(flux[first : first + tree["chunk_rows"]]) != checksum:
                 raise ValueError(
                     f"{path} is damaged: the flux of spectra {first} and following was altered"
                 )

@@ -1,12 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reader for our own grid files."""
 
-import astropy.units as u
 import numpy as np
-from astropy.table import QTable
 
-from astropayne.formats.container import sniff_container
-from astropayne.formats.grid_file import open_grid_file
 from astropayne.labels import Label
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader
@@ -21,6 +17,8 @@ class AstropayneReader(GridReader):
 
     def sniff(self, path):
         """Look at the file's first bytes."""
+        from astropayne.formats.container import sniff_container
+
         return sniff_container(path, "SpectralGrid")
 
     def open(self, path, *, verify=None):
@@ -28,6 +26,10 @@ class AstropayneReader(GridReader):
 
         ``verify`` says whether to compare the checksums of the flux; by default up to 1 GB.
         """
+        import astropy.units as u
+        from astropy.table import QTable
+
+        from astropayne.formats.grid_file import open_grid_file
         from astropayne.grid import SpectralGrid
 
         tree, flux = open_grid_file(path, verify)

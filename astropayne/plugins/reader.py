@@ -35,12 +35,17 @@ class GridSource:
     load_block : callable, optional
         Where many are loaded faster than one by one: ``load_block(indices)`` returns the
         wavelength they have in common and their flux, spectra × pixels. If it raises, they are
-        loaded one by one, and what is wrong is said of each. ``load`` may be `None` then.
+        loaded by halves, down to single ones, and what is wrong is said of each. ``load`` may be
+        `None` then.
     meta : dict
         What is known of all spectra: ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM),
         ``solar_scale``, ``normalised``, ``flux_unit``, anything else.
     rejected : dict of str to str
         Spectra that have no labels, labels that have no spectrum…: name and reason.
+    threads : bool
+        Whether several workers are threads, for what spends its time without Python's lock, as
+        pandas' parser does. Otherwise they are processes, for which ``load`` and ``load_block``
+        have to be functions of a module or a `functools.partial` of one.
     """
 
     names: list
@@ -49,6 +54,7 @@ class GridSource:
     meta: dict = field(default_factory=dict)
     rejected: dict = field(default_factory=dict)
     load_block: Callable | None = None
+    threads: bool = False
 
     def __post_init__(self):
         if self.load is None and self.load_block is not None:

@@ -5,14 +5,11 @@ import re
 from functools import partial
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
-from astropy.table import QTable, Table
 
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader, GridSource
 from astropayne.plugins.tables import label_columns, match_files, read_csv
-from astropayne.wavelengths import MEDIA
 
 __all__ = ["SpecutilsReader"]
 
@@ -36,6 +33,7 @@ class SpecutilsReader(GridReader):
       ``specname``, ``spectrum`` or ``path``;
     * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
       columns that are no labels (``"rest"``: all that are not in ``columns``);
+    * ``units={"Teff": "kK"}`` for columns that do not say their unit, as ``"Teff [kK]"`` does;
     * ``medium="air"`` or ``"vacuum"``, unless the table's metadata has ``medium``; likewise
       ``resolution`` and ``solar_scale``, which may be left out;
     * ``flux_unit``, to which flux is converted; by default the first spectrum's;
@@ -59,6 +57,7 @@ class SpecutilsReader(GridReader):
         name_column=None,
         columns=None,
         ignore=(),
+        units=None,
         medium=None,
         resolution=None,
         solar_scale=None,
@@ -66,6 +65,10 @@ class SpecutilsReader(GridReader):
         spectrum_format=None,
     ):
         """Match the label rows with the files; see `GridReader.open`."""
+        import astropy.units as u
+
+        from astropayne.wavelengths import MEDIA
+
         table, file, rejected = _table(path, labels)
         name_column = _name_column(table, name_column)
         folder, files = _files(path, table[name_column], file)
@@ -85,7 +88,9 @@ class SpecutilsReader(GridReader):
         meta |= {"flux_unit": str(unit), "normalised": unit == u.dimensionless_unscaled}
         return GridSource(
             names=names,
-            labels=label_columns({n: table[n] for n in table.colnames}, columns, ignore),
+            labels=label_columns(
+                {n: table[n] for n in table.colnames}, columns, ignore, units=units
+            ),
             load=partial(_load, paths, spectrum_format),
             meta=meta,
             rejected={**unmatched, **rejected},
@@ -104,6 +109,8 @@ def _names_files(path):
 
 def _table(path, labels):
     """Return the table of labels, its file if there is one, and rows that cannot be read."""
+    from astropy.table import QTable, Table
+
     if isinstance(labels, Table):
         return QTable(labels), None, {}
     file = _table_file(path, labels)
@@ -165,6 +172,8 @@ def _files(path, names, table):
 
 def _unit(paths, spectrum_format):
     """Return the unit of flux of the first spectrum that can be read."""
+    import astropy.units as u
+
     for path in paths[:21]:
         try:
             return _read(path, spectrum_format).flux.unit
@@ -185,6 +194,8 @@ def _read(path, spectrum_format):
 
 def _load(paths, spectrum_format, i):
     """Load wavelength and flux of one file, as quantities; what is masked is NaN."""
+    import astropy.units as u
+
     spectrum = _read(paths[i], spectrum_format)
     wavelength, flux = spectrum.spectral_axis.to(u.AA, u.spectral()), spectrum.flux
     if spectrum.mask is not None:

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """What readers with a table of labels have in common: matching its rows, choosing its columns."""
 
+import contextlib
+import re
 from collections import Counter
 
 import numpy as np
@@ -82,9 +84,10 @@ def match_files(names, files, kind="file"):
     ([0, 1], ['a.txt', 'b.txt'])
     """
     files = set(files)
-    stems = Counter(_stem(file) for file in files)
-    by_name = {_stem(file): file for file in files if stems[_stem(file)] == 1}
-    by_name.update((file, file) for file in files)
+    by_stem = [(file.rpartition(".")[0] or file, file) for file in files]
+    stems = Counter(stem for stem, _ in by_stem)
+    by_name = {stem: file for stem, file in by_stem if stems[stem] == 1}
+    by_name.update(zip(files, files, strict=True))
     texts = [_text(name) for name in names]
     matches = [by_name.get(text) for text in texts]
     count = Counter(match or text for match, text in zip(matches, texts, strict=True))
@@ -106,19 +109,22 @@ def match_files(names, files, kind="file"):
     return rows, found, rejected
 
 
-def _stem(file):
-    return file.rpartition(".")[0] or file
-
-
 def _text(name):
     """Return a name as text, empty if it is missing."""
+    if type(name) is str:  # nearly all, and there may be many
+        return name.strip()
     if isinstance(name, bytes):
         name = name.decode(errors="replace")
     missing = name is None or name is np.ma.masked or name != name  # only NaN is not itself
     return "" if missing else str(name).strip()
 
 
-def label_columns(table, columns=None, ignore=(), never=()):
+# A unit in the name of a column: "Teff [kK]", "Teff (kK)", "teff_kK".
+_WITH_UNIT = re.compile(r"(?P<name>.+?)\s*(?:\[(.+)\]|\((.+)\)|[_ ](kK|K))")
+_COLDEST = 100.0  # K; no star is as cold: lower temperatures are in another unit
+
+
+def label_columns(table, columns=None, ignore=(), never=(), units=None):
     """Take the labels out of a table's columns.
 
     Parameters
@@ -131,6 +137,9 @@ def label_columns(table, columns=None, ignore=(), never=()):
         Columns that are no labels; ``"rest"`` for all that are not in ``columns``.
     never : sequence of str
         Columns that are labels only if ``columns`` says so.
+    units : mapping of str to unit, optional
+        Units by column name, for columns that have none of their own: ``{"Teff": "kK"}``. They
+        are understood in a column's name too, as in ``"Teff [kK]"`` or ``"teff_kK"``.
 
     Returns
     -------
@@ -139,13 +148,13 @@ def label_columns(table, columns=None, ignore=(), never=()):
     Raises
     ------
     ValueError
-        If a column is not there, is not a label's, or holds no number.
+        If a column is not there, is not a label's, holds no number, or temperatures below 100 K.
 
     Examples
     --------
     >>> from astropayne.plugins.tables import label_columns
-    >>> table = {"T": [5000.0, 6000.0], "logg": ["4.0", "?"], "note": ["", "hot"]}
-    >>> print(label_columns(table, {"T": "teff"}, ignore="note"))
+    >>> table = {"T (kK)": [5.0, 6.0], "logg": ["4.0", "?"], "note": ["", "hot"]}
+    >>> print(label_columns(table, {"T (kK)": "teff"}, ignore="note"))
      teff  logg
       K
     ------ ----
@@ -154,10 +163,11 @@ def label_columns(table, columns=None, ignore=(), never=()):
     """
     from astropy.table import QTable
 
-    columns = dict(columns or {})
+    columns, units = dict(columns or {}), dict(units or {})
     if isinstance(ignore, str) and ignore != "rest":
         ignore = (ignore,)
-    absent = [n for n in (*columns, *(() if ignore == "rest" else ignore)) if n not in table]
+    named = (*columns, *units, *(() if ignore == "rest" else ignore))
+    absent = [name for name in named if name not in table]
     if absent:
         raise ValueError(
             f"the table of labels has no column {', '.join(map(repr, absent))}; it has "
@@ -167,22 +177,29 @@ def label_columns(table, columns=None, ignore=(), never=()):
     for given, values in table.items():
         skipped = ignore == "rest" or given in ignore or given in never
         if given in columns or not skipped:
-            label = _label(given, columns)
+            label, unit = _label(given, columns, units)
             if label.name in labels.colnames:
                 raise ValueError(
                     f"label {label.name!r} is there twice (once as {given!r}): ignore=({given!r},)"
                 )
-            labels[label.name] = label.column(_numbers(label, given, values))
+            labels[label.name] = label.column(_numbers(label, given, values, unit))
     if not labels.colnames:
         raise ValueError(f"the table of labels has no label, only {', '.join(table)}")
     return labels
 
 
-def _label(given, columns):
+def _label(given, columns, units):
+    """Return the label of a column, and its unit if something says it."""
     from astropayne.labels import Label
 
+    unit, match = units.get(given), _WITH_UNIT.fullmatch(given)
+    if match:
+        with contextlib.suppress(ValueError):  # as a whole, it may be a label
+            label = Label(columns.get(given, match["name"]))
+            if label.column_unit is not None:
+                return label, unit or next(filter(None, match.groups()[1:]))
     try:
-        return Label(columns.get(given, given))
+        return Label(columns.get(given, given)), unit
     except ValueError as error:
         raise ValueError(
             f"column {given!r} of the table of labels: {error}. If it is a label under another "
@@ -190,17 +207,33 @@ def _label(given, columns):
         ) from None
 
 
-def _numbers(label, given, values):
+def _numbers(label, given, values, unit):
     if getattr(values, "dtype", None) is None or values.dtype.kind not in "biuf":
         import pandas as pd
 
         plain = np.ma.filled(values.astype(object), np.nan) if np.ma.isMA(values) else values
         values = pd.to_numeric(pd.Series(np.asarray(plain, dtype=object)), errors="coerce")
         values = values.to_numpy(dtype=float)
+    if unit is not None and getattr(values, "unit", None) is None:
+        values = _quantity(values, unit, given)
     numbers = np.asarray(label.to_value(values), dtype=float)
     if len(numbers) and not np.isfinite(numbers).any():
         raise ValueError(
             f"column {given!r} of the table of labels holds no number: if it is not a label, "
             f"ignore=({given!r},)"
         )
+    if label.name == "teff" and np.nanmax(numbers, initial=0) < _COLDEST and len(numbers):
+        raise ValueError(
+            f"column {given!r} of the table of labels has temperatures up to "
+            f"{np.nanmax(numbers):g} K: if they are in kK, units={{{given!r}: 'kK'}}"
+        )
     return numbers
+
+
+def _quantity(values, unit, given):
+    import astropy.units as u
+
+    try:
+        return values << u.Unit(unit)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"column {given!r} of the table of labels: {error}") from None

@@ -4,7 +4,6 @@
 from functools import partial
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
 
 from astropayne.plugins.hookspecs import hookimpl
@@ -102,6 +101,8 @@ def _wavelength(given, n_pixels, path):
     if isinstance(given, str | Path):
         given = _wavelength_file(Path(given))
     if getattr(given, "unit", None) is not None:
+        import astropy.units as u
+
         given = u.Quantity(given).to_value(u.AA, u.spectral())
     wavelength = np.asarray(given, dtype=float)
     if n_pixels != {wavelength.size}:

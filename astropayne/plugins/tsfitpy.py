@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reader for grids as TSFitPy writes them: a folder of ``.spec`` files and a CSV of labels."""
 
+import codecs
+import contextlib
 import io
 import os
 import re
@@ -30,6 +32,7 @@ class TSFitPyReader(GridReader):
       ``name_column="specname"``, its column of file names, with or without the extension;
     * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
       columns that are no labels (``"rest"``: all that are not in ``columns``);
+    * ``units={"Teff": "kK"}`` for columns that do not say their unit, as ``"Teff [kK]"`` does;
     * ``medium="air"`` and ``solar_scale="magg2022"``, what TSFitPy computes with;
     * ``resolution``, where it is not what the spectra's headers say.
 
@@ -54,6 +57,7 @@ class TSFitPyReader(GridReader):
         name_column="specname",
         columns=None,
         ignore=(),
+        units=None,
         medium="air",
         solar_scale="magg2022",
         resolution=None,
@@ -68,7 +72,11 @@ class TSFitPyReader(GridReader):
         rejected = {**unmatched, **rejected}
         rows = rows.iloc[kept]
         labels = label_columns(
-            {name: rows[name].to_numpy() for name in rows.columns}, columns, ignore, _OF_THE_RUN
+            {name: rows[name].to_numpy() for name in rows.columns},
+            columns,
+            ignore,
+            _OF_THE_RUN,
+            units,
         )
         asked = _asked_for(columns, ignore) + (() if resolution is None else ("resolution",))
         same = {
@@ -88,7 +96,7 @@ class TSFitPyReader(GridReader):
         if run:
             meta["constant_columns"] = run
         load, load_block = partial(_load, *files), partial(_load_block, *files)
-        return GridSource(names, labels, load, meta, rejected, load_block)
+        return GridSource(names, labels, load, meta, rejected, load_block, threads=True)
 
 
 def _read_table(file, name_column):
@@ -130,71 +138,84 @@ def _constants(rows):
     return found
 
 
-def _header(text):
-    """Return what the header of a spectrum says of the run."""
-    header = _COMMENTS.match(text)[0]
-    return {name: float(value) for name, value in _RUN_LINE.findall(header)}
+_PART = 1 << 18  # bytes that are read at a time
+_COMMENTS = re.compile(rb"(?:#[^\n]*\n)*")
+_RUN_LINE = re.compile(
+    rb"^#\s*(resolution|vmac|rotation):\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*$", re.MULTILINE
+)
+
+
+def _content(file):
+    """Read a file with as few system calls as it takes: each lets another thread go first."""
+    handle, parts = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0)), []
+    try:
+        while part := os.read(handle, _PART):
+            parts.append(part)
+    finally:
+        os.close(handle)
+    return b"".join(parts)
+
+
+def _parts(file):
+    """Return what the header of a spectrum says of the run, and its lines of numbers."""
+    content = _content(file).removeprefix(codecs.BOM_UTF8)
+    end = _COMMENTS.match(content).end()
+    header = {name.decode(): float(value) for name, value in _RUN_LINE.findall(content[:end])}
+    return header, content[end:].strip()
 
 
 def _most_frequent(folder, names):
     """Return what most of the first spectra's headers say: one file may not set it."""
     found = Counter()
     for name in names[:21]:
-        try:
-            with (folder / name).open() as file:
-                found.update(_header(file.read(1 << 14)).items())
-        except (OSError, UnicodeDecodeError):
-            continue  # what is wrong with that file is said when it is loaded
+        with contextlib.suppress(OSError):  # said when it is loaded
+            found.update(_parts(os.path.join(folder, name))[0].items())
     return dict(item for item, _ in reversed(found.most_common()))  # the last one stays
 
 
-def _read(file, same):
-    """Read the text of a file, if its header says the same as the others'."""
-    try:
-        text = file.read_text()
-    except UnicodeDecodeError:
-        raise ValueError("cannot be read: it is not a text file") from None
-    for name, value in _header(text).items():
+def _numbers(folder, name, same):
+    """Read the lines of numbers of a file, if its header says the same as the others'."""
+    header, numbers = _parts(os.path.join(folder, name))
+    for name, value in header.items():
         if value != same.get(name, value):
             raise ValueError(f"has {name} = {value:g} in its header, not {same[name]:g}")
-    return text
+    if not numbers.isascii():
+        raise ValueError("cannot be read: it is not a text file")
+    return numbers
 
 
 def _load(folder, names, column, same, i):
     """Load wavelength and flux of one file."""
-    table = _parse(_read(folder / names[i], same))
+    table = _parse(_numbers(folder, names[i], same))
     if column >= table.shape[1]:
         raise ValueError(f"cannot be read: it has {table.shape[1]} columns, no flux of that kind")
     return table[:, 0], table[:, column]
 
 
 def _load_block(folder, names, column, same, indices):
-    """Load files of as many lines and the same wavelengths: the parser is started once for all."""
-    texts = [_read(folder / names[i], same) for i in indices]
-    numbers = [text[_COMMENTS.match(text).end() :].strip() for text in texts]
-    lines, *others = {text.count("\n") + 1 for text in numbers}
-    if others:
-        raise ValueError("files have different lengths")
-    tables = _parse("\n".join(numbers)).reshape(len(texts), lines, -1)
+    """Load files of the same wavelengths: the parser is started once for all of them."""
+    files = [_numbers(folder, names[i], same) for i in indices]
+    start = files[0][: len(files[0].split(None, 1)[0]) + 1]
+    lines = _parse(b"\n".join(files))
+    tables = lines.reshape(len(files), -1, lines.shape[1])
     wavelength = tables[0, :, 0]
-    if not (tables[:, :, 0] == wavelength).all():
+    # Each starts with the first wavelength, which comes once in every table: so each is a table.
+    if not (
+        all(file.startswith(start) for file in files)
+        and (wavelength[1:] > wavelength[0]).all()
+        and (tables[:, :, 0] == wavelength).all()
+    ):
         raise ValueError("files have different wavelengths")
     return wavelength, tables[:, :, column]
-
-
-_COMMENTS = re.compile(r"(?:#[^\n]*\n)*")
-_RUN_LINE = re.compile(
-    r"^#\s*(resolution|vmac|rotation):\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*$", re.MULTILINE
-)
 
 
 def _parse(text):
     """Parse columns of numbers, and say what is wrong if they are none."""
     import pandas as pd
 
+    options = {"sep": r"\s+", "comment": "#", "header": None, "engine": "c", "low_memory": False}
     try:
-        table = pd.read_csv(io.StringIO(text), sep=r"\s+", comment="#", header=None, engine="c")
-        return table.to_numpy(dtype=float)
+        return pd.read_csv(io.BytesIO(text), **options).to_numpy(dtype=float)
     except (ValueError, pd.errors.ParserError) as error:
         raise ValueError(f"cannot be read as columns of numbers: {error}") from None
 
