@@ -42,7 +42,7 @@ _TAPER = 48  # pixels over which a window is continued beyond its edges
 # so few of them make an observed pixel: 7e-6 of the depth of the sharpest line.
 _POINTS, _FEW_TAPS = 5.0, 10
 _EVEN = 64  # a factor of the lengths of Fourier transforms
-_DEGREE = 14  # of the polynomials that the weights of those points are, to 1e-8
+_DEGREE = 8  # of the polynomials that the weights of those points are, to 2e-8
 
 # The transfer function of a narrow kernel is wide and smooth: it is computed at few frequencies,
 # so many times more than its width asks for, and interpolated. Good to 1e-8.
@@ -355,7 +355,7 @@ class Broadener:
         """
         velocities = torch.atleast_2d(self._tensor(velocities))
         spectra = self._spectrum((1 - self._tensor(flux)).T.contiguous())
-        transfer = self._transfer(velocities, pixels.rv, resolution)[:, 0]
+        transfer = self._transfer(velocities, pixels.rv, resolution)[0]
         return 1 - self._sample((spectra * transfer)[:, None], pixels)[..., 0]
 
     def broaden_rows(self, rows, velocities, pixels, resolution=None):
@@ -373,20 +373,22 @@ class Broadener:
         torch.Tensor, shape (n, n_pixels, k)
         """
         velocities = torch.atleast_2d(self._tensor(velocities))
-        transfer = self._transfer(velocities, pixels.rv, resolution)
-        return self._sample(self._spectrum(self._tensor(rows).T.contiguous()) * transfer, pixels)
+        transfer = self._transfer(velocities, pixels.rv, resolution)[0]
+        spectra = self._spectrum(self._tensor(rows).T.contiguous())
+        return self._sample(spectra * transfer[:, None], pixels)
 
-    def _transfer(self, velocities, placed_rv, resolution, derivatives=()):
-        """Transfer functions and, of them, derivatives by velocities: shape (n, 1 + k, n_freq).
+    def _transfer(self, velocities, placed_rv, resolution):
+        """Return the transfer function, its derivatives by rv over itself, and by the widths.
 
-        Of the velocity, only what the pixels have not been placed with is left.
+        Shape (n, n_frequencies) each; the last is a dict. Of the velocity, only what the pixels
+        have not been placed with is left.
         """
         rv, vsini, vmac = velocities.T
         phase, by_rv = doppler_shift(self.frequency, rv, self._tensor(placed_rv))
-        broad, by_vsini, by_vmac = self._rotation_macroturbulence(vsini, vmac)
-        by = {"rv": (broad, by_rv), "vsini": (by_vsini, phase), "vmac": (by_vmac, phase)}
-        products = [broad * phase, *(a * b for a, b in (by[name] for name in derivatives))]
-        return torch.stack(products, dim=1) * self._instrument(resolution)[:, None]
+        phase = phase * self._instrument(resolution)
+        broad, *by_widths = self._rotation_macroturbulence(vsini, vmac)
+        by_widths = {name: phase * x for name, x in zip(VELOCITIES[1:], by_widths, strict=True)}
+        return phase * broad, by_rv, by_widths
 
     def _rotation_macroturbulence(self, vsini, vmac):
         """Interpolate the transfer functions from the few frequencies their width asks for."""
@@ -463,7 +465,7 @@ class ForwardModel(Broadener):
         """Return the flux on the axis uniform in ln λ: shape (n, n_fft), in the rest frame."""
         labels, velocities = self._split(theta)
         spectra = self._depth_spectra(labels, [])[:, 0]
-        transfer = self._transfer(velocities, 0.0, resolution)[:, 0]
+        transfer = self._transfer(velocities, 0.0, resolution)[0]
         return 1 - torch.fft.irfft(spectra * transfer, n=self.n_fft)
 
     def _split(self, theta):
@@ -531,10 +533,14 @@ class ForwardModel(Broadener):
         by_labels = [i for i in by if i < n_labels]
         by_velocities = [VELOCITIES[i - n_labels] for i in by if i >= n_labels]
         spectra = self._depth_spectra(labels, by_labels)
-        transfer = self._transfer(velocities, pixels.rv, resolution, by_velocities)
+        transfer, by_rv, by_widths = self._transfer(velocities, pixels.rv, resolution)
         k = spectra.shape[1]
         products = spectra.new_empty(len(spectra), k + len(by_velocities), len(self.frequency))
-        torch.mul(spectra, transfer[:, :1], out=products[:, :k])
-        torch.mul(spectra[:, :1], transfer[:, 1:], out=products[:, k:]).neg_()
+        torch.mul(spectra, transfer[:, None], out=products[:, :k])
+        for i, name in enumerate(by_velocities, start=k):
+            if name == "rv":
+                torch.mul(products[:, 0], -by_rv, out=products[:, i])
+            else:
+                torch.mul(spectra[:, 0], -by_widths[name], out=products[:, i])
         sampled = self._sample(products, pixels)
         return 1 - sampled[..., 0], sampled[..., 1:]
