@@ -20,10 +20,12 @@ __all__ = ["BatchFitter", "Flag", "Outcome", "Star"]
 
 _N_STARTS = 4  # beside the first, for stars whose first fit is doubtful
 _FIRST_RESERVE = 50.0  # km/s of room for rotation and velocity, while these are not known
+_GUESS_RESERVE = 5.0  # km/s, when they are guessed
 _RESERVE = 2.0  # km/s, once velocity and rotation are known
 _TOLERANCE = {"first": 1.0, "last": 0.03}  # of χ²: a last step of this size is nearly exact
 _MIN_PIXELS = 20
-_BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache
+_BLOCK = 1 << 16  # pixels of stars that are computed at a time: they fit into a cache
+_SEARCHED = 16  # stars that are compared with templates at a time
 _AMBIGUOUS = 25.0  # χ² that another velocity is worse by at most
 _DOUBT = 4.0  # χ² of each degree of freedom from which on other starts are tried
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
@@ -78,6 +80,28 @@ class Star:
     def noise_known(self):
         """Whether there is an uncertainty."""
         return any((np.isfinite(s) & (s > 0)).any() for s in self.sigma)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a star's fit may start.
+
+    Attributes
+    ----------
+    templates : numpy.ndarray, shape (n, n_names)
+        The most similar ones, at the star's velocity.
+    guess : numpy.ndarray, shape (n_names,), or None
+        Of the regression, if the star is of its kind.
+    ambiguous : bool
+        Whether another velocity is about as good.
+    message : str
+        Why the star cannot be fitted.
+    """
+
+    templates: np.ndarray
+    guess: np.ndarray | None
+    ambiguous: bool
+    message: str
 
 
 @dataclass
@@ -159,30 +183,56 @@ class BatchFitter:
         list of Outcome
             In their order.
         """
-        outcomes, starts, ambiguous = [None] * len(stars), {}, {}
-        for i, star in enumerate(stars):
-            try:
-                starts[i], ambiguous[i] = self._starts(star)
-            except ValueError as error:
-                outcomes[i] = self.rejected(str(error))
+        starts = [start for some in _blocks(stars, _SEARCHED) for start in self._starts(some)]
+        outcomes = [self.rejected(s.message) if s.message else None for s in starts]
         going = self._enough_pixels(stars, starts, outcomes)
-        found = self._fit_from([stars[i] for i in going], [starts[i][:1] for i in going], best_fits)
-        outcomes = [found.pop(0) if i in going else o for i, o in enumerate(outcomes)]
+        guessed = [i for i in going if starts[i].guess is not None]
+        others = [i for i in going if starts[i].guess is None]  # go some way from a template first
+        found = self._fit_guessed(
+            [stars[i] for i in guessed], [starts[i].guess for i in guessed], best_fits
+        )
+        found += self._fit_from(
+            [stars[i] for i in others], [starts[i].templates[:1] for i in others], best_fits
+        )
+        for i, outcome in zip([*guessed, *others], found, strict=True):
+            outcomes[i] = outcome
         doubtful = [i for i in going if self._is_doubtful(outcomes[i])]
         again = self._fit_from(
-            [stars[i] for i in doubtful], [starts[i][1:] for i in doubtful], best_fits
+            [stars[i] for i in doubtful], [starts[i].templates for i in doubtful], best_fits
         )
         for i, other in zip(doubtful, again, strict=True):
             if other.chi2 < outcomes[i].chi2:
                 outcomes[i] = other
         for i in going:
-            if ambiguous[i]:
+            if starts[i].ambiguous:
                 outcomes[i].flags |= Flag.VELOCITY_AMBIGUOUS
         return outcomes
 
+    def _fit_guessed(self, stars, starts, best_fits):
+        """Fit stars, each from a start that is near; from there again if it was not."""
+        if not stars:
+            return []
+        outcomes = self._final(stars, np.array(starts), best_fits, _GUESS_RESERVE)
+        far = [
+            i for i, pair in enumerate(zip(starts, outcomes, strict=True)) if self._strayed(*pair)
+        ]
+        if far:
+            theta = np.array([outcomes[i].theta for i in far])
+            theta = np.where(np.isnan(theta), np.array(starts)[far], theta)
+            again = self._final([stars[i] for i in far], theta, best_fits)
+            for i, outcome in zip(far, again, strict=True):
+                outcomes[i] = outcome
+        return outcomes
+
+    def _strayed(self, start, outcome):
+        """Say whether a star's pixels see more of the edges than was reckoned with."""
+        before, after = (float(self._reach(t[None], None, 0.0)[0]) for t in (start, outcome.theta))
+        rv = self.names.index("rv")
+        return after - before + abs(outcome.theta[rv] - start[rv]) > _GUESS_RESERVE
+
     def _fit_from(self, stars, starts, best_fits):
         """Fit stars, each from the same number of starts."""
-        if not stars or not len(starts[0]):
+        if not stars:
             return []
         return self._final(stars, self._choose_start(stars, starts), best_fits)
 
@@ -192,41 +242,68 @@ class BatchFitter:
 
     # --- where to start
 
-    def _starts(self, star):
-        """Return parameter vectors to start from, and whether the velocity is ambiguous."""
-        wavelength, flux = np.concatenate(star.wavelength), np.concatenate(star.flux)
-        sigma = np.concatenate(star.sigma)
-        if not star.noise_known:
-            sigma = np.where(np.isfinite(sigma), 1e-2 * np.nanmedian(np.abs(flux)), np.inf)
-        velocity = self.templates.correlate(
-            wavelength,
-            np.nan_to_num(flux),
-            np.maximum(sigma, 1e-300) ** -2.0,
-            near=self.start.get("rv"),
-            known=self.fixed.get("rv"),
+    def _starts(self, stars):
+        """Return where to start each of some stars."""
+        n = max(sum(map(len, star.flux)) for star in stars)
+
+        def rows(name, rest):
+            joined = (np.concatenate(getattr(star, name)) for star in stars)
+            return np.stack([np.pad(a, (0, n - len(a)), constant_values=rest) for a in joined])
+
+        wavelength, flux, sigma = (
+            rows("wavelength", np.nan),
+            rows("flux", 0.0),
+            rows("sigma", np.inf),
         )
-        if not velocity.gain.max() > 0:
-            raise ValueError(
-                "no template of the model resembles the spectrum more than a constant does, at any "
-                "velocity that was looked at: do the wavelengths overlap "
-                f"({np.nanmin(wavelength):.0f}-{np.nanmax(wavelength):.0f} Angstrom in vacuum), "
-                "and are there absorption lines?"
-            )
-        best = np.argsort(-velocity.gain)[: 1 + _N_STARTS]
-        theta = self.templates.theta[best].copy()
-        theta[:, self.names.index("rv")] = velocity.rv[best[0]]
+        for star, f, s in zip(stars, flux, sigma, strict=True):
+            if not star.noise_known:
+                s[np.isfinite(s)] = 1e-2 * np.nanmedian(np.abs([*f[np.isfinite(s)], 0.0]))
+        seen = wavelength, np.nan_to_num(flux), np.maximum(sigma, 1e-15) ** -2.0
+        velocity = self.templates.correlate(
+            *seen, near=self.start.get("rv"), known=self.fixed.get("rv")
+        )
+        order = np.argsort(-velocity.gain, axis=1)[:, : 1 + _N_STARTS]
+        rv = np.take_along_axis(velocity.rv, order[:, :1], axis=1)
+        guess, sound = self.templates.regress(*seen, rv[:, 0], self.continuum)
+        theta = np.concatenate([guess[:, None], self.templates.theta[order]], axis=1)
+        theta[:, :, self.names.index("rv")] = rv
         for name, value in {**self.start, **self.fixed}.items():
             if name != "rv" or name in self.fixed:
-                theta[:, self.names.index(name)] = value
-        return theta, velocity.rival > velocity.gain.max() - _AMBIGUOUS
+                theta[:, :, self.names.index(name)] = value
+        ambiguous = velocity.rival > velocity.gain.max(axis=1) - _AMBIGUOUS
+        return [
+            _Start(t[1:], t[0] if ok else None, bool(doubt), message)
+            for t, ok, doubt, message in zip(
+                theta,
+                sound,
+                ambiguous,
+                map(self._says_nothing, velocity.gain, wavelength),
+                strict=True,
+            )
+        ]
+
+    @staticmethod
+    def _says_nothing(gain, wavelength):
+        """Return what is wrong if no template resembles the spectrum, "" otherwise."""
+        if gain.max() > 0:
+            return ""
+        return (
+            "no template of the model resembles the spectrum more than a constant does, at any "
+            "velocity that was looked at: do the wavelengths overlap "
+            f"({np.nanmin(wavelength):.0f}-{np.nanmax(wavelength):.0f} Angstrom in vacuum), "
+            "and are there absorption lines?"
+        )
 
     def _enough_pixels(self, stars, starts, outcomes):
         """Return the stars that have pixels to be fitted; the others get their outcome."""
         going = []
-        for i, theta in starts.items():
+        for i, start in enumerate(starts):
+            if outcomes[i] is not None:
+                continue
+            theta = start.templates[:1] if start.guess is None else start.guess[None]
             margin = self._margin(stars[i], theta[0])
             n_pixels = sum(
-                ((m >= self._reach(theta[:1], r, _RESERVE)) & np.isfinite(s)).sum()
+                ((m >= self._reach(theta, r, _RESERVE)) & np.isfinite(s)).sum()
                 for m, r, s in zip(margin, stars[i].resolution, stars[i].sigma, strict=True)
             )
             if n_pixels >= self._least_pixels:
@@ -263,9 +340,9 @@ class BatchFitter:
         chi2 = np.nan_to_num(solution.chi2.numpy().reshape(-1, n), nan=np.inf)
         return theta.reshape(-1, n, theta.shape[1])[np.arange(len(stars)), chi2.argmin(axis=1)]
 
-    def _final(self, stars, theta, best_fits):
+    def _final(self, stars, theta, best_fits, reserve=_RESERVE):
         """Fit with the pixels that velocity and broadening allow; return the outcomes."""
-        arms, used = self._arms(stars, theta, _RESERVE)
+        arms, used = self._arms(stars, theta, reserve)
         theta, solution, likelihood = self._solve(arms, theta, _TOLERANCE["last"], modes=True)
         covariance, known = self._covariance(solution.hessian.numpy(), likelihood.noise_known)
         outcomes = []
@@ -420,3 +497,9 @@ class BatchFitter:
             step = np.abs(np.gradient(np.log(wavelength))) if len(wavelength) > 1 else 0.0
             covered += np.sum(step * mine)
         return covered < 0.5 * (self.forward.end - self.forward.start).sum()
+
+
+def _blocks(items, size):
+    """Yield a sequence in parts."""
+    for i in range(0, len(items), size):
+        yield items[i : i + size]

@@ -127,11 +127,12 @@ def doppler_shift(s, rv, placed=0.0):
     Returns
     -------
     phase, by_rv : torch.Tensor (complex), shape (n, n_frequencies)
+        The function, and its derivative over itself.
     """
     beta, there = rv / C_KMS, torch.as_tensor(placed, dtype=rv.dtype, device=rv.device) / C_KMS
     angle = -2 * math.pi * s * (C_KMS * (torch.atanh(beta) - torch.atanh(there)))[:, None]
     phase = torch.polar(torch.ones_like(angle), angle)
-    return phase, phase * (-2j * math.pi * s) / (1 - beta**2)[:, None]
+    return phase, (-2j * math.pi * s) / (1 - beta**2)[:, None]
 
 
 def instrument_fwhm(resolution, model_resolution):

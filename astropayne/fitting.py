@@ -594,28 +594,28 @@ class FitSetup:
 
     def table(self, names, outcomes, covariances, models):
         """Return the table of many fits."""
-        table = QTable({"name": np.array(names, dtype=str)})
+        columns = {"name": np.array(names, dtype=str)}
         if not outcomes:
-            return table
-        for (name, unit), *columns in zip(
+            return QTable(columns)
+        for (name, unit), *pair in zip(
             self.units().items(), *(part.T for part in self.values(outcomes)), strict=True
         ):
-            for column, values in zip((name, f"{name}_err"), columns, strict=True):
-                table[column] = values * unit if unit else values
+            for column, values in zip((name, f"{name}_err"), pair, strict=True):
+                columns[column] = values * unit if unit else values
         for name, kind in (("chi2", float), ("dof", int), ("flags", int), ("iterations", int)):
-            table[name] = np.array([getattr(o, name) for o in outcomes], dtype=kind)
+            columns[name] = np.array([getattr(o, name) for o in outcomes], dtype=kind)
         for name in ("at_bound", "low_information"):
-            table[name] = np.array([" ".join(getattr(o, name)) for o in outcomes], dtype=str)
-        table["message"] = np.array([o.message for o in outcomes], dtype=str)
-        table.meta["free"] = list(self.fitter.parameters.free)
+            columns[name] = np.array([" ".join(getattr(o, name)) for o in outcomes], dtype=str)
+        columns["message"] = np.array([o.message for o in outcomes], dtype=str)
         if covariances:
-            table["covariance"] = np.array([self.covariance(o) for o in outcomes])
+            columns["covariance"] = np.array([self.covariance(o) for o in outcomes])
         if models:
             rows = [np.concatenate([*o.best_fit, []]) for o in outcomes]
             longest = max((len(row) for row in rows), default=0)
             padded = [np.pad(r, (0, longest - len(r)), constant_values=np.nan) for r in rows]
-            table["best_fit"] = np.array(padded)
-        return table
+            columns["best_fit"] = np.array(padded)
+        # made at once: adding columns one by one is slow
+        return QTable(columns, meta={"free": list(self.fitter.parameters.free)}, copy=False)
 
 
 def _model_spectrum(observed, flux, labels):

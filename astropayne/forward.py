@@ -9,11 +9,13 @@ km/s, labels in their own units.
 """
 
 import copy
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
 import torch
+from numpy.polynomial import chebyshev
 from scipy.special import comb
 
 from astropayne.broadening import (
@@ -23,6 +25,7 @@ from astropayne.broadening import (
     instrument_fwhm,
     rotation_macroturbulence,
 )
+from astropayne.network import OUTPUTS
 from astropayne.wavelengths import C_KMS, find_windows
 
 __all__ = ["VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
@@ -30,11 +33,16 @@ __all__ = ["VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
 #: Parameters of the forward model that come after the labels, in km/s.
 VELOCITIES = ("rv", "vsini", "vmac")
 
-# Interpolation by polynomials through so many points, from the model's pixels to the axis and from
-# the axis to the observed pixels. Errors in units of the depth of a line: 2e-6 at 5 pixels a
-# resolution element, 2e-4 at 3.3.
+# Interpolation by polynomials through so many points, from the model's pixels to the axis. Errors
+# in units of the depth of a line: 2e-6 at 5 pixels a resolution element, 2e-4 at 3.3.
 _TAPS = 16
-_TAPER = 64  # pixels over which a window is continued beyond its edges
+_TAPER = 48  # pixels over which a window is continued beyond its edges
+
+# A spectrum of known resolution needs only so many points of the axis a resolution element, and
+# so few of them make an observed pixel: 7e-6 of the depth of the sharpest line.
+_POINTS, _FEW_TAPS = 5.0, 10
+_EVEN = 64  # a factor of the lengths of Fourier transforms
+_DEGREE = 8  # of the polynomials that the weights of those points are, to 2e-8
 
 # The transfer function of a narrow kernel is wide and smooth: it is computed at few frequencies,
 # so many times more than its width asks for, and interpolated. Good to 1e-8.
@@ -85,6 +93,37 @@ def _uniform_lagrange(fraction, taps, dtype):
     return weight
 
 
+def _sampling_weights(points, taps):
+    """Return polynomials for the weights of uniform nodes: coefficients (degree + 1, taps).
+
+    The argument goes from -1 at the middle of the nodes to 1 at the next one. With ``points`` nodes
+    in the full width of the sharpest Gaussian line, the weights are those of the least error for
+    sums of such lines wherever they are (as in kriging); `None` is for any smooth function, the
+    polynomial through all nodes.
+    """
+    x = np.cos(np.pi * (np.arange(4 * _DEGREE) + 0.5) / (4 * _DEGREE))
+    fraction = 0.5 * (x + 1)
+    if points is None:
+        values = _uniform_lagrange(fraction, taps, float)
+        return chebyshev.chebfit(x, values, max(_DEGREE, taps - 1))
+    nodes = np.arange(taps) - (taps // 2 - 1)
+
+    def covariance(a, b):  # of two places, of lines of that width
+        return np.exp(-2 * np.log(2) * ((a[:, None] - b) / points) ** 2)
+
+    inner = covariance(nodes, nodes) + 1e-13 * np.eye(taps)
+    values = np.linalg.solve(inner, covariance(nodes, fraction)).T
+    return chebyshev.chebfit(x, values / values.sum(axis=1, keepdims=True), _DEGREE)
+
+
+def _chebyshev(x, coefficients):
+    """Return Chebyshev series of the elements of a tensor: (..., n_series)."""
+    values = [torch.ones_like(x), x]
+    while len(values) < len(coefficients):
+        values.append(2 * x * values[-1] - values[-2])
+    return torch.stack(values, dim=-1) @ coefficients
+
+
 @dataclass(frozen=True)
 class Pixels:
     """Observed pixels of a batch of stars, as `Broadener.pixels` places them on the axis.
@@ -117,7 +156,8 @@ class Pixels:
 
     def take(self, columns):
         """Return some of the pixels of every star: ``columns`` has shape (n, n_kept)."""
-        i = torch.as_tensor(columns, device=self.index.device)[..., None].expand(-1, -1, _TAPS)
+        i = torch.as_tensor(columns, device=self.index.device)[..., None]
+        i = i.expand(-1, -1, self.index.shape[2])
         arrays = {
             name: np.take_along_axis(getattr(self, name), columns, axis=1)
             for name in ("wavelength", "window", "margin")
@@ -140,6 +180,8 @@ class Broadener:
     dtype : torch.dtype
     device : torch.device or str
     """
+
+    _smooth = False  # whether spectra have nothing sharper than their resolution
 
     def __init__(
         self, wavelength, resolution, *, limb_darkening=0.6, dtype=torch.float64, device="cpu"
@@ -164,12 +206,21 @@ class Broadener:
         if min(w.stop - w.start for w in windows) < _TAPS:
             raise ValueError(f"a window of the model has fewer than {_TAPS} pixels")
         self.step = min(np.diff(log[w]).min() for w in windows)
+        fwhm = 0.0 if self.resolution is None else 1 / self.resolution
+        if self._smooth and fwhm >= _POINTS * self.step:
+            self.step, self.taps = fwhm / _POINTS, _FEW_TAPS
+        else:
+            self.taps = _TAPS
+        # weights of the points around a pixel, by Chebyshev polynomials of where it lies in between
+        weights = _sampling_weights(_POINTS if self.taps == _FEW_TAPS else None, self.taps)
+        self._sampling = self._tensor(weights)
         self.start = np.array([log[w.start] for w in windows])
         self.end = np.array([log[w.stop - 1] for w in windows])
         self.length = np.floor((self.end - self.start) / self.step * (1 + 1e-12)).astype(int) + 1
         self.offset = np.cumsum([_TAPER, *(self.length[:-1] + 2 * _TAPER)])
         needed = int(self.offset[-1] + self.length[-1] + _TAPER)
-        self.n_fft = scipy.fft.next_fast_len(needed, real=True)
+        # odd factors, and many of them, cost half as much again
+        self.n_fft = _EVEN * scipy.fft.next_fast_len(math.ceil(needed / _EVEN), real=True)
         index, weight = [], []
         for w, start, length in zip(windows, self.start, self.length, strict=True):
             i, x = _lagrange(log[w], start + self.step * np.arange(length), _TAPS)
@@ -234,18 +285,17 @@ class Broadener:
         rest, row, margin = self._locate(wavelength, rv)
         position = np.nan_to_num((rest - self.start[row]) / self.step)
         middle = np.floor(position)
-        dtype = np.float32 if self.dtype == torch.float32 else np.float64
-        weight = _uniform_lagrange(position - middle, _TAPS, dtype)
-        weight[np.isnan(rest)] = 0
-        first = self.offset[row] + middle.astype(int) - (_TAPS // 2 - 1)
-        first = np.clip(first, 0, self.n_fft - _TAPS).astype(np.int32)  # far from any window
+        weight = _chebyshev(self._tensor(2 * (position - middle) - 1), self._sampling)
+        weight[self._tensor(np.isnan(rest), torch.bool)] = 0
+        first = self.offset[row] + middle.astype(int) - (self.taps // 2 - 1)
+        first = np.clip(first, 0, self.n_fft - self.taps).astype(np.int32)  # far from any window
         return Pixels(
             wavelength,
             rv,
             np.where(margin >= -1e-6 * C_KMS * self.step, row, -1),
             margin,
-            self._tensor(first[..., None] + np.arange(_TAPS, dtype=np.int32), torch.int32),
-            self._tensor(weight),
+            self._tensor(first[..., None] + np.arange(self.taps, dtype=np.int32), torch.int32),
+            weight,
         )
 
     def _locate(self, wavelength, rv):
@@ -265,7 +315,7 @@ class Broadener:
     def reach(self, vsini=0.0, vmac=0.0, resolution=None):
         """Return how far from the edges of a window a pixel has to be, in km/s."""
         fwhm = instrument_fwhm(resolution, self.resolution)
-        return half_width(vsini, vmac, fwhm) + _TAPS // 2 * C_KMS * self.step
+        return half_width(vsini, vmac, fwhm) + self.taps // 2 * C_KMS * self.step
 
     def supported(self, pixels, vsini=0.0, vmac=0.0, resolution=None):
         """Say which pixels see nothing from beyond the edges of their window.
@@ -305,7 +355,7 @@ class Broadener:
         """
         velocities = torch.atleast_2d(self._tensor(velocities))
         spectra = self._spectrum((1 - self._tensor(flux)).T.contiguous())
-        transfer = self._transfer(velocities, pixels.rv, resolution)[:, 0]
+        transfer = self._transfer(velocities, pixels.rv, resolution)[0]
         return 1 - self._sample((spectra * transfer)[:, None], pixels)[..., 0]
 
     def broaden_rows(self, rows, velocities, pixels, resolution=None):
@@ -323,20 +373,22 @@ class Broadener:
         torch.Tensor, shape (n, n_pixels, k)
         """
         velocities = torch.atleast_2d(self._tensor(velocities))
-        transfer = self._transfer(velocities, pixels.rv, resolution)
-        return self._sample(self._spectrum(self._tensor(rows).T.contiguous()) * transfer, pixels)
+        transfer = self._transfer(velocities, pixels.rv, resolution)[0]
+        spectra = self._spectrum(self._tensor(rows).T.contiguous())
+        return self._sample(spectra * transfer[:, None], pixels)
 
-    def _transfer(self, velocities, placed_rv, resolution, derivatives=()):
-        """Transfer functions and, of them, derivatives by velocities: shape (n, 1 + k, n_freq).
+    def _transfer(self, velocities, placed_rv, resolution):
+        """Return the transfer function, its derivatives by rv over itself, and by the widths.
 
-        Of the velocity, only what the pixels have not been placed with is left.
+        Shape (n, n_frequencies) each; the last is a dict. Of the velocity, only what the pixels
+        have not been placed with is left.
         """
         rv, vsini, vmac = velocities.T
         phase, by_rv = doppler_shift(self.frequency, rv, self._tensor(placed_rv))
-        broad, by_vsini, by_vmac = self._rotation_macroturbulence(vsini, vmac)
-        by = {"rv": (broad, by_rv), "vsini": (by_vsini, phase), "vmac": (by_vmac, phase)}
-        products = [broad * phase, *(a * b for a, b in (by[name] for name in derivatives))]
-        return torch.stack(products, dim=1) * self._instrument(resolution)[:, None]
+        phase = phase * self._instrument(resolution)
+        broad, *by_widths = self._rotation_macroturbulence(vsini, vmac)
+        by_widths = {name: phase * x for name, x in zip(VELOCITIES[1:], by_widths, strict=True)}
+        return phase * broad, by_rv, by_widths
 
     def _rotation_macroturbulence(self, vsini, vmac):
         """Interpolate the transfer functions from the few frequencies their width asks for."""
@@ -396,10 +448,13 @@ class ForwardModel(Broadener):
         As for `Broadener`: of the network's pixels.
     """
 
+    _smooth = True
+
     def __init__(self, network, minimum, width, wavelength, resolution, **options):
         super().__init__(wavelength, resolution, **options)
         self.network = copy.deepcopy(network).to(device=self.device, dtype=self.dtype)
         self.network.requires_grad_(False)
+        self._lay_out_network()
         self.minimum, self.width = self._tensor(minimum), self._tensor(width)
 
     def forward(self, theta, pixels, resolution=None):
@@ -409,8 +464,8 @@ class ForwardModel(Broadener):
     def rows(self, theta, resolution=None):
         """Return the flux on the axis uniform in ln λ: shape (n, n_fft), in the rest frame."""
         labels, velocities = self._split(theta)
-        spectra = self._spectrum(self._depths(labels, [])[..., 0])
-        transfer = self._transfer(velocities, 0.0, resolution)[:, 0]
+        spectra = self._depth_spectra(labels, [])[:, 0]
+        transfer = self._transfer(velocities, 0.0, resolution)[0]
         return 1 - torch.fft.irfft(spectra * transfer, n=self.n_fft)
 
     def _split(self, theta):
@@ -422,21 +477,36 @@ class ForwardModel(Broadener):
             raise ValueError(f"theta has shape {tuple(theta.shape)}; it needs {n} columns")
         return theta[:, :n_labels], theta[:, n_labels:]
 
-    def _depths(self, labels, by):
-        """Depth, and its derivatives by some labels: shape (n_model_pixels, n, 1 + n_by).
+    def _lay_out_network(self):
+        """Give the last layer the points of the axis for pixels: nothing is interpolated later.
 
-        Pixels come first, because the interpolations take weighted sums of rows.
+        What is interpolated is its output before the last function. Beyond the windows' edges are
+        mirrored points, of which the continuation is made.
         """
+        last = self.network.pixels
+        rows = self._to_axis(torch.cat([last.weight, last.bias[:, None]], dim=1).contiguous())
+        table = rows.new_zeros(self.n_fft, rows.shape[1])
+        table[self._inside] = rows
+        position, mirror, _ = self._continued
+        table[position] = table[mirror]
+        self._last = table[:, :-1].T.contiguous(), table[:, -1].contiguous()
+        self._sign = rows.new_zeros(self.n_fft)  # of what the last layer gives, in the depth
+        self._sign[self._inside] = 1
+        self._sign[position] = -self._taper
+
+    def _depth_spectra(self, labels, by):
+        """Fourier transform of depth, and flux's derivatives by labels: (n, 1 + n_by, n_freq)."""
         scaled = (labels - self.minimum) / self.width - 0.5
         features, tangents = self.network.features_and_tangents(scaled, by)
-        flux, slope = self.network.pixel_flux(features.T)
-        if not by:
-            return 1 - flux[..., None]
-        tangents = tangents / -self.width[by][:, None]
-        by_label = (self.network.pixels.weight @ tangents.flatten(0, 1).T).unflatten(
-            1, (-1, len(by))
-        )
-        return torch.cat([1 - flux[..., None], by_label * slope[..., None]], dim=2)
+        tangents = tangents / self.width[by][:, None]
+        weight, bias = self._last
+        depth = torch.cat([features[:, None], tangents], dim=1) @ weight
+        flux, slope = OUTPUTS[self.network.output](depth[:, 0] + bias)
+        depth[:, 0] = (1 - flux) * self._sign
+        depth[:, 1:] *= (slope * self._sign)[:, None]
+        position, _, edge = self._continued
+        depth[..., position] += 2 * self._taper * depth[..., edge]
+        return torch.fft.rfft(depth)
 
     def forward_and_jacobian(self, theta, pixels, resolution=None, by=None):
         """Return the flux at the observed pixels and its derivatives by the parameters.
@@ -462,9 +532,15 @@ class ForwardModel(Broadener):
         by = range(n_labels + len(VELOCITIES)) if by is None else by
         by_labels = [i for i in by if i < n_labels]
         by_velocities = [VELOCITIES[i - n_labels] for i in by if i >= n_labels]
-        depths = self._depths(labels, by_labels)
-        spectra = self._spectrum(depths.flatten(1)).unflatten(0, depths.shape[1:])
-        transfer = self._transfer(velocities, pixels.rv, resolution, by_velocities)
-        products = torch.cat([spectra * transfer[:, :1], spectra[:, :1] * transfer[:, 1:]], dim=1)
+        spectra = self._depth_spectra(labels, by_labels)
+        transfer, by_rv, by_widths = self._transfer(velocities, pixels.rv, resolution)
+        k = spectra.shape[1]
+        products = spectra.new_empty(len(spectra), k + len(by_velocities), len(self.frequency))
+        torch.mul(spectra, transfer[:, None], out=products[:, :k])
+        for i, name in enumerate(by_velocities, start=k):
+            if name == "rv":
+                torch.mul(products[:, 0], -by_rv, out=products[:, i])
+            else:
+                torch.mul(spectra[:, 0], -by_widths[name], out=products[:, i])
         sampled = self._sample(products, pixels)
-        return 1 - sampled[..., 0], -sampled[..., 1:]
+        return 1 - sampled[..., 0], sampled[..., 1:]

@@ -296,11 +296,10 @@ class Likelihood:
 
     def _model(self, theta, rows, by):
         """Return flux and Jacobian over all arms."""
-        everything = len(rows) == len(self)
-        parts = []
+        everything, parts = len(rows) == len(self), []
+        i = _as_slice(rows)
         for pixels, resolution in zip(self.pixels, self.resolution, strict=True):
             if not everything:
-                i = rows.numpy()
                 pixels = pixels[i]
                 resolution = resolution if resolution is None else resolution[i]
             parts.append(self.forward.forward_and_jacobian(theta, pixels, resolution, by))
@@ -340,6 +339,7 @@ class Likelihood:
         if self.parameters.tied:
             by_free = self.parameters.chain(vector, base)[:, self._moving]
             jacobian = jacobian @ self._tensor(by_free)
+        rows = _as_slice(rows)
         weight, linear = self.weight[rows], []
         if self.basis is not None:
             _, level = self._solve_continuum(flux, rows)
@@ -399,6 +399,12 @@ def pixel_width(wavelength):
     step = np.where(np.isnan(step), np.inf, step)
     width = np.minimum(np.hstack([no_step, step]), np.hstack([step, no_step]))
     return np.where(np.isfinite(width), width, 1.0)
+
+
+def _as_slice(rows):
+    """Return increasing rows as a slice if they follow each other, which saves a copy."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows.numpy()
 
 
 def _regular(matrix):

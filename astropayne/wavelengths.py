@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Wavelength axes: windows of pixels without gaps, air and vacuum, velocities."""
 
+from functools import lru_cache
+
 import astropy.units as u
 import numpy as np
 
@@ -84,11 +86,18 @@ def to_vacuum(wavelength, medium):
         return wavelength
     if medium != "air":
         raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
+    return wavelength * _vacuum_over_air(wavelength.shape, wavelength.tobytes())
+
+
+@lru_cache(maxsize=4)
+def _vacuum_over_air(shape, data):
+    """Return the ratio for wavelengths given as bytes: spectra of one survey share theirs."""
+    wavelength = np.frombuffer(data).reshape(shape)
     from specutils.utils.wcs_utils import air_to_vac
 
     valid = np.maximum(wavelength, _SHORTEST)
     vacuum = air_to_vac(valid * u.AA, scheme="iteration", method="Morton2000").to_value(u.AA)
-    return wavelength * (vacuum / valid)
+    return vacuum / valid
 
 
 def to_air(wavelength):

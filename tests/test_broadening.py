@@ -100,7 +100,8 @@ def test_derivatives_against_differences():
     assert torch.allclose(gaussian(s, fwhm)[1], number, atol=1e-8)
     rv = torch.tensor([200.0], dtype=torch.float64)
     number = (doppler_shift(s, rv + h)[0] - doppler_shift(s, rv - h)[0]) / (2 * h)
-    assert torch.allclose(doppler_shift(s, rv)[1], number, atol=1e-6)
+    phase, by_rv = doppler_shift(s, rv)
+    assert torch.allclose(phase * by_rv, number, atol=1e-6)
 
 
 def test_zero_broadening_is_nothing_and_grows_smoothly():

@@ -267,8 +267,9 @@ def test_wavelength_medium_and_resolution_come_from_the_metadata(model, exact, r
     )  # fmt: skip
     said = fit_spectrum(vacuum, model)
     told = fit_spectrum(star, model, resolution=16000)
-    assert said.labels["rv"].value == pytest.approx(told.labels["rv"].value, abs=1e-3)
-    assert said.labels["vsini"].value == pytest.approx(told.labels["vsini"].value, abs=1e-3)
+    for name in ("rv", "vsini"):  # they start, and choose pixels, a little differently
+        tolerance = 0.1 * told.errors[name].value
+        assert said.labels[name].value == pytest.approx(told.labels[name].value, abs=tolerance)
     vacuum.meta["resolution"] = 40000
     with pytest.raises(ValueError, match="higher than the model's own"):
         fit_spectrum(vacuum, model)

@@ -1,7 +1,10 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 
+from astropayne import PayneModel
 from astropayne.forward import Broadener, ForwardModel
 from astropayne.network import SpectralNetwork
 from astropayne.wavelengths import C_KMS, find_windows, to_vacuum
@@ -128,3 +131,24 @@ def test_going_through_the_axis_leaves_spectra_as_they_are(sample):
         # the sample is rounded to half precision: 1e-4 of noise that no axis can follow exactly
         assert np.abs(found - flux)[:, good].max() < 5e-4
         assert np.sqrt(np.mean((found - flux)[:, good] ** 2)) < 5e-5
+
+
+def test_few_points_of_the_axis_are_enough():
+    """The network on its coarser axis against its flux on an axis as fine as its pixels."""
+    model = PayneModel.sample()
+    forward = model.forward_model()
+    fine = Broadener(forward.wavelength, model.resolution)
+    assert forward.step > 1.2 * fine.step
+    rng = np.random.default_rng(2)
+    labels = model.labels.minimum + rng.random((6, len(model.labels))) * model.labels.width
+    velocities = np.column_stack([rng.uniform(-200, 200, 6), rng.uniform(0, 20, 6), np.zeros(6)])
+    scaled = torch.as_tensor(model.labels.scale(labels))
+    flux = copy.deepcopy(model.network).double()(scaled).detach()
+    for resolution, tolerance in ((16000, 1e-5), (20000, 3e-4)):
+        there, here = (f.pixels(forward.wavelength, velocities[:, 0]) for f in (fine, forward))
+        expected = fine.broaden(flux, velocities, there, resolution)
+        found = forward.forward(np.hstack([labels, velocities]), here, resolution)
+        good = forward.supported(here, velocities[:, 1], 0.0, resolution)
+        good &= fine.supported(there, velocities[:, 1], 0.0, resolution)
+        assert good.mean() > 0.9
+        assert np.abs((found - expected).numpy())[good].max() < tolerance

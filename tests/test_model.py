@@ -68,12 +68,13 @@ def test_broadening_a_prediction_is_broadening_its_spectrum(model):
     broadening = {"rv": 12 * u.km / u.s, "vsini": 7, "vmac": 3 * u.km / u.s, "resolution": 15000}
     found = model(**SUN, **broadening)
     expected = broaden_spectrum(model(**SUN), **broadening)
-    assert np.array_equal(found.mask, expected.mask)
-    assert found.mask.sum() < 200
+    # a network needs fewer points, and less room at the edges, than a spectrum of any kind
+    assert (expected.mask | ~found.mask).all()
+    assert expected.mask.sum() - found.mask.sum() < 12
+    assert expected.mask.sum() < 200
     assert np.isnan(found.flux[found.mask]).all()
-    assert found.flux[~found.mask].value == pytest.approx(
-        expected.flux[~found.mask].value, abs=1e-6
-    )
+    good = ~expected.mask
+    assert found.flux[good].value == pytest.approx(expected.flux[good].value, abs=1e-5)
     assert found.meta["resolution"] == 15000
 
 
