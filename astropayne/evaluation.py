@@ -20,6 +20,7 @@ __all__ = [
     "held_out",
     "judge",
     "limits_of",
+    "median_and_scatter",
     "recover_labels",
     "summarise_recovery",
     "true_labels",
@@ -318,7 +319,7 @@ def summarise_recovery(recovery):
                 pulls = difference / error
             rows.append((
                 snr, name, str(label.column_unit or ""), len(some), part,
-                *_median_and_scatter(difference), _median(error), *_median_and_scatter(pulls),
+                *median_and_scatter(difference), _median(error), *median_and_scatter(pulls),
                 "none" if part < 0.1 else "partly" if part < 0.9 else "yes",
             ))  # fmt: skip
     names = "snr label unit n measured bias scatter error pull_bias pull_scatter information"
@@ -330,7 +331,8 @@ def _median(values):
     return np.median(values) if len(values) else np.nan
 
 
-def _median_and_scatter(values):
+def median_and_scatter(values):
+    """Return the median of what is finite, and 1.4826 median absolute deviations from it."""
     middle = _median(values)
     return middle, 1.4826 * _median(np.abs(values - middle))
 
