@@ -2,6 +2,7 @@
 """What a model is worth: errors of its flux, and of the labels that fits with it find."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
@@ -16,6 +17,8 @@ from astropayne.wavelengths import to_vacuum
 
 __all__ = [
     "THRESHOLDS",
+    "Evaluation",
+    "evaluate",
     "flux_errors",
     "held_out",
     "judge",
@@ -49,6 +52,73 @@ _PERCENTILES = {
 }
 _RESIDUALS = 1 << 25  # numbers that percentiles are taken of, at most
 _SAME = 1e-5  # of their range, by how much labels of the same spectrum may differ
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model is worth.
+
+    Attributes
+    ----------
+    pixels, spectra : `~astropy.table.QTable`
+        Of `flux_errors`.
+    recovery : `~astropy.table.QTable`
+        Of `recover_labels`.
+    summary : `~astropy.table.QTable`
+        Of `summarise_recovery`.
+    verdict : `~astropy.table.QTable`
+        Of `judge`.
+    """
+
+    pixels: QTable
+    spectra: QTable
+    recovery: QTable
+    summary: QTable
+    verdict: QTable
+
+
+def evaluate(model, grid, *, snr=100.0, thresholds=None, progress=None, **options):
+    """Compare a model with spectra in every way there is.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    grid : `~astropayne.SpectralGrid`
+        Spectra that the model has not seen, as of `held_out`.
+    snr : float or sequence of float
+        Signal-to-noise ratios that labels are recovered at, beside no noise.
+    thresholds : mapping of str to float, optional
+        Of `judge`.
+    progress : bool, optional
+        Whether to show progress bars; by default on a terminal only.
+    **options
+        Of `recover_labels`.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare with, or an option makes no sense.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import evaluate, held_out
+    >>> model = PayneModel.sample()
+    >>> found = evaluate(model, held_out(model, SpectralGrid.sample()), n_stars=10)
+    >>> bool(found.verdict["passed"][0])
+    True
+    """
+    limits_of(model.labels.names, thresholds)  # complains now, not after the work
+    pixels, spectra = flux_errors(model, grid, progress=progress)
+    ratios = sorted({np.inf, *np.atleast_1d(np.asarray(snr, dtype=float))}, reverse=True)
+    recovery = recover_labels(model, grid, snr=ratios, progress=progress, **options)
+    summary = summarise_recovery(recovery)
+    verdict = judge(pixels, spectra, summary, thresholds)
+    return Evaluation(pixels, spectra, recovery, summary, verdict)
 
 
 def held_out(model, grid):

@@ -12,14 +12,17 @@ from astropy.table import QTable
 
 from astropayne.fitting import Flag, fit_spectra
 from astropayne.labels import Label
+from astropayne.observation import degrade_spectrum
 
 __all__ = [
     "describe_fits",
     "file_names",
+    "files_of",
     "fit_files",
     "measured",
     "predict_files",
     "read_spectrum",
+    "read_star",
     "writable_suffix",
     "write_spectrum",
     "write_table",
@@ -198,27 +201,77 @@ def _of_table(table, path, wavelength_unit, columns, meta):
 class _Unreadable:
     """What stands for a file that could not be read, so that it has its row."""
 
-    def __init__(self, path):
-        self.meta = {"name": str(path)}
+    def __init__(self, name):
+        self.meta = {"name": name}
 
 
-def fit_files(paths, model, *, read=None, **options):
-    """Fit spectra in files, one star a file.
+def files_of(text):
+    """Return the files of one star: what is between commas, unless there is such a file."""
+    return [text] if Path(text).exists() else [part for part in str(text).split(",") if part]
+
+
+def _name_of(files):
+    return ",".join(map(str, files))
+
+
+def read_star(files, *, degrade=None, **options):
+    """Read the spectra of one star.
 
     Parameters
     ----------
-    paths : sequence of path-like
+    files : sequence of path-like
+        One, or one for each of several arms.
+    degrade : (float, float or sequence of float), optional
+        The resolution that the spectra have, and the lower one they are to have, perhaps of each.
+    **options
+        Of `read_spectrum`.
+
+    Returns
+    -------
+    `~specutils.Spectrum` or `~specutils.SpectrumList`
+        A list if there are several; their ``meta["name"]`` are all files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If one cannot be read, or its resolution would not become lower.
+    """
+    from specutils import SpectrumList
+
+    spectra = [read_spectrum(file, **options) for file in files]
+    if degrade is not None:
+        own, wanted = degrade
+        wanted = np.broadcast_to(wanted, len(spectra))
+        spectra = [
+            degrade_spectrum(spectrum, float(to), resolution=own)
+            for spectrum, to in zip(spectra, wanted, strict=True)
+        ]
+    for spectrum in spectra:
+        spectrum.meta["name"] = _name_of(files)
+    return SpectrumList(spectra) if len(spectra) > 1 else spectra[0]
+
+
+def fit_files(stars, model, *, read=None, **options):
+    """Fit spectra in files.
+
+    Parameters
+    ----------
+    stars : sequence of path-like, or of sequences of them
+        A file for each star, or several: its arms, which are fitted together.
     model : `~astropayne.PayneModel`
     read : dict, optional
-        Options of `read_spectrum`.
+        Options of `read_star`.
     **options
         Of `~astropayne.fit_spectra`.
 
     Returns
     -------
     `~astropy.table.QTable`
-        As of `~astropayne.fit_spectra`, ``name`` being the file. Files are read one after another;
-        what cannot be read has the flag ``BAD_INPUT``, and the reason in ``message``.
+        As of `~astropayne.fit_spectra`, ``name`` being the files, with commas between them. They
+        are read one after another; what cannot be read has the flag ``BAD_INPUT``, and the reason
+        in ``message``.
 
     Examples
     --------
@@ -234,12 +287,13 @@ def fit_files(paths, model, *, read=None, **options):
     reasons = {}
 
     def spectra():
-        for i, path in enumerate(paths):
+        for i, star in enumerate(stars):
+            files = [star] if isinstance(star, str | Path) else list(star)
             try:
-                yield read_spectrum(path, **(read or {}))
+                yield read_star(files, **(read or {}))
             except (OSError, ValueError) as error:
                 reasons[i] = str(error)
-                yield _Unreadable(path)
+                yield _Unreadable(_name_of(files))
 
     table = fit_spectra(spectra(), model, **options)
     table["message"] = [reasons.get(i, str(said)) for i, said in enumerate(table["message"])]
