@@ -20,6 +20,7 @@ def _commands(text):
 
     Behind two spaces it says what it does.
     """
+    text = re.sub(r" *\\\n *", " ", text)
     lines = re.findall(r"^ +(astropayne [a-z].*)$", text, re.MULTILINE)
     inline = [" ".join(words.split()) for words in re.findall(r"``(astropayne [^`]+)``", text)]
     return {(re.split(r" {2,}", line)[0], True) for line in lines} | {(i, False) for i in inline}
