@@ -510,7 +510,7 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     model = _load_model(model_file, say)
     if resolutions:
         options["resolution"] = resolutions if len(resolutions) > 1 else resolutions[0]
-    elif model.resolution:
+    elif model.resolution and not degrade_from:
         say(f"No --resolution is given: where a file says none, it is R = {model.resolution:g}.")
     if degrade_from:
         read["degrade"] = degrade_from, options.get("resolution", model.resolution)
@@ -540,7 +540,7 @@ def _plot_fits(stars, folder, model, read, options):
         fit_spectrum(read_star(files, **read), model, **options).plot()
         plt.savefig(Path(folder) / f"{name}.png", dpi=150)
         plt.close()
-    return f"{len(stars)} pictures in {folder}"
+    return f"{len(stars)} picture{'s' if len(stars) > 1 else ''} in {folder}"
 
 
 def _save(axes, path):

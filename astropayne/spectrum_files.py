@@ -7,6 +7,7 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 from astropy.io import ascii as text_tables
+from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 
@@ -149,7 +150,20 @@ def _by_specutils(path, format):
     try:
         return Spectrum.read(path, format=format), None
     except Exception as error:  # loaders raise what they like
-        return None, str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    try:
+        return _image_without_unit(path), None
+    except Exception:  # no such image, and the reason is known
+        return None, reason
+
+
+def _image_without_unit(path):
+    """Read a one-dimensional image whose unit of flux is none, as "Relative Flux"."""
+    from specutils import Spectrum
+
+    with fits.open(path) as images:
+        del images[0].header["BUNIT"]
+        return Spectrum.read(images, format="wcs1d-fits", flux_unit=u.one)
 
 
 def _roles(names):
@@ -423,7 +437,7 @@ def describe_fits(table, *, everything=False, n_rows=20):
             f"{_with_error(row[name], row[f'{name}_err'], digits):>16s}"
             for name, digits in shown.items()
         )
-        yield f"{row['name']:{width}s}{cells}  {_flags_text(row['flags'])}"
+        yield f"{row['name']:{width}s}{cells}  {_flags_text(row)}"
     if not everything and len(table) > n_rows:
         yield f"... and {len(table) - n_rows} more"
     yield f"{len(table)} spectra, {good.sum()} measured"
@@ -438,8 +452,14 @@ def _with_error(value, error, digits):
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
 
 
-def _flags_text(flags):
-    return " ".join(flag.name for flag in Flag if flag & int(flags)) or "-"
+def _flags_text(row):
+    which = {Flag.AT_BOUND: row["at_bound"], Flag.LOW_INFORMATION: row["low_information"]}
+    said = [
+        f"{flag.name} ({', '.join(which[flag].split())})" if which.get(flag) else flag.name
+        for flag in Flag
+        if flag & int(row["flags"])
+    ]
+    return ", ".join(said) or "-"
 
 
 def predict_files(model, labels, output, *, like=None, resolution=None, overwrite=False, **given):
