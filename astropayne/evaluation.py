@@ -352,7 +352,23 @@ def _stars(grid, snr, vsini, resolution, rng):
 
 
 def true_labels(recovery):
-    """Return the true labels of a table of `recover_labels`, under their own names."""
+    """Return the true labels of a table of `recover_labels`, under their own names.
+
+    Parameters
+    ----------
+    recovery : `~astropy.table.QTable`
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne.evaluation import true_labels
+    >>> true_labels(QTable({"feh": [0.1], "feh_true": [0.0]})).colnames
+    ['feh']
+    """
     ends = "_true"
     return QTable({
         name.removesuffix(ends): recovery[name] for name in recovery.colnames if name.endswith(ends)
@@ -376,6 +392,15 @@ def summarise_recovery(recovery):
         1 if these are right; ``measured``, the part of the spectra that have a value; and
         ``information``, "yes", "partly" (less than 90 % measured) or "none" (less than 10 %):
         labels that spectra say little of are not measured.
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne.evaluation import summarise_recovery
+    >>> table = QTable({"snr": [100.0] * 3, "feh_true": [0.0] * 3, "feh": [0.1, 0.2, 0.3],
+    ...                 "feh_err": [0.1] * 3})
+    >>> print(summarise_recovery(table)["bias"][0])
+    0.2
     """
     rows = []
     for snr in np.unique(recovery["snr"])[::-1]:
@@ -402,7 +427,24 @@ def _median(values):
 
 
 def median_and_scatter(values):
-    """Return the median of what is finite, and 1.4826 median absolute deviations from it."""
+    """Return the median of what is finite, and 1.4826 median absolute deviations from it.
+
+    Parameters
+    ----------
+    values : array_like
+
+    Returns
+    -------
+    float, float
+        NaN if nothing is finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.evaluation import median_and_scatter
+    >>> print(*median_and_scatter(np.array([1.0, 2, 3, np.nan])))
+    2.0 1.4826
+    """
     middle = _median(values)
     return middle, 1.4826 * _median(np.abs(values - middle))
 
@@ -424,6 +466,12 @@ def limits_of(labels, thresholds=None):
     ------
     ValueError
         If a threshold is not known.
+
+    Examples
+    --------
+    >>> from astropayne.evaluation import limits_of
+    >>> limits_of(["Mg_Fe"], {"scatter_Mg_Fe": 0.02})["scatter_Mg_Fe"]
+    0.02
     """
     limits = {**THRESHOLDS, **(thresholds or {})}
     known = {*THRESHOLDS, *(f"scatter_{name}" for name in labels)}
@@ -455,6 +503,17 @@ def judge(pixels, spectra, summary, thresholds=None):
     ------
     ValueError
         If a threshold is not known.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import flux_errors, held_out, judge, recover_labels
+    >>> from astropayne.evaluation import summarise_recovery
+    >>> model = PayneModel.sample()
+    >>> grid = held_out(model, SpectralGrid.sample())
+    >>> summary = summarise_recovery(recover_labels(model, grid, n_stars=5))
+    >>> print(*judge(*flux_errors(model, grid), summary)["name", "limit"][0])
+    rms 0.005
     """
     limits = limits_of(summary["label"], thresholds)
     rows = [

@@ -112,6 +112,14 @@ def plot_fit(result, *, lines=None, regions=None, unit=None, figure=None, label=
     `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (2, n_windows)
         Spectra above, residuals below. A list of them if the star has several spectra, one below
         the other.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, fit_spectrum
+    >>> model = PayneModel.sample()
+    >>> result = fit_spectrum(model(teff=5777, logg=4.44, feh=0, vmic=1, rv=12), model)
+    >>> result.plot(unit="nm").shape
+    (2, 3)
     """
     title = label or _title(result)
     rv = result.labels["rv"]
@@ -360,6 +368,15 @@ def plot_pixel_errors(pixels, *, figure=None, label=None):
     -------
     `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (2, n_windows)
         Mean and percentiles above, rms below.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import flux_errors
+    >>> pixels, spectra = flux_errors(PayneModel.sample(), SpectralGrid.sample()[:20])
+    >>> from astropayne.plotting import plot_pixel_errors
+    >>> plot_pixel_errors(pixels).shape
+    (2, 3)
     """
     drawing = _Windows(pixels["wavelength"], pixels.meta, None, None, figure)
     for low, high, alpha, text in (
@@ -390,6 +407,15 @@ def plot_pixel_comparison(pixels, *, figure=None, label=None):
     Returns
     -------
     `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (1, n_windows)
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import flux_errors
+    >>> pixels, spectra = flux_errors(PayneModel.sample(), SpectralGrid.sample()[:20])
+    >>> from astropayne.plotting import plot_pixel_comparison
+    >>> plot_pixel_comparison({"this": pixels, "that": pixels}).shape
+    (1, 3)
     """
     first = next(iter(pixels.values()))
     drawing = _Windows(first["wavelength"], first.meta, None, None, figure, rows=1)
@@ -424,6 +450,15 @@ def plot_error_planes(spectra, planes=None, *, figure=None):
     Returns
     -------
     list of `~matplotlib.axes.Axes`
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import flux_errors
+    >>> pixels, spectra = flux_errors(PayneModel.sample(), SpectralGrid.sample()[:20])
+    >>> from astropayne.plotting import plot_error_planes
+    >>> plot_error_planes(spectra)[0].get_xlabel()
+    'Teff / K'
     """
     planes = planes or [p for p in _PLANES if set(p) <= set(spectra.colnames)]
     figure, axes = _panels(len(planes), 4, (2.6, 2.6), figure)
@@ -454,6 +489,15 @@ def plot_error_trends(spectra, names=None, *, figure=None):
     -------
     list of `~matplotlib.axes.Axes`
         A panel a label, with the median of ten equal parts of the spectra.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import flux_errors
+    >>> pixels, spectra = flux_errors(PayneModel.sample(), SpectralGrid.sample()[:20])
+    >>> from astropayne.plotting import plot_error_trends
+    >>> len(plot_error_trends(spectra, ["teff", "feh"]))
+    2
     """
     names = names or _label_names(spectra)
     figure, axes = _panels(len(names), 4, (2.7, 2.0), figure, sharey=True)
@@ -486,6 +530,16 @@ def plot_recovery(truth, table, names=None, *, colour=None, figure=None):
     Returns
     -------
     list of `~matplotlib.axes.Axes`
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropy.table import QTable
+    >>> truth = QTable({"teff": [5000, 5500, 6000] * u.K, "feh": [-1.0, 0.0, 0.3]})
+    >>> table = QTable({"teff": [5020, 5490, 6010] * u.K, "teff_err": [15, 15, 20] * u.K})
+    >>> from astropayne.plotting import plot_recovery
+    >>> plot_recovery(truth, table, colour="feh")[0].get_title()
+    'Teff / K'
     """
     names = _names_in_both(truth, table, names)
     figure, axes = _panels(len(names), min(5, len(names)), (2.4, 2.3), figure)
@@ -525,6 +579,16 @@ def plot_pulls(truth, table, names=None, *, figure=None):
     -------
     list of `~matplotlib.axes.Axes`
         Each with the Gaussian of unit width that right errors give.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropy.table import QTable
+    >>> truth = QTable({"teff": [5000, 5500, 6000] * u.K, "feh": [-1.0, 0.0, 0.3]})
+    >>> table = QTable({"teff": [5020, 5490, 6010] * u.K, "teff_err": [15, 15, 20] * u.K})
+    >>> from astropayne.plotting import plot_pulls
+    >>> plot_pulls(truth, table)[0].get_title()
+    'Teff'
     """
     names = _names_in_both(truth, table, names)
     figure, axes = _panels(len(names), min(6, len(names)), (1.9, 1.7), figure, sharex=True)
@@ -559,6 +623,16 @@ def plot_differences(truth, table, names=None, *, along="feh", figure=None):
     -------
     list of `~matplotlib.axes.Axes`
         A panel a label, with the median and the robust scatter in eight equal parts of the stars.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropy.table import QTable
+    >>> truth = QTable({"teff": [5000, 5500, 6000] * u.K, "feh": [-1.0, 0.0, 0.3]})
+    >>> table = QTable({"teff": [5020, 5490, 6010] * u.K, "teff_err": [15, 15, 20] * u.K})
+    >>> from astropayne.plotting import plot_differences
+    >>> plot_differences(truth, table)[0].get_xlabel()
+    '[Fe/H]'
     """
     names = _names_in_both(truth, table, names)
     figure, axes = _panels(len(names), 4, (2.7, 1.9), figure, sharex=True)
@@ -597,6 +671,15 @@ def plot_scatter(summaries, names=None, *, figure=None):
     -------
     list of `~matplotlib.axes.Axes`
         A panel a label: scatter as points, and dashed what the fits state as their errors.
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne.plotting import plot_scatter
+    >>> rows = [(50.0, "feh", "", 0.02, 0.02), (100.0, "feh", "", 0.01, 0.01)]
+    >>> summary = QTable(rows=rows, names=("snr", "label", "unit", "scatter", "error"))
+    >>> len(plot_scatter(summary))
+    1
     """
     if hasattr(summaries, "colnames"):
         summaries = {"": summaries}
@@ -726,6 +809,12 @@ def plot_coverage(labels, names=None, *, figure=None):
     list of `~matplotlib.axes.Axes`
         Surface gravity over effective temperature where there are both, the other labels over
         metallicity; histograms where there is none.
+
+    Examples
+    --------
+    >>> from astropayne import SpectralGrid
+    >>> len(SpectralGrid.sample().plot_coverage(["teff", "logg", "feh", "vmic"]))
+    2
     """
     table = getattr(labels, "labels", labels)
     names = list(names or table.colnames)
@@ -763,6 +852,13 @@ def plot_history(history, *, figure=None):
     -------
     list of `~matplotlib.axes.Axes`
         The rms flux error, and the learning rate below.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel
+    >>> above, below = PayneModel.sample().history.plot()
+    >>> above.get_ylabel()
+    'rms flux error'
     """
     figure = figure or plt.figure(figsize=(7, 4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))

@@ -220,7 +220,22 @@ class _Unreadable:
 
 
 def files_of(text):
-    """Return the files of one star: what is between commas, unless there is such a file."""
+    """Return the files of one star: what is between commas, unless there is such a file.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from astropayne.spectrum_files import files_of
+    >>> files_of("blue.fits,red.fits")
+    ['blue.fits', 'red.fits']
+    """
     return [text] if Path(text).exists() else [part for part in str(text).split(",") if part]
 
 
@@ -251,6 +266,18 @@ def read_star(files, *, degrade=None, **options):
         If a file is missing.
     ValueError
         If one cannot be read, or its resolution would not become lower.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropayne import PayneModel
+    >>> from astropayne.spectrum_files import read_star, write_spectrum
+    >>> sun = PayneModel.sample()(teff=5777, logg=4.44, feh=0, vmic=1)
+    >>> file = mkdtemp() + "/sun.ecsv"
+    >>> write_spectrum(sun, file)
+    >>> star = read_star([file, file], degrade=(20000, 15000))
+    >>> len(star), star[0].meta["resolution"]
+    (2, 15000.0)
     """
     from specutils import SpectrumList
 
@@ -332,6 +359,17 @@ def write_spectrum(spectrum, path, *, overwrite=False):
         If there is such a file already.
     ValueError
         If the name ends in something else.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropayne import PayneModel
+    >>> from astropayne.spectrum_files import read_spectrum, write_spectrum
+    >>> sun = PayneModel.sample()(teff=5777, logg=4.44, feh=0, vmic=1)
+    >>> file = mkdtemp() + "/sun.fits"
+    >>> write_spectrum(sun, file)
+    >>> read_spectrum(file).meta["medium"]
+    'air'
     """
     table = QTable({"wavelength": u.Quantity(spectrum.spectral_axis, subok=False)})
     table["flux"] = spectrum.flux.value if spectrum.flux.unit == u.one else spectrum.flux
@@ -367,6 +405,13 @@ def write_table(table, path, *, overwrite=False):
         If there is such a file already.
     ValueError
         If the name ends in something else.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropy.table import QTable
+    >>> from astropayne.spectrum_files import write_table
+    >>> write_table(QTable({"teff": [5777.0]}), mkdtemp() + "/stars.csv")
     """
     path, suffix = Path(path), writable_suffix(path)
     if path.exists() and not overwrite:
@@ -388,7 +433,27 @@ def write_table(table, path, *, overwrite=False):
 
 
 def writable_suffix(path):
-    """Return how a table's name ends, which has to be one of the formats."""
+    """Return how a table's name ends, which has to be one of the formats.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+
+    Examples
+    --------
+    >>> from astropayne.spectrum_files import writable_suffix
+    >>> writable_suffix("stars.ecsv")
+    '.ecsv'
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
         raise ValueError(f"{path}: a table's name has to end in one of {', '.join(_SUFFIXES)}")
@@ -396,12 +461,45 @@ def writable_suffix(path):
 
 
 def measured(table):
-    """Say which rows of a table of fits hold a measurement."""
+    """Say which rows of a table of fits hold a measurement.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        Of `~astropayne.fit_spectra`.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (n_rows,)
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne import Flag
+    >>> from astropayne.spectrum_files import measured
+    >>> measured(QTable({"flags": [0, int(Flag.BAD_INPUT)]})).tolist()
+    [True, False]
+    """
     return (table["flags"] & Flag.BAD_INPUT) == 0
 
 
 def file_names(paths):
-    """Return a short name for each path, no two the same: file names without their endings."""
+    """Return a short name for each path, no two the same: file names without their endings.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from astropayne.spectrum_files import file_names
+    >>> file_names(["a/star.fits", "b/star.fits"])
+    ['star', 'star-2']
+    """
     names = {}
     for path in paths:
         stem, n = Path(path).name.removesuffix(Path(path).suffix), 1
@@ -492,6 +590,16 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     ------
     ValueError
         If labels are unknown or missing, or the file's format.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropayne import PayneModel
+    >>> from astropayne.spectrum_files import predict_files
+    >>> sun = {"teff": 5777, "logg": 4.44, "feh": 0, "vmic": 1}
+    >>> spectra, files = predict_files(PayneModel.sample(), sun, mkdtemp() + "/sun.ecsv", rv=12)
+    >>> files[0].name
+    'sun.ecsv'
     """
     options = {"resolution": resolution, "wavelength": _axis_like(like, model)}
     if isinstance(labels, dict):
