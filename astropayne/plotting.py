@@ -631,8 +631,8 @@ def plot_differences(truth, table, names=None, *, along="feh", figure=None):
     >>> truth = QTable({"teff": [5000, 5500, 6000] * u.K, "feh": [-1.0, 0.0, 0.3]})
     >>> table = QTable({"teff": [5020, 5490, 6010] * u.K, "teff_err": [15, 15, 20] * u.K})
     >>> from astropayne.plotting import plot_differences
-    >>> plot_differences(truth, table)[0].get_xlabel()
-    '[Fe/H]'
+    >>> plot_differences(truth, table)[0].get_title()
+    'Teff / K'
     """
     names = _names_in_both(truth, table, names)
     figure, axes = _panels(len(names), 4, (2.7, 1.9), figure, sharex=True)
@@ -649,9 +649,10 @@ def plot_differences(truth, table, names=None, *, along="feh", figure=None):
         reach = 1.2 * np.nanmax(np.abs(middle) + 3 * spread, initial=0) if len(parts) > 1 else 0
         if reach > 0:
             ax.set_ylim(-reach, reach)
-        _label_axis(ax, "x", along, truth[along].unit)
+        _turn(ax, "x", along)
         ax.set_title(_text(name, truth[name].unit), fontsize="small")
-        ax.tick_params(axis="y", labelsize="x-small")
+        ax.tick_params(labelsize="x-small")
+    figure.supxlabel(_text(along, truth[along].unit), fontsize="medium")
     figure.supylabel("fitted - true", fontsize="medium")
     return axes
 
@@ -914,9 +915,13 @@ def _label_names(table):
 
 
 def _label_axis(ax, which, name, unit):
-    """Name an axis, and turn it round for labels that are drawn so."""
+    """Name an axis, and turn it round if the label is drawn so."""
     getattr(ax, f"set_{which}label")(_text(name, unit), fontsize="small")
     ax.tick_params(axis=which, labelsize="x-small")
+    _turn(ax, which, name)
+
+
+def _turn(ax, which, name):
     if name in _TURNED and not getattr(ax, f"{which}axis_inverted")():
         getattr(ax, f"invert_{which}axis")()
 

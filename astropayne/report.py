@@ -105,15 +105,18 @@ def _comparison(found):
     short = [html.escape(Path(name).name) for name in found]
     n = len(next(iter(found.values())).spectra)
     yield f"<p>Compared with the same {n} spectra; the better value of each line is bold.</p>"
-    values, texts = {}, {}
+    values, criteria = {}, {}
     for i, evaluation in enumerate(found.values()):
         for row in evaluation.verdict:
-            texts.setdefault(row["text"], row["limit"])
-            values.setdefault(row["text"], [np.nan] * len(found))[i] = row["value"]
+            criteria.setdefault(row["text"], (row["name"], row["limit"]))
+            values.setdefault(row["text"], np.full(len(found), np.nan))[i] = row["value"]
     rows = []
-    for text, limit in texts.items():
-        best = np.nanmin(values[text])
-        cells = [f"<b>{_number(v)}</b>" if v == best else _number(v) for v in values[text]]
+    for text, (name, limit) in criteria.items():
+        # Errors are to be small, but pulls to be one.
+        distance = np.abs(np.log(values[text])) if name == "pulls" else values[text]
+        best = distance == np.min(np.nan_to_num(distance, nan=np.inf))
+        cells = [f"<b>{_number(v)}</b>" if b else _number(v)
+                 for v, b in zip(values[text], best, strict=True)]  # fmt: skip
         rows.append((text, *cells, _number(limit)))
     yield _table(("criterion", *short, "limit"), rows)
     pixels = {Path(name).name: evaluation.pixels for name, evaluation in found.items()}

@@ -177,7 +177,9 @@ def test_differences_show_medians_whatever_one_star_does(rng):
     middle = ax.lines[2].get_ydata()
     assert middle == pytest.approx(10 * np.arange(8), abs=1.1)
     assert ax.get_ylim()[1] < 150
-    assert ax.get_xlabel() == "[Fe/H]"
+    assert ax.figure.get_supxlabel() == "[Fe/H]"
+    ax, _ = plot_differences(truth, table, along="teff")
+    assert ax.xaxis_inverted()
 
 
 def test_scatter_is_drawn_by_signal_to_noise_and_model():
