@@ -165,8 +165,9 @@ def instrument_fwhm(resolution, model_resolution):
     if (resolution > model_resolution * (1 + 1e-9)).any():
         raise ValueError(
             f"resolution={resolution.max():g} is higher than the model's own, "
-            f"{model_resolution:g}: a model cannot be sharpened. Degrade the observed spectrum "
-            "(degrade_spectrum) to the model's resolution, or train on a grid of higher resolution"
+            f"{model_resolution:g}: a model cannot be sharpened. Degrade the observed spectrum to "
+            "the model's resolution (degrade_spectrum; --degrade-from on the command line), or "
+            "train on a grid of higher resolution"
         )
     return C_KMS * np.sqrt(np.maximum(0.0, resolution**-2 - model_resolution**-2))
 

@@ -112,6 +112,7 @@ _model = click.option(
     "-m",
     "--model",
     "model_file",
+    type=click.Path(),
     metavar="FILE",
     help="Model file, also of one_payne or The_Payne. [default: the sample network]",
 )
@@ -198,7 +199,7 @@ def _regions(pairs):
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FOLDER...")
+@click.argument("paths", nargs=-1, required=True, metavar="FOLDER...", type=click.Path())
 @_file_option("-o", "--output", required=True, help="Grid file to write, *.asdf.")
 @click.option("-f", "--format", help="Format of the spectra. [default: found out]")
 @click.option("--option", "options", multiple=True, type=_Pairs(), help="Option of the format.")
@@ -260,7 +261,7 @@ def _tell_grid(grid, say):
 
 
 @main.command()
-@click.argument("paths", nargs=-1, metavar="[GRID]...")
+@click.argument("paths", nargs=-1, metavar="[GRID]...", type=click.Path())
 @_file_option("-o", "--output", help="Model file to write, *.asdf.")
 @click.option(
     "-c", "--config", type=click.Path(exists=True, dir_okay=False), help="TOML file of the run."
@@ -313,9 +314,12 @@ def train(say, paths, output, config, write_config, overwrite, labels, **trainin
 
 
 @main.command()
-@click.argument("model_file", metavar="MODEL")
-@click.argument("grid_path", metavar="GRID")
-@click.option("-o", "--output", default="report", show_default=True, help="Folder of the report.")
+@click.argument("model_file", metavar="MODEL", type=click.Path())
+@click.argument("grid_path", metavar="GRID", type=click.Path())
+@click.option("-o", "--output", default="report", show_default=True, help="Folder of the report.",
+              type=click.Path(file_okay=False))  # fmt: skip
+@click.option("--compare", "others", multiple=True, metavar="MODEL", type=click.Path(),
+              help="Another model to compare it with; may be repeated.")  # fmt: skip
 @click.option(
     "--snr",
     multiple=True,
@@ -324,7 +328,7 @@ def train(say, paths, output, config, write_config, overwrite, labels, **trainin
 )
 @click.option("-n", "--stars", default=300, show_default=True, help="Spectra that are fitted.")
 @click.option("--vsini", type=float, help="Rotate them by so many km/s, and fit it.")
-@click.option("--resolution", type=float, help="Degrade them to this resolution.")
+@click.option("-R", "--resolution", type=float, help="Degrade them to this resolution.")
 @click.option("--all", "everything", is_flag=True, help="Use spectra it was trained on, too.")
 @click.option(
     "--threshold",
@@ -337,7 +341,7 @@ def train(say, paths, output, config, write_config, overwrite, labels, **trainin
 @click.option("--seed", default=42, show_default=True, help="Of the noise.")
 @_overwrite
 @_pass_say
-def evaluate(say, model_file, grid_path, output, everything, check, overwrite, **options):
+def evaluate(say, model_file, others, grid_path, output, everything, check, overwrite, **options):
     """Say what a model is worth: pictures and a verdict.
 
     Compares predicted with synthetic flux, and fits synthetic spectra without and with noise.
@@ -346,33 +350,39 @@ def evaluate(say, model_file, grid_path, output, everything, check, overwrite, *
 
       astropayne evaluate model.asdf grid.asdf -o report
       astropayne evaluate model.asdf grid.asdf -o report --snr 50 --snr 200 --vsini 5
+      astropayne evaluate new.asdf grid.asdf -o report --compare old.asdf
     """
     from astropayne.grid import SpectralGrid
     from astropayne.report import write_report
 
     page = Path(output) / "index.html"
     _refuse_existing(page if Path(output).is_dir() else output, overwrite)
-    model = _load_model(model_file, say)
     options["snr"] = options["snr"] or (100.0,)
     options["n_stars"] = options.pop("stars")
     options["thresholds"] = dict(options["thresholds"])
-    verdict = write_report(
-        model,
+    found = write_report(
+        {path: _load_model(path, say) for path in (model_file, *others)},
         SpectralGrid.read(grid_path, progress=say.progress),
         output,
         held_out_only=not everything,
         progress=say.progress,
-        source=model_file,
         **options,
     )
+    for path, evaluation in found.items():
+        if others:
+            say(f"{path}:")
+        _tell_verdict(evaluation.verdict, say)
+    say(f"written   {page}")
+    if check and not all(found[model_file].verdict["passed"]):
+        raise click.exceptions.Exit(_INCOMPLETE)
+
+
+def _tell_verdict(verdict, say):
     for row in verdict:
         mark = click.style("good", fg="green") if row["passed"] else click.style("POOR", fg="red")
         say(f"{mark}  {row['text']}: {row['value']:.3g} (limit {row['limit']})")
     for text in verdict.meta["no_information"]:
         say(f"----  not judged, noise and the emulator's own error hide it: {text}")
-    say(f"written   {page}")
-    if check and not all(verdict["passed"]):
-        raise click.exceptions.Exit(_INCOMPLETE)
 
 
 # --- use
@@ -382,16 +392,18 @@ def evaluate(say, model_file, grid_path, output, everything, check, overwrite, *
 @click.argument("labels", nargs=-1, type=_Pairs(), metavar="[NAME=VALUE]...")
 @_model
 @click.option(
-    "-t", "--table", "table_file", help="Table of labels, a row a spectrum (ECSV, FITS, CSV)."
-)
+    "-t", "--table", "table_file", type=click.Path(), metavar="FILE",
+    help="Table of labels, a row a spectrum (ECSV, FITS, CSV).",
+)  # fmt: skip
 @click.option("--rv", default="0", help="Radial velocity, km/s.")
 @click.option("--vsini", default="0", help="Projected rotation, km/s.")
 @click.option("--vmac", default="0", help="Radial-tangential macroturbulence ζ, km/s.")
 @click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the model's]")
-@click.option("--like", metavar="FILE", help="Predict at the pixels of this spectrum.")
 @click.option(
-    "-o", "--output", required=True, help="File (*.ecsv, *.fits, *.csv, *.txt) or folder."
+    "--like", metavar="FILE", type=click.Path(), help="Predict at the pixels of this spectrum."
 )
+@click.option("-o", "--output", required=True, type=click.Path(), metavar="PATH",
+              help="File (*.ecsv, *.fits, *.csv, *.txt) or folder.")  # fmt: skip
 @_file_option("--plot", help="Picture to draw: *.png, *.pdf, *.svg.")
 @_overwrite
 @_pass_say
@@ -429,10 +441,15 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
 
 
 @main.command()
-@click.argument("spectra", nargs=-1, required=True, metavar="SPECTRUM...")
+@click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
 @_model
 @_file_option("-o", "--output", required=True, help="Table: *.ecsv, *.fits, *.csv, *.txt.")
-@click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the file's, or model's]")
+@click.option("-R", "--resolution", "resolutions", type=float, multiple=True,
+              help="λ/FWHM; repeated, that of each arm. [default: the file's, or model's]",
+)  # fmt: skip
+@click.option("--degrade-from", type=float, metavar="R",
+              help="Resolution that spectra have, if the model's is lower: degrade them first.",
+)  # fmt: skip
 @click.option(
     "--continuum",
     type=int,
@@ -455,22 +472,27 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
 @click.option("--format", help="Of the files, as specutils calls it. [default: found out]")
 @click.option("--wavelength-unit", default="Angstrom", show_default=True, help="Of text files.")
 @click.option("--columns", type=int, help="Of text files; 2: the third is not the error.")
-@click.option("--plot", metavar="FOLDER", help="Draw a picture of every fit.")
+@click.option("--plot", metavar="FOLDER", help="Draw a picture of every fit.",
+              type=click.Path(file_okay=False))  # fmt: skip
 @_overwrite
 @_pass_say
-def fit(say, spectra, model_file, output, plot, overwrite, **options):
-    """Measure stars: many files to one table, a row a file.
+def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options):
+    """Measure stars: many files to one table, a row a star.
 
     Reads what specutils reads, and text with columns of wavelength, flux and its error. Nothing
-    has to be guessed: velocity and labels are searched for. A file that cannot be read or fitted
-    has its row too, with the reason, and the exit code is then 3.
+    has to be guessed: velocity and labels are searched for. Files with a comma between them, and
+    no space, are the arms of one star. A file that cannot be read or fitted has its row too, with
+    the reason, and the exit code is then 3.
 
       astropayne fit sun.txt -o sun.ecsv --continuum 2 --plot pictures
       astropayne fit stars/*.fits -m model.asdf -o stars.ecsv -R 18000 --medium vacuum
       astropayne fit star.txt -o star.csv --fixed teff=5777 --free vmac --report "A(Mg)"
+      astropayne fit blue.fits,red.fits -o star.ecsv -R 20000 -R 18000
+      astropayne fit sharp.fits -o star.ecsv --degrade-from 115000
     """
     from astropayne.spectrum_files import (
         describe_fits,
+        files_of,
         fit_files,
         measured,
         writable_suffix,
@@ -480,35 +502,45 @@ def fit(say, spectra, model_file, output, plot, overwrite, **options):
     writable_suffix(output)
     _refuse_existing(output, overwrite)
     read = {name: options.pop(name) for name in ("format", "wavelength_unit", "columns")}
+    degrade_from = options.pop("degrade_from")
     for name in ("fixed", "start", "bounds", "priors"):
         options[name] = dict(options[name])
     for name in ("regions", "exclude"):
         options[name] = _regions(options[name])
     model = _load_model(model_file, say)
-    table = fit_files(spectra, model, read=read, progress=say.progress, **options)
+    if resolutions:
+        options["resolution"] = resolutions if len(resolutions) > 1 else resolutions[0]
+    elif model.resolution and not degrade_from:
+        say(f"No --resolution is given: where a file says none, it is R = {model.resolution:g}.")
+    if degrade_from:
+        read["degrade"] = degrade_from, options.get("resolution", model.resolution)
+    stars = [files_of(star) for star in stars]
+    table = fit_files(stars, model, read=read, progress=say.progress, **options)
     write_table(table, output, overwrite=overwrite)
     for line in describe_fits(table, everything=say.verbose):
         say(line)
     good = measured(table)
     written = [output]
     if plot:
-        written.append(_plot_fits([s for s, yes in zip(spectra, good, strict=True) if yes], plot,
-                                  model, read, options))  # fmt: skip
+        some = [star for star, yes in zip(stars, good, strict=True) if yes]
+        written.append(_plot_fits(some, plot, model, read, options))
     say(f"written   {', '.join(written)}")
     if not good.all():
         raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
 
 
-def _plot_fits(paths, folder, model, read, options):
+def _plot_fits(stars, folder, model, read, options):
+    import matplotlib.pyplot as plt
+
     from astropayne.fitting import fit_spectrum
-    from astropayne.plotting import plot_fit
-    from astropayne.spectrum_files import file_names, read_spectrum
+    from astropayne.spectrum_files import file_names, read_star
 
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for path, name in zip(paths, file_names(paths), strict=True):
-        result = fit_spectrum(read_spectrum(path, **read), model, **options)
-        _save(plot_fit(result), Path(folder) / f"{name}.png")
-    return f"{len(paths)} pictures in {folder}"
+    for files, name in zip(stars, file_names([files[0] for files in stars]), strict=True):
+        fit_spectrum(read_star(files, **read), model, **options).plot()
+        plt.savefig(Path(folder) / f"{name}.png", dpi=150)
+        plt.close()
+    return f"{len(stars)} picture{'s' if len(stars) > 1 else ''} in {folder}"
 
 
 def _save(axes, path):

@@ -2,6 +2,7 @@
 """What a model is worth: errors of its flux, and of the labels that fits with it find."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.nddata import StdDevUncertainty
@@ -16,10 +17,13 @@ from astropayne.wavelengths import to_vacuum
 
 __all__ = [
     "THRESHOLDS",
+    "Evaluation",
+    "evaluate",
     "flux_errors",
     "held_out",
     "judge",
     "limits_of",
+    "median_and_scatter",
     "recover_labels",
     "summarise_recovery",
     "true_labels",
@@ -48,6 +52,73 @@ _PERCENTILES = {
 }
 _RESIDUALS = 1 << 25  # numbers that percentiles are taken of, at most
 _SAME = 1e-5  # of their range, by how much labels of the same spectrum may differ
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model is worth.
+
+    Attributes
+    ----------
+    pixels, spectra : `~astropy.table.QTable`
+        Of `flux_errors`.
+    recovery : `~astropy.table.QTable`
+        Of `recover_labels`.
+    summary : `~astropy.table.QTable`
+        Of `summarise_recovery`.
+    verdict : `~astropy.table.QTable`
+        Of `judge`.
+    """
+
+    pixels: QTable
+    spectra: QTable
+    recovery: QTable
+    summary: QTable
+    verdict: QTable
+
+
+def evaluate(model, grid, *, snr=100.0, thresholds=None, progress=None, **options):
+    """Compare a model with spectra in every way there is.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    grid : `~astropayne.SpectralGrid`
+        Spectra that the model has not seen, as of `held_out`.
+    snr : float or sequence of float
+        Signal-to-noise ratios that labels are recovered at, beside no noise.
+    thresholds : mapping of str to float, optional
+        Of `judge`.
+    progress : bool, optional
+        Whether to show progress bars; by default on a terminal only.
+    **options
+        Of `recover_labels`.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare with, or an option makes no sense.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import evaluate, held_out
+    >>> model = PayneModel.sample()
+    >>> found = evaluate(model, held_out(model, SpectralGrid.sample()), n_stars=10)
+    >>> bool(found.verdict["passed"][0])
+    True
+    """
+    limits_of(model.labels.names, thresholds)  # complains now, not after the work
+    pixels, spectra = flux_errors(model, grid, progress=progress)
+    ratios = sorted({np.inf, *np.atleast_1d(np.asarray(snr, dtype=float))}, reverse=True)
+    recovery = recover_labels(model, grid, snr=ratios, progress=progress, **options)
+    summary = summarise_recovery(recovery)
+    verdict = judge(pixels, spectra, summary, thresholds)
+    return Evaluation(pixels, spectra, recovery, summary, verdict)
 
 
 def held_out(model, grid):
@@ -281,7 +352,23 @@ def _stars(grid, snr, vsini, resolution, rng):
 
 
 def true_labels(recovery):
-    """Return the true labels of a table of `recover_labels`, under their own names."""
+    """Return the true labels of a table of `recover_labels`, under their own names.
+
+    Parameters
+    ----------
+    recovery : `~astropy.table.QTable`
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne.evaluation import true_labels
+    >>> true_labels(QTable({"feh": [0.1], "feh_true": [0.0]})).colnames
+    ['feh']
+    """
     ends = "_true"
     return QTable({
         name.removesuffix(ends): recovery[name] for name in recovery.colnames if name.endswith(ends)
@@ -305,6 +392,15 @@ def summarise_recovery(recovery):
         1 if these are right; ``measured``, the part of the spectra that have a value; and
         ``information``, "yes", "partly" (less than 90 % measured) or "none" (less than 10 %):
         labels that spectra say little of are not measured.
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne.evaluation import summarise_recovery
+    >>> table = QTable({"snr": [100.0] * 3, "feh_true": [0.0] * 3, "feh": [0.1, 0.2, 0.3],
+    ...                 "feh_err": [0.1] * 3})
+    >>> print(summarise_recovery(table)["bias"][0])
+    0.2
     """
     rows = []
     for snr in np.unique(recovery["snr"])[::-1]:
@@ -318,7 +414,7 @@ def summarise_recovery(recovery):
                 pulls = difference / error
             rows.append((
                 snr, name, str(label.column_unit or ""), len(some), part,
-                *_median_and_scatter(difference), _median(error), *_median_and_scatter(pulls),
+                *median_and_scatter(difference), _median(error), *median_and_scatter(pulls),
                 "none" if part < 0.1 else "partly" if part < 0.9 else "yes",
             ))  # fmt: skip
     names = "snr label unit n measured bias scatter error pull_bias pull_scatter information"
@@ -330,7 +426,25 @@ def _median(values):
     return np.median(values) if len(values) else np.nan
 
 
-def _median_and_scatter(values):
+def median_and_scatter(values):
+    """Return the median of what is finite, and 1.4826 median absolute deviations from it.
+
+    Parameters
+    ----------
+    values : array_like
+
+    Returns
+    -------
+    float, float
+        NaN if nothing is finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.evaluation import median_and_scatter
+    >>> print(*median_and_scatter(np.array([1.0, 2, 3, np.nan])))
+    2.0 1.4826
+    """
     middle = _median(values)
     return middle, 1.4826 * _median(np.abs(values - middle))
 
@@ -352,6 +466,12 @@ def limits_of(labels, thresholds=None):
     ------
     ValueError
         If a threshold is not known.
+
+    Examples
+    --------
+    >>> from astropayne.evaluation import limits_of
+    >>> limits_of(["Mg_Fe"], {"scatter_Mg_Fe": 0.02})["scatter_Mg_Fe"]
+    0.02
     """
     limits = {**THRESHOLDS, **(thresholds or {})}
     known = {*THRESHOLDS, *(f"scatter_{name}" for name in labels)}
@@ -383,6 +503,17 @@ def judge(pixels, spectra, summary, thresholds=None):
     ------
     ValueError
         If a threshold is not known.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import flux_errors, held_out, judge, recover_labels
+    >>> from astropayne.evaluation import summarise_recovery
+    >>> model = PayneModel.sample()
+    >>> grid = held_out(model, SpectralGrid.sample())
+    >>> summary = summarise_recovery(recover_labels(model, grid, n_stars=5))
+    >>> print(*judge(*flux_errors(model, grid), summary)["name", "limit"][0])
+    rms 0.005
     """
     limits = limits_of(summary["label"], thresholds)
     rows = [

@@ -89,6 +89,12 @@ class FitResult:
             lines.append(f"  {name:6s} {value.value:10.4f} {text} {value.unit}".rstrip())
         return "\n".join(lines) + ">"
 
+    def plot(self, **options):
+        """Draw the spectrum, its fit and the residuals, as `~astropayne.plotting.plot_fit`."""
+        from astropayne.plotting import plot_fit
+
+        return plot_fit(self, **options)
+
     def __getstate__(self):
         # What specutils makes of an axis does not pickle; what it makes it of does.
         spectra = {name: _taken_apart(getattr(self, name)) for name in ("observed", "best_fit")}

@@ -604,6 +604,12 @@ class SpectralGrid:
             report=vstack([grid.report for grid in grids], metadata_conflicts="silent"),
         )
 
+    def plot_coverage(self, names=None, **options):
+        """Draw where the spectra are, as `~astropayne.plotting.plot_coverage`."""
+        from astropayne.plotting import plot_coverage
+
+        return plot_coverage(self, names, **options)
+
     def load(self):
         """Return this grid with its flux in memory."""
         return self._with(flux=np.asarray(self.flux))

@@ -32,7 +32,7 @@ from astropayne.residuals import leading_components, white_rest
 from astropayne.training import TrainingOptions, train_network
 from astropayne.wavelengths import checked_velocity, find_windows, to_vacuum, vacuum_angstrom
 
-__all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
+__all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite", "TrainingHistory"]
 
 _BLOCK = 1 << 18  # pixels that are predicted at a time
 _ERROR_COMPONENTS = 32
@@ -118,6 +118,16 @@ class PayneModelWrite(UnifiedReadWrite):
             raise ValueError(f"{path}: {error}") from None
 
 
+class TrainingHistory(QTable):
+    """How a training went: step, time, learning rate, rms flux error of training and validation."""
+
+    def plot(self, **options):
+        """Draw it, as `~astropayne.plotting.plot_history`."""
+        from astropayne.plotting import plot_history
+
+        return plot_history(self, **options)
+
+
 class PayneModel:
     """An emulator of stellar spectra: labels in, spectrum out.
 
@@ -160,7 +170,7 @@ class PayneModel:
         What the components leave, as `~astropayne.residuals.white_rest` gives it.
     training_labels : numpy.ndarray, shape (n, n_labels)
         Labels of the training spectra (of very many, a part), in single precision.
-    history : `~astropy.table.QTable`
+    history : TrainingHistory
         How the training went.
     meta : dict
         Where it comes from.
@@ -288,7 +298,8 @@ class PayneModel:
         model.error, model.bias = error, bias
         model.error_components, model.error_rest = error_components, error_rest
         model.training_labels = training_labels
-        model.history, model.meta = history, dict(meta or {})
+        model.history = None if history is None else TrainingHistory(history)
+        model.meta = dict(meta or {})
         return model
 
     def __repr__(self):
@@ -376,8 +387,8 @@ class PayneModel:
 
         Returns
         -------
-        `~astropy.table.QTable`
-            The history: step, time, learning rate, rms on training and validation spectra.
+        TrainingHistory
+            A table: step, time, learning rate, rms on training and validation spectra.
 
         Raises
         ------
@@ -431,7 +442,7 @@ class PayneModel:
         self._measure_error(x_valid, validation)
         self.training_labels = labels.unscale(_some(x, _MOST_LABELS)).astype(np.float32)
         names = ("step", "time", "learning_rate", "train_rms", "valid_rms")
-        self.history = QTable(rows=run.rows, names=names, units={"time": u.s})
+        self.history = TrainingHistory(rows=run.rows, names=names, units={"time": u.s})
         who = {"author": author, "licence": licence, "citation": citation}
         self.meta = {
             "made_by": f"astropayne {__version__}, torch {torch.__version__}, numpy "

@@ -5,22 +5,15 @@ import base64
 import datetime
 import html
 import io
+from dataclasses import fields
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from astropayne import __version__, plotting
-from astropayne.evaluation import (
-    flux_errors,
-    held_out,
-    judge,
-    limits_of,
-    recover_labels,
-    summarise_recovery,
-    true_labels,
-)
-from astropayne.spectrum_files import write_table
+from astropayne.evaluation import evaluate, held_out, limits_of, true_labels
+from astropayne.spectrum_files import file_names, write_table
 
 __all__ = ["write_report"]
 
@@ -39,93 +32,97 @@ td { font-variant-numeric: tabular-nums; } .text td { text-align: left; vertical
 """
 
 
-def write_report(
-    model,
-    grid,
-    folder,
-    *,
-    snr=(100.0,),
-    n_stars=300,
-    vsini=None,
-    resolution=None,
-    held_out_only=True,
-    thresholds=None,
-    source=None,
-    seed=42,
-    progress=None,
-):
-    """Write a page that says what a model is worth.
+def write_report(models, grid, folder, *, held_out_only=True, **options):
+    """Write a page that says what a model is worth, or what several are.
 
     Parameters
     ----------
-    model : `~astropayne.PayneModel`
+    models : `~astropayne.PayneModel` or mapping of str to `~astropayne.PayneModel`
+        One, or several that are compared with the same spectra, by what they are called.
     grid : `~astropayne.SpectralGrid`
-        Spectra to compare it with.
+        Spectra to compare them with.
     folder : path-like
         Where ``index.html`` goes, and the data of its figures: ``pixels.ecsv``,
-        ``spectra.ecsv``, ``recovery.ecsv``, ``recovery_summary.ecsv`` and ``verdict.ecsv``.
-    snr : sequence of float
-        Signal-to-noise ratios that labels are recovered at, beside no noise.
-    n_stars, vsini, resolution, seed
-        As in `~astropayne.evaluation.recover_labels`.
+        ``spectra.ecsv``, ``recovery.ecsv``, ``summary.ecsv`` and ``verdict.ecsv``; of several
+        models, with their names before: ``one-pixels.ecsv``.
     held_out_only : bool
-        Whether to leave out spectra that the model was trained on.
-    thresholds : mapping of str to float, optional
-        As in `~astropayne.evaluation.judge`.
-    source : str, optional
-        What the model is called.
-    progress : bool, optional
-        Whether to show progress bars; by default on a terminal only.
+        Whether to leave out spectra that any of the models was trained on.
+    **options
+        Of `~astropayne.evaluation.evaluate`.
 
     Returns
     -------
-    `~astropy.table.QTable`
-        The verdict, as of `~astropayne.evaluation.judge`; its ``meta["no_information"]`` names
-        labels that the spectra say nothing of.
+    dict of str to `~astropayne.evaluation.Evaluation`
+        What was found for each model.
 
     Raises
     ------
     ValueError
         If no spectrum is left to compare with, or an option makes no sense.
     """
-    limits_of(model.labels.names, thresholds)  # complains now, not after the work
+    if not hasattr(models, "items"):
+        models = {"the model": models}
+    for model in models.values():
+        limits_of(model.labels.names, options.get("thresholds"))  # complains before the work
+    compared = grid
+    for model in models.values() if held_out_only else ():
+        compared = held_out(model, compared)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    compared = held_out(model, grid) if held_out_only else grid
-    pixels, spectra = flux_errors(model, compared, progress=progress)
-    ratios = sorted({np.inf, *map(float, snr)}, reverse=True)
-    recovery = recover_labels(
-        model, compared, snr=ratios, n_stars=n_stars, vsini=vsini, resolution=resolution,
-        seed=seed, progress=progress,
-    )  # fmt: skip
-    summary = summarise_recovery(recovery)
-    verdict = judge(pixels, spectra, summary, thresholds)
-    tables = {"pixels": pixels, "spectra": spectra, "recovery": recovery,
-              "recovery_summary": summary, "verdict": verdict}  # fmt: skip
-    for name, table in tables.items():
-        write_table(table, folder / f"{name}.ecsv", overwrite=True)
-    used = {
-        "model": source or "in memory",
-        "network": repr(model),
-        "compared with": f"{len(compared)} of the {len(grid)} spectra of "
-        f"{grid.meta.get('source', 'a grid')}" + _which(model, held_out_only),
-        "labels recovered": f"for {len(recovery) // len(ratios)} spectra, vsini {vsini or 0:g} km/s"
-        + (f", R = {resolution:g}" if resolution else ""),
-        "written by": f"astropayne {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}",
-    }
-    body = [
-        *_verdict(verdict),
-        *_flux(pixels, spectra),
-        *_recovery(recovery, summary),
-        *_training(model),
-        "<h2>Provenance</h2>",
-        _facts({**used, **model.meta}),
-    ]
-    (folder / "index.html").write_text(
-        _page(f"What {Path(source).name if source else 'the model'} is worth", body),
-        encoding="utf-8",
-    )
-    return verdict
+    found = {name: evaluate(model, compared, **options) for name, model in models.items()}
+    for short, evaluation in zip(file_names(found), found.values(), strict=True):
+        for field in fields(evaluation):
+            name = field.name if len(found) == 1 else f"{short}-{field.name}"
+            write_table(getattr(evaluation, field.name), folder / f"{name}.ecsv", overwrite=True)
+    body = list(_comparison(found)) if len(found) > 1 else []
+    for name, evaluation in found.items():
+        used = {
+            "model": name,
+            "network": repr(models[name]),
+            "compared with": f"{len(compared)} of the {len(grid)} spectra of "
+            f"{grid.meta.get('source', 'a grid')}" + _which(models[name], held_out_only),
+            **{key: value for key, value in options.items() if key != "progress"},
+            "written by": f"astropayne {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}",
+        }
+        if len(found) > 1:
+            body.append(f"<h1>{html.escape(Path(name).name)}</h1>")
+        body += [
+            *_verdict(evaluation.verdict),
+            *_flux(evaluation.pixels, evaluation.spectra),
+            *_recovery(evaluation.recovery, evaluation.summary),
+            *_training(models[name]),
+            "<h2>Provenance</h2>",
+            _facts({**used, **models[name].meta}),
+        ]
+    names = " and ".join(Path(name).name for name in found)
+    title = f"What {names} {'is' if len(found) == 1 else 'are'} worth"
+    (folder / "index.html").write_text(_page(title, body), encoding="utf-8")
+    return found
+
+
+def _comparison(found):
+    """Put the models side by side."""
+    short = [html.escape(Path(name).name) for name in found]
+    n = len(next(iter(found.values())).spectra)
+    yield f"<p>Compared with the same {n} spectra; the better value of each line is bold.</p>"
+    values, criteria = {}, {}
+    for i, evaluation in enumerate(found.values()):
+        for row in evaluation.verdict:
+            criteria.setdefault(row["text"], (row["name"], row["limit"]))
+            values.setdefault(row["text"], np.full(len(found), np.nan))[i] = row["value"]
+    rows = []
+    for text, (name, limit) in criteria.items():
+        # Errors are to be small, but pulls to be one.
+        distance = np.abs(np.log(values[text])) if name == "pulls" else values[text]
+        best = distance == np.min(np.nan_to_num(distance, nan=np.inf))
+        cells = [f"<b>{_number(v)}</b>" if b else _number(v)
+                 for v, b in zip(values[text], best, strict=True)]  # fmt: skip
+        rows.append((text, *cells, _number(limit)))
+    yield _table(("criterion", *short, "limit"), rows)
+    pixels = {Path(name).name: evaluation.pixels for name, evaluation in found.items()}
+    yield _figure(plotting.plot_pixel_comparison(pixels), "Errors of each pixel.")
+    summaries = {Path(name).name: evaluation.summary for name, evaluation in found.items()}
+    yield _figure(plotting.plot_scatter(summaries), "Robust scatter of fitted labels, by S/N.")
 
 
 def _which(model, held_out_only):
@@ -199,6 +196,11 @@ def _recovery(recovery, summary):
             plotting.plot_recovery(truth, recovery[chosen], truth.colnames, colour=colour),
             "Fitted against true labels.",
         )
+        if colour:
+            yield _figure(
+                plotting.plot_differences(truth, recovery[chosen], truth.colnames),
+                "Fitted minus true along [Fe/H]: medians and robust scatter of equal parts.",
+            )
         if np.isfinite(snr):
             yield _figure(
                 plotting.plot_pulls(truth, recovery[chosen], truth.colnames),
@@ -218,6 +220,11 @@ def _recovery(recovery, summary):
             "information",
         )
         yield _table(heads, rows)
+
+    yield "<h3>All of them</h3>"
+    yield _figure(
+        plotting.plot_scatter(summary), "Robust scatter, and the median error that fits state."
+    )
 
 
 def _training(model):
@@ -249,8 +256,15 @@ def _table(heads, rows):
 
 
 def _facts(facts):
-    rows = [(html.escape(str(k)), html.escape(str(v))) for k, v in facts.items()]
+    rows = [(html.escape(str(k)), _fact(v)) for k, v in facts.items() if v not in (None, {}, [])]
     return _table(("", ""), rows).replace("<table>", '<table class="text">')
+
+
+def _fact(value):
+    """Return a value as HTML; what has parts, a line a part."""
+    if not isinstance(value, dict):
+        return html.escape(str(value))
+    return "<br>".join(f"{html.escape(str(k))}: {_fact(v)}" for k, v in value.items())
 
 
 def _cell(value):

@@ -7,19 +7,23 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 from astropy.io import ascii as text_tables
+from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 
 from astropayne.fitting import Flag, fit_spectra
 from astropayne.labels import Label
+from astropayne.observation import degrade_spectrum
 
 __all__ = [
     "describe_fits",
     "file_names",
+    "files_of",
     "fit_files",
     "measured",
     "predict_files",
     "read_spectrum",
+    "read_star",
     "writable_suffix",
     "write_spectrum",
     "write_table",
@@ -146,7 +150,20 @@ def _by_specutils(path, format):
     try:
         return Spectrum.read(path, format=format), None
     except Exception as error:  # loaders raise what they like
-        return None, str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    try:
+        return _image_without_unit(path), None
+    except Exception:  # no such image, and the reason is known
+        return None, reason
+
+
+def _image_without_unit(path):
+    """Read a one-dimensional image whose unit of flux is none, as "Relative Flux"."""
+    from specutils import Spectrum
+
+    with fits.open(path) as images:
+        del images[0].header["BUNIT"]
+        return Spectrum.read(images, format="wcs1d-fits", flux_unit=u.one)
 
 
 def _roles(names):
@@ -198,27 +215,104 @@ def _of_table(table, path, wavelength_unit, columns, meta):
 class _Unreadable:
     """What stands for a file that could not be read, so that it has its row."""
 
-    def __init__(self, path):
-        self.meta = {"name": str(path)}
+    def __init__(self, name):
+        self.meta = {"name": name}
 
 
-def fit_files(paths, model, *, read=None, **options):
-    """Fit spectra in files, one star a file.
+def files_of(text):
+    """Return the files of one star: what is between commas, unless there is such a file.
 
     Parameters
     ----------
-    paths : sequence of path-like
+    text : str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from astropayne.spectrum_files import files_of
+    >>> files_of("blue.fits,red.fits")
+    ['blue.fits', 'red.fits']
+    """
+    return [text] if Path(text).exists() else [part for part in str(text).split(",") if part]
+
+
+def _name_of(files):
+    return ",".join(map(str, files))
+
+
+def read_star(files, *, degrade=None, **options):
+    """Read the spectra of one star.
+
+    Parameters
+    ----------
+    files : sequence of path-like
+        One, or one for each of several arms.
+    degrade : (float, float or sequence of float), optional
+        The resolution that the spectra have, and the lower one they are to have, perhaps of each.
+    **options
+        Of `read_spectrum`.
+
+    Returns
+    -------
+    `~specutils.Spectrum` or `~specutils.SpectrumList`
+        A list if there are several; their ``meta["name"]`` are all files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If one cannot be read, or its resolution would not become lower.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropayne import PayneModel
+    >>> from astropayne.spectrum_files import read_star, write_spectrum
+    >>> sun = PayneModel.sample()(teff=5777, logg=4.44, feh=0, vmic=1)
+    >>> file = mkdtemp() + "/sun.ecsv"
+    >>> write_spectrum(sun, file)
+    >>> star = read_star([file, file], degrade=(20000, 15000))
+    >>> len(star), star[0].meta["resolution"]
+    (2, 15000.0)
+    """
+    from specutils import SpectrumList
+
+    spectra = [read_spectrum(file, **options) for file in files]
+    if degrade is not None:
+        own, wanted = degrade
+        wanted = np.broadcast_to(wanted, len(spectra))
+        spectra = [
+            degrade_spectrum(spectrum, float(to), resolution=own)
+            for spectrum, to in zip(spectra, wanted, strict=True)
+        ]
+    for spectrum in spectra:
+        spectrum.meta["name"] = _name_of(files)
+    return SpectrumList(spectra) if len(spectra) > 1 else spectra[0]
+
+
+def fit_files(stars, model, *, read=None, **options):
+    """Fit spectra in files.
+
+    Parameters
+    ----------
+    stars : sequence of path-like, or of sequences of them
+        A file for each star, or several: its arms, which are fitted together.
     model : `~astropayne.PayneModel`
     read : dict, optional
-        Options of `read_spectrum`.
+        Options of `read_star`.
     **options
         Of `~astropayne.fit_spectra`.
 
     Returns
     -------
     `~astropy.table.QTable`
-        As of `~astropayne.fit_spectra`, ``name`` being the file. Files are read one after another;
-        what cannot be read has the flag ``BAD_INPUT``, and the reason in ``message``.
+        As of `~astropayne.fit_spectra`, ``name`` being the files, with commas between them. They
+        are read one after another; what cannot be read has the flag ``BAD_INPUT``, and the reason
+        in ``message``.
 
     Examples
     --------
@@ -234,12 +328,13 @@ def fit_files(paths, model, *, read=None, **options):
     reasons = {}
 
     def spectra():
-        for i, path in enumerate(paths):
+        for i, star in enumerate(stars):
+            files = [star] if isinstance(star, str | Path) else list(star)
             try:
-                yield read_spectrum(path, **(read or {}))
+                yield read_star(files, **(read or {}))
             except (OSError, ValueError) as error:
                 reasons[i] = str(error)
-                yield _Unreadable(path)
+                yield _Unreadable(_name_of(files))
 
     table = fit_spectra(spectra(), model, **options)
     table["message"] = [reasons.get(i, str(said)) for i, said in enumerate(table["message"])]
@@ -264,6 +359,17 @@ def write_spectrum(spectrum, path, *, overwrite=False):
         If there is such a file already.
     ValueError
         If the name ends in something else.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropayne import PayneModel
+    >>> from astropayne.spectrum_files import read_spectrum, write_spectrum
+    >>> sun = PayneModel.sample()(teff=5777, logg=4.44, feh=0, vmic=1)
+    >>> file = mkdtemp() + "/sun.fits"
+    >>> write_spectrum(sun, file)
+    >>> read_spectrum(file).meta["medium"]
+    'air'
     """
     table = QTable({"wavelength": u.Quantity(spectrum.spectral_axis, subok=False)})
     table["flux"] = spectrum.flux.value if spectrum.flux.unit == u.one else spectrum.flux
@@ -299,6 +405,13 @@ def write_table(table, path, *, overwrite=False):
         If there is such a file already.
     ValueError
         If the name ends in something else.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropy.table import QTable
+    >>> from astropayne.spectrum_files import write_table
+    >>> write_table(QTable({"teff": [5777.0]}), mkdtemp() + "/stars.csv")
     """
     path, suffix = Path(path), writable_suffix(path)
     if path.exists() and not overwrite:
@@ -320,7 +433,27 @@ def write_table(table, path, *, overwrite=False):
 
 
 def writable_suffix(path):
-    """Return how a table's name ends, which has to be one of the formats."""
+    """Return how a table's name ends, which has to be one of the formats.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+
+    Examples
+    --------
+    >>> from astropayne.spectrum_files import writable_suffix
+    >>> writable_suffix("stars.ecsv")
+    '.ecsv'
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
         raise ValueError(f"{path}: a table's name has to end in one of {', '.join(_SUFFIXES)}")
@@ -328,12 +461,45 @@ def writable_suffix(path):
 
 
 def measured(table):
-    """Say which rows of a table of fits hold a measurement."""
+    """Say which rows of a table of fits hold a measurement.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        Of `~astropayne.fit_spectra`.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (n_rows,)
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne import Flag
+    >>> from astropayne.spectrum_files import measured
+    >>> measured(QTable({"flags": [0, int(Flag.BAD_INPUT)]})).tolist()
+    [True, False]
+    """
     return (table["flags"] & Flag.BAD_INPUT) == 0
 
 
 def file_names(paths):
-    """Return a short name for each path, no two the same: file names without their endings."""
+    """Return a short name for each path, no two the same: file names without their endings.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from astropayne.spectrum_files import file_names
+    >>> file_names(["a/star.fits", "b/star.fits"])
+    ['star', 'star-2']
+    """
     names = {}
     for path in paths:
         stem, n = Path(path).name.removesuffix(Path(path).suffix), 1
@@ -369,7 +535,7 @@ def describe_fits(table, *, everything=False, n_rows=20):
             f"{_with_error(row[name], row[f'{name}_err'], digits):>16s}"
             for name, digits in shown.items()
         )
-        yield f"{row['name']:{width}s}{cells}  {_flags_text(row['flags'])}"
+        yield f"{row['name']:{width}s}{cells}  {_flags_text(row)}"
     if not everything and len(table) > n_rows:
         yield f"... and {len(table) - n_rows} more"
     yield f"{len(table)} spectra, {good.sum()} measured"
@@ -384,8 +550,14 @@ def _with_error(value, error, digits):
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
 
 
-def _flags_text(flags):
-    return " ".join(flag.name for flag in Flag if flag & int(flags)) or "-"
+def _flags_text(row):
+    which = {Flag.AT_BOUND: row["at_bound"], Flag.LOW_INFORMATION: row["low_information"]}
+    said = [
+        f"{flag.name} ({', '.join(which[flag].split())})" if which.get(flag) else flag.name
+        for flag in Flag
+        if flag & int(row["flags"])
+    ]
+    return ", ".join(said) or "-"
 
 
 def predict_files(model, labels, output, *, like=None, resolution=None, overwrite=False, **given):
@@ -418,6 +590,16 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     ------
     ValueError
         If labels are unknown or missing, or the file's format.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropayne import PayneModel
+    >>> from astropayne.spectrum_files import predict_files
+    >>> sun = {"teff": 5777, "logg": 4.44, "feh": 0, "vmic": 1}
+    >>> spectra, files = predict_files(PayneModel.sample(), sun, mkdtemp() + "/sun.ecsv", rv=12)
+    >>> files[0].name
+    'sun.ecsv'
     """
     options = {"resolution": resolution, "wavelength": _axis_like(like, model)}
     if isinstance(labels, dict):

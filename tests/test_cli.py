@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import tomllib
@@ -8,8 +9,9 @@ import pytest
 from astropy.table import QTable
 from click.testing import CliRunner
 
-from astropayne import PayneModel, SpectralGrid
+from astropayne import PayneModel, SpectralGrid, degrade_spectrum, fit_spectra
 from astropayne.cli import main
+from astropayne.spectrum_files import files_of, read_spectrum, write_spectrum
 from astropayne.training import TrainingOptions
 
 SUN = ("teff=5777", "logg=4.44", "feh=0", "vmic=1")
@@ -164,6 +166,54 @@ def test_fit_measures_files(model_file, folder):
     assert "2 spectra, 2 measured" in result.output
     assert "5777 ±" in result.output
     assert {file.name for file in (folder / "pictures").iterdir()} == {"0.png", "1.png"}
+
+
+def test_arms_of_a_star_are_fitted_together(model, model_file, folder):
+    star = model(teff=5777, logg=4.44, feh=0, vmic=1, rv=25, vsini=6)
+    for name, part in (("blue", star[:1601]), ("red", star[1601:])):
+        part.meta["medium"] = "air"
+        write_spectrum(part, f"{name}.ecsv")
+    result = _run("fit", "blue.ecsv,red.ecsv", "blue.ecsv,no.ecsv", "-m", model_file,
+                  "-o", "a.ecsv", "-R", 20000, "-R", 20000, "--plot", "pictures")  # fmt: skip
+    assert result.exit_code == 3, result.output
+    both, broken = QTable.read("a.ecsv")
+    assert both["name"] == "blue.ecsv,red.ecsv"
+    assert both["rv"].value == pytest.approx(25, abs=0.2)
+    assert both["dof"] > 3500
+    assert broken["message"] == "there is no file no.ecsv"
+    assert [file.name for file in (folder / "pictures").iterdir()] == ["blue.png"]
+    (folder / "a,b.txt").write_text("5000 1\n")
+    assert files_of("a,b.txt") == ["a,b.txt"]
+
+
+def test_spectra_sharper_than_the_model_are_degraded(model_file, folder):
+    coarse = PayneModel.read(model_file)
+    coarse.resolution = 12000.0
+    coarse.write("coarse.asdf")
+    _run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "--vsini", 3, "-q")
+    words = ("fit", "sun.txt", "-m", "coarse.asdf", "-o", "a.ecsv", "--overwrite")
+    result = _run(*words)
+    assert "where a file says none, it is R = 12000" in result.output
+    assert "--degrade-from" in _run(*words, "-R", 20000).output
+    result = _run(*words, "--degrade-from", 20000)
+    assert result.exit_code == 0
+    degraded = degrade_spectrum(read_spectrum("sun.txt"), 12000, resolution=20000)
+    table = fit_spectra([degraded], coarse, resolution=12000)
+    assert QTable.read("a.ecsv")["teff"].value == pytest.approx(table["teff"].value)
+
+
+def test_the_shell_completes_commands_and_files(folder):
+    def complete(words):
+        values = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+        env = {**os.environ, **values, "_ASTROPAYNE_COMPLETE": "bash_complete"}
+        code = "from astropayne.cli import main; main(prog_name='astropayne')"
+        return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True,
+                              check=False).stdout.split()  # fmt: skip
+
+    assert complete("astropayne fi") == ["plain,fit"]
+    assert "plain,--continuum" in complete("astropayne fit --cont")
+    assert complete("astropayne fit star") == ["file,star"]
+    assert complete("astropayne evaluate mod") == ["file,mod"]
 
 
 def test_what_could_not_be_written_is_said_before_the_work(model_file, folder):

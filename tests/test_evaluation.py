@@ -163,14 +163,37 @@ def test_the_verdict_keeps_to_its_limits(errors, recovery):
 
 
 def test_the_report_is_one_page(network, unseen, tmp_path):
-    verdict = write_report(network, unseen, tmp_path / "report", n_stars=8, source="<b>.asdf",
-                           progress=False, thresholds={"rms": 1e-6})  # fmt: skip
+    found = write_report({"<b>.asdf": network}, unseen, tmp_path / "report", n_stars=8,
+                         progress=False, thresholds={"rms": 1e-6})  # fmt: skip
+    verdict = found["<b>.asdf"].verdict
     page = (tmp_path / "report" / "index.html").read_text()
-    assert page.count("<img ") == page.count('src="data:image/png;base64,') == 7
+    assert page.count("<img ") == page.count('src="data:image/png;base64,') == 10
     assert "<link" not in page
     assert "<script" not in page
     assert f"1 of {len(verdict)} limits are not kept" in page
     assert "What &lt;b&gt;.asdf is worth" in page
     assert "grid_checksum" in page
-    for name in ("pixels", "spectra", "recovery", "recovery_summary", "verdict"):
+    for name in ("pixels", "spectra", "recovery", "summary", "verdict"):
         assert len(QTable.read(tmp_path / "report" / f"{name}.ecsv"))
+
+
+def test_models_are_compared_with_what_none_was_trained_on(
+    network, model, sample, tmp_path, monkeypatch
+):
+    for part in ("_flux", "_recovery"):  # the pictures of one model: seen above, and slow
+        monkeypatch.setattr(f"astropayne.report.{part}", lambda *_: [])
+    found = write_report({"a/ours.asdf": network, "b/quick.asdf": model}, sample, tmp_path,
+                         n_stars=6, progress=False)  # fmt: skip
+    ours, quick = found.values()
+    names = set(held_out(network, sample).names) & set(held_out(model, sample).names)
+    assert set(ours.spectra["name"]) == set(quick.spectra["name"]) == names
+    assert 0 < len(names) < len(held_out(network, sample).names)
+    assert np.array_equal(ours.recovery["teff_true"], quick.recovery["teff_true"])
+    page = (tmp_path / "index.html").read_text()
+    assert "What ours.asdf and quick.asdf are worth" in page
+    better = ours.verdict["value"][0]
+    assert better < quick.verdict["value"][0]
+    assert f"<b>{better:.3g}</b>" in page
+    assert page.count("<img ") == 2 + 2
+    assert len(QTable.read(tmp_path / "ours-pixels.ecsv")) == 3903
+    assert len(QTable.read(tmp_path / "quick-summary.ecsv")) == 24

@@ -1,22 +1,30 @@
+from types import SimpleNamespace
+
 import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from astropy.table import QTable
-from specutils import Spectrum
+from specutils import SpectralRegion, Spectrum, SpectrumList
 
-from astropayne import fit_spectrum
+from astropayne import LineList, fit_spectrum
 from astropayne.plotting import (
+    plot_covariance,
     plot_coverage,
+    plot_differences,
     plot_error_planes,
     plot_error_trends,
     plot_fit,
     plot_history,
+    plot_pixel_comparison,
     plot_pixel_errors,
     plot_pulls,
     plot_recovery,
+    plot_scatter,
     plot_spectrum,
+    plot_variations,
 )
+from astropayne.wavelengths import C_KMS, to_vacuum
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +53,101 @@ def test_a_fit_is_drawn_with_what_was_used(model):
     assert axes.shape == (2, 3)
     drawn = sum(np.isfinite(ax.lines[1].get_ydata()).sum() for ax in axes[0])
     assert drawn == result.used.sum()
-    both = type("Fit", (), {"best_fit": [star, star]})()
-    with pytest.raises(ValueError, match="of 2 spectra"):
-        plot_fit(both)
+
+
+def test_several_spectra_of_a_star_are_drawn_one_below_the_other(model):
+    star = model(teff=5600, logg=4.2, feh=0, vmic=1, rv=10, vsini=8)
+    result = fit_spectrum(SpectrumList([star[:1601], star[1601:]]), model)
+    first, second = result.plot()
+    assert (first.shape, second.shape) == ((2, 1), (2, 2))
+    assert first[0, 0].lines[1].get_xdata().max() < 5241
+    assert second[0, 0].lines[1].get_xdata().min() > 6089
+    assert "10.00" in first[0, 0].figure.figure.get_suptitle()
+
+
+def test_a_prediction_is_compared_at_the_pixels_of_the_observed_spectrum(model):
+    observed = model(teff=5600, logg=4.2, feh=0, vmic=1)
+    other = model(teff=5700, logg=4.2, feh=0, vmic=1)
+    _, below = plot_spectrum(other, observed)
+    drawn = np.concatenate([ax.lines[1].get_ydata() for ax in below])
+    assert drawn == pytest.approx((observed.flux - other.flux).value)
+    with pytest.raises(ValueError, match="different pixels"):
+        plot_spectrum(other[:50], observed)
+
+
+def test_any_part_of_a_spectrum_is_drawn_in_any_unit(model):
+    star = model(teff=5600, logg=4.2, feh=0, vmic=1)
+    regions = SpectralRegion([(5165 * u.AA, 5170 * u.AA), (6700 * u.AA, 6710 * u.AA)])
+    first, second = plot_spectrum(star, regions=regions, unit="nm")
+    assert first.get_xlim() == pytest.approx((516.5, 517))
+    assert second.get_xlim() == pytest.approx((670, 671))
+    assert first.figure.get_supxlabel() == "wavelength / nm (air)"
+    *_, last = plot_spectrum(star, unit=u.THz)
+    assert last.get_xlim()[1] == pytest.approx(to_thz(5160), rel=1e-7)
+    assert last.figure.get_supxlabel() == "frequency / THz"
+    with pytest.raises(ValueError, match="outside the regions"):
+        plot_spectrum(star, regions=SpectralRegion(4000 * u.AA, 4100 * u.AA))
+
+
+def to_thz(air):
+    return u.Quantity(to_vacuum(air, "air"), u.AA).to_value(u.THz, u.spectral())
+
+
+def test_lines_are_named_where_the_star_has_them(model):
+    star = model(teff=5600, logg=4.2, feh=0, vmic=1, rv=100)
+    lines = LineList.sample()
+    axes = plot_spectrum(star, lines=lines, rv=100 * u.km / u.s)
+    named = [(t.get_text(), t.xy[0], t.xyann[0]) for ax in axes for t in ax.texts]
+    assert [element for element, *_ in named[-1:]] == ["Li"]
+    doppler = np.sqrt((1 + 100 / C_KMS) / (1 - 100 / C_KMS))
+    assert named[-1][1] == pytest.approx(6707.8 * doppler, abs=0.001)
+    places, texts = np.array([part[1:] for part in named]).T
+    assert (np.diff(texts[places < 6000]) > 1.5).all()  # lines are as close as 0.5 Å
+    for ax in axes:
+        low, high = ax.get_xlim()
+        assert all(low <= t.xyann[0] <= high for t in ax.texts)
+    (only,) = plot_spectrum(star, lines=lines, regions=SpectralRegion(6110 * u.AA, 6120 * u.AA))
+    assert [t.get_text() for t in only.texts] == ["Ni"]
+
+
+def test_variations_are_what_the_model_says(model):
+    star = {"teff": 5600, "logg": 4.2, "feh": 0, "vmic": 1}
+    axes = plot_variations(model, star, {"[Mg/Fe]": 0.3, "teff": -0.1 * u.kK}, vsini=5)
+    legend = [text.get_text() for text in axes[1, -1].get_legend().get_texts()]
+    assert legend == ["[Mg/Fe] + 0.3", "Teff - 100 K"]
+    before = model(**star, vsini=5).flux.value
+    for line, changed in ((1, {**star, "Mg_Fe": 0.3}), (2, {**star, "teff": 5500})):
+        drawn = np.concatenate([ax.lines[line].get_ydata() for ax in axes[1]])
+        after = model(**changed, vsini=5).flux.value
+        assert drawn == pytest.approx(after - before, nan_ok=True)
+
+
+def test_ellipses_hold_what_they_say(rng):
+    covariance = np.array([[400.0, 0.5, 0], [0.5, 0.0025, 0], [0, 0, np.nan]])
+    labels = {"teff": 5777 * u.K, "logg": u.Quantity(4.44), "feh": u.Quantity(np.nan)}
+    result = SimpleNamespace(covariance=covariance, free=("teff", "logg", "feh"), labels=labels)
+    axes = plot_covariance(result)
+    assert axes.shape == (2, 2)
+    assert axes[0, 1] is None
+    assert axes[1, 0].texts[0].get_text() == "0.50"
+    assert (axes[1, 0].get_xlabel(), axes[1, 0].get_ylabel()) == ("Teff / K", "log g")
+    drawn = rng.multivariate_normal([5777, 4.44], covariance[:2, :2], 20_000)
+    outer, inner = (
+        ellipse.get_path().transformed(ellipse.get_patch_transform()).contains_points(drawn).mean()
+        for ellipse in axes[1, 0].patches
+    )
+    assert (outer, inner) == pytest.approx((0.954, 0.683), abs=0.01)
+    with pytest.raises(ValueError, match="feh is not of what was measured: teff, logg"):
+        plot_covariance(result, ["teff", "feh"])
+
+
+def test_pictures_can_be_put_together(model):
+    figure = plt.figure(figsize=(11, 8), layout="constrained")
+    above, below = figure.subfigures(2)
+    plot_spectrum(model(teff=5600, logg=4.2, feh=0, vmic=1), figure=above)
+    model.history.plot(figure=below)
+    assert (len(above.axes), len(below.axes)) == (3, 2)
+    figure.canvas.draw()
 
 
 def test_recovery_converts_units_and_says_what_is_not_measured():
@@ -65,6 +165,45 @@ def test_recovery_converts_units_and_says_what_is_not_measured():
     assert np.array_equal(teff.collections[-1].get_array(), [0.0, 0.1])
     with pytest.raises(ValueError, match="no label is in both"):
         plot_recovery(truth, QTable({"logg": [1.0]}))
+
+
+def test_differences_show_medians_whatever_one_star_does(rng):
+    n = 80
+    truth = QTable({"teff": np.full(n, 5000.0) * u.K, "feh": np.linspace(-2, 0, n)})
+    teff = 5000 + np.repeat(np.arange(8), 10) * 10 + np.tile([-1.0, 1.0], 40)
+    teff[3], teff[55] = 9000, np.nan
+    table = QTable({"teff": teff * u.K, "feh": truth["feh"] + 0.01})
+    ax, _ = plot_differences(truth, table)
+    middle = ax.lines[2].get_ydata()
+    assert middle == pytest.approx(10 * np.arange(8), abs=1.1)
+    assert ax.get_ylim()[1] < 150
+    assert ax.figure.get_supxlabel() == "[Fe/H]"
+    ax, _ = plot_differences(truth, table, along="teff")
+    assert ax.xaxis_inverted()
+
+
+def test_scatter_is_drawn_by_signal_to_noise_and_model():
+    columns = ("snr", "label", "unit", "scatter", "error")
+    rows = [(np.inf, "teff", "K", 5.0, 4.0), (50.0, "teff", "K", 30.0, 28.0),
+            (100.0, "teff", "K", 12.0, 13.0)]  # fmt: skip
+    table = QTable(rows=rows, names=columns)
+    (ax,) = plot_scatter(table[np.argsort(table["snr"])])
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["50", "100", "∞"]
+    assert list(ax.lines[0].get_ydata()) == [30, 12, 5]
+    assert list(ax.lines[1].get_ydata()) == [28, 13, 4]
+    assert ax.get_title() == "Teff / K"
+    (ax,) = plot_scatter({"one": table, "two": table})
+    legend = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert legend == ["scatter one", "stated error one", "scatter two", "stated error two"]
+
+
+def test_two_models_are_compared_pixel_by_pixel():
+    wavelength = np.arange(5160, 5170, 0.1) * u.AA
+    one = QTable({"wavelength": wavelength, "rms": np.full(100, 0.002)}, meta={"medium": "air"})
+    two = QTable({"wavelength": wavelength[:50], "rms": np.full(50, 0.001)})
+    ((ax,),) = plot_pixel_comparison({"one": one, "two": two})
+    assert np.isfinite(ax.lines[1].get_ydata()).sum() == 50
+    assert ax.get_ylim()[0] == 0
 
 
 @pytest.fixture
@@ -116,7 +255,7 @@ def test_pulls_beyond_the_ends_are_counted():
 
 
 def test_coverage_takes_a_grid_or_a_table(sample):
-    axes = plot_coverage(sample)
+    axes = sample.plot_coverage()
     assert len(axes) == 10  # twelve labels, two of them in the first panel, [Fe/H] along the rest
     assert axes[0].xaxis_inverted()
     assert len(axes[0].lines[0].get_xdata()) == 300

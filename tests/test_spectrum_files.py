@@ -6,8 +6,14 @@ from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 from specutils import Spectrum
 
-from astropayne import Flag
-from astropayne.spectrum_files import fit_files, read_spectrum, write_spectrum, write_table
+from astropayne import Flag, fit_spectra
+from astropayne.spectrum_files import (
+    describe_fits,
+    fit_files,
+    read_spectrum,
+    write_spectrum,
+    write_table,
+)
 
 WAVELENGTH, FLUX = np.array([5160.0, 5160.05, 5160.1, 5160.15]), np.array([0.9, 0.8, 0.85, 1.0])
 
@@ -112,3 +118,22 @@ def test_every_file_has_its_row(model, tmp_path):
         again = QTable.read(tmp_path / f"table.{suffix}")
         assert float(u.Quantity(again["teff"]).value[1]) == pytest.approx(table["teff"].value[1])
         assert len(again) == 3
+
+
+def test_an_image_may_have_a_unit_that_is_none(tmp_path):
+    image = fits.PrimaryHDU(np.linspace(0.9, 1, 50))
+    image.header.update(CTYPE1="WAVE", CUNIT1="Angstrom", CRVAL1=5160.0, CDELT1=0.1, CRPIX1=1.0)
+    image.header["BUNIT"] = "Relative Flux"
+    image.writeto(tmp_path / "star.fits")
+    spectrum = read_spectrum(tmp_path / "star.fits")
+    assert spectrum.spectral_axis[[0, -1]].to_value(u.AA) == pytest.approx([5160, 5164.9])
+    assert spectrum.flux.unit == u.one
+    assert spectrum.flux.value == pytest.approx(np.linspace(0.9, 1, 50))
+
+
+def test_flags_are_told_with_the_labels_they_concern(model):
+    star = model(teff=5700, logg=4.4, feh=0, vmic=1, A_Li=2)
+    table = fit_spectra([star[:1601]], model)
+    *_, row, _ = describe_fits(table)
+    assert "LOW_INFORMATION (" in row
+    assert "A_Li" in row.partition("LOW_INFORMATION (")[2]
