@@ -15,6 +15,7 @@ from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
 from astropayne.likelihood import Arm, Likelihood, Parameters
 from astropayne.search import Templates
+from astropayne.wavelengths import C_KMS
 
 __all__ = ["BatchFitter", "Flag", "Outcome", "Star"]
 
@@ -114,6 +115,8 @@ class BatchFitter:
     error, rest, modes : numpy.ndarray or None
         The emulator's: the error of each pixel, and the same apart, as white noise and what
         pixels share.
+    untrusted : numpy.ndarray of bool, shape (n_model_pixels,)
+        Where the model is not to be compared with stars.
     """
 
     forward: object
@@ -128,6 +131,7 @@ class BatchFitter:
     error: np.ndarray | None
     rest: np.ndarray | None
     modes: np.ndarray | None
+    untrusted: np.ndarray
 
     @property
     def names(self):
@@ -301,13 +305,19 @@ class BatchFitter:
             )  # fmt: skip
             # None is left only where the model does not know its own: taken as it is
             resolution = np.array([s.resolution[a] or np.inf for s in stars])
-            margin = self.forward.margin(wavelength, theta[:, self.names.index("rv")])
+            rv = theta[:, self.names.index("rv")]
+            margin = self.forward.margin(wavelength, rv)
             reach = self._reach(theta, resolution, reserve)
-            good = np.isfinite(sigma) & (margin >= reach[:, None])
+            good = np.isfinite(sigma) & (margin >= reach[:, None]) & self._trusted(wavelength, rv)
             for star, mine, row in zip(stars, used, good, strict=True):
                 mine.append(row[: len(star.flux[a])])
             arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution).keep(good))
         return arms, used
+
+    def _trusted(self, wavelength, rv):
+        """Say which pixels are, in the star's frame, where the model is to be believed."""
+        rest = wavelength * np.exp(-np.arctanh(rv / C_KMS))[:, None]
+        return np.interp(rest, self.forward.wavelength, self.untrusted.astype(float)) < 0.5
 
     def _solve(self, arms, theta, tolerance, modes):
         """Minimise χ² from parameters on; return those found, the solution and the likelihood."""

@@ -20,7 +20,7 @@ from astropayne.likelihood import Parameters
 from astropayne.network import one_thread, pick_device
 from astropayne.observation import observe
 from astropayne.search import templates_of
-from astropayne.wavelengths import checked_velocity
+from astropayne.wavelengths import checked_velocity, inside_regions
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
@@ -132,6 +132,7 @@ def fit_spectrum(
     continuum=None,
     regions=None,
     exclude=None,
+    exclude_at_rest=None,
     medium=None,
     noise_floor=0.0,
     loss="linear",
@@ -173,6 +174,9 @@ def fit_spectrum(
         spectrum is taken to be normalised.
     regions, exclude : `~specutils.SpectralRegion`, optional
         Use only these parts of the spectrum; leave these out.
+    exclude_at_rest : `~specutils.SpectralRegion`, optional
+        Leave out these parts of the star's spectrum, wherever its velocity moves them, in the
+        model's medium: ``model.untrusted`` are those where the model is known to be wrong.
     medium : {"air", "vacuum"}, optional
         What the spectrum's wavelengths are measured in; by default its ``meta["medium"]``, and
         without that the model's.
@@ -308,6 +312,7 @@ class FitSetup:
         continuum=None,
         regions=None,
         exclude=None,
+        exclude_at_rest=None,
         medium=None,
         noise_floor=0.0,
         loss="linear",
@@ -350,9 +355,12 @@ class FitSetup:
         templates = templates_of(
             forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, lowest
         )
+        untrusted = np.zeros(len(model.wavelength), dtype=bool)
+        if exclude_at_rest is not None:
+            untrusted = inside_regions(model.wavelength, exclude_at_rest, model.medium)
         self.fitter = BatchFitter(
             forward, parameters, templates, low, high, fixed, start, self.continuum, loss,
-            **_emulator_error(model),
+            **_emulator_error(model), untrusted=untrusted,
         )  # fmt: skip
 
     # --- options

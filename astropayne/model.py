@@ -195,7 +195,7 @@ class PayneModel:
 
         For FGK stars at R = 20000 in the windows of `SpectralGrid.sample`, with A(Li); trained on
         the grid that sample is a part of. ``meta["held_out"]`` says how exact it is on spectra
-        that it has not seen.
+        that it has not seen, and ``untrusted`` where the grid differs from the Sun.
 
         Returns
         -------
@@ -207,8 +207,13 @@ class PayneModel:
         >>> PayneModel.sample().labels.names[-1]
         'A_Li'
         """
-        with as_file(files("astropayne") / "data" / "sample_model.asdf") as path:
-            return cls.read(path, format="asdf")
+        data = files("astropayne") / "data"
+        with as_file(data / "sample_model.asdf") as path:
+            model = cls.read(path, format="asdf")
+        with as_file(data / "sample_untrusted.ecsv") as path:
+            table = QTable.read(path, format="ascii.ecsv")
+        model.meta["untrusted"] = np.column_stack([table["lower"], table["upper"]]).value.tolist()
+        return model
 
     @classmethod
     def from_network(
@@ -714,6 +719,20 @@ class PayneModel:
             supported = model.supported(pixels, vsini, vmac, resolution)
             flux[block] = np.where(supported, values, np.nan)
         return flux
+
+    @property
+    def untrusted(self):
+        """Where the model is known to be wrong of real stars; `None` if nowhere.
+
+        A `~specutils.SpectralRegion` in the star's frame, in ``medium``, of what
+        ``meta["untrusted"]`` lists: pairs of wavelengths in Å, around lines whose strengths are
+        wrong in the list the grid was computed with, or missing. Fits leave it out with
+        ``exclude_at_rest=model.untrusted``.
+        """
+        from specutils import SpectralRegion
+
+        pairs = self.meta.get("untrusted")
+        return SpectralRegion([(low * u.AA, high * u.AA) for low, high in pairs]) if pairs else None
 
     @property
     def vacuum_wavelength(self):
