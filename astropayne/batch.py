@@ -64,7 +64,8 @@ class Star:
     wavelength, flux, sigma : list of numpy.ndarray
         Sigma is infinite where a pixel is not to be used, and zero everywhere where the noise is
         not known.
-    resolution : list of float or None
+    resolution : list of float, numpy.ndarray or None
+        A value, or one a pixel; `None` where neither spectrum nor model know theirs.
     scale : float
         What flux and sigma have been divided by, to be around one.
     """
@@ -76,9 +77,33 @@ class Star:
     scale: float = 1.0
 
     @property
+    def resolution_varies(self):
+        """Whether it is not the same for all pixels of an arm."""
+        return any(np.ndim(r) for r in self.resolution)
+
+    @property
     def noise_known(self):
         """Whether there is an uncertainty."""
         return any((np.isfinite(s) & (s > 0)).any() for s in self.sigma)
+
+
+def a_row(resolution):
+    """Return the resolution of one star as the forward model takes it."""
+    return resolution if np.ndim(resolution) == 0 else np.asarray(resolution)[None]
+
+
+def resolution_of(stars, a, n_pixels):
+    """Return the resolution of an arm: shape (n,), or (n, n_pixels) where it varies.
+
+    Where neither spectrum nor model know it, the model is taken as it is: infinite.
+    """
+    if not any(star.resolution_varies for star in stars):
+        return np.array([star.resolution[a] or np.inf for star in stars])
+    rows = np.empty((len(stars), n_pixels))
+    for row, star in zip(rows, stars, strict=True):
+        row[: len(star.flux[a])] = star.resolution[a]
+        row[len(star.flux[a]) :] = np.min(star.resolution[a])  # no pixels, but numbers
+    return rows
 
 
 @dataclass
@@ -154,7 +179,7 @@ class BatchFitter:
         Parameters
         ----------
         stars : sequence of Star
-            With the same number of arms each.
+            With the same number of arms each; the resolution varies in all of them, or in none.
         best_fits : bool
             Whether to compute the best-fitting model at all pixels.
 
@@ -230,7 +255,7 @@ class BatchFitter:
         for i, theta in starts.items():
             margin = self._margin(stars[i], theta[0])
             n_pixels = sum(
-                ((m >= self._reach(theta[:1], r, _RESERVE)) & np.isfinite(s)).sum()
+                ((m >= self._reach(theta[:1], a_row(r), _RESERVE)[0]) & np.isfinite(s)).sum()
                 for m, r, s in zip(margin, stars[i].resolution, stars[i].sigma, strict=True)
             )
             if n_pixels >= self._least_pixels:
@@ -248,7 +273,7 @@ class BatchFitter:
         return [self.forward.margin(wavelength, rv)[0] for wavelength in star.wavelength]
 
     def _reach(self, theta, resolution, reserve):
-        """Return how far from a window's edge pixels have to be: (n,)."""
+        """Return how far from a window's edge pixels have to be, as `reach` has it."""
         _, vsini, vmac = theta[:, -len(VELOCITIES) :].T
         return self.forward.reach(vsini, vmac, resolution) + reserve
 
@@ -303,12 +328,11 @@ class BatchFitter:
                           for s in stars])
                 for name, rest in (("wavelength", np.nan), ("flux", 0.0), ("sigma", np.inf))
             )  # fmt: skip
-            # None is left only where the model does not know its own: taken as it is
-            resolution = np.array([s.resolution[a] or np.inf for s in stars])
+            resolution = resolution_of(stars, a, n)
             rv = theta[:, self.names.index("rv")]
             margin = self.forward.margin(wavelength, rv)
             reach = self._reach(theta, resolution, reserve)
-            good = np.isfinite(sigma) & (margin >= reach[:, None]) & self._trusted(wavelength, rv)
+            good = np.isfinite(sigma) & (margin >= reach) & self._trusted(wavelength, rv)
             for star, mine, row in zip(stars, used, good, strict=True):
                 mine.append(row[: len(star.flux[a])])
             arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution).keep(good))
@@ -413,12 +437,13 @@ class BatchFitter:
             for i, star in enumerate(stars):
                 rv, vsini, vmac = theta[i, -len(VELOCITIES) :]
                 pixels = self.forward.pixels(star.wavelength[a], rv)
-                flux = self.forward.forward(theta[i], pixels, star.resolution[a])[0].cpu().numpy()
+                resolution = a_row(star.resolution[a])
+                flux = self.forward.forward(theta[i], pixels, resolution)[0].cpu().numpy()
                 if coefficients is not None:
                     basis = likelihood.continua[a][i : i + 1].basis(pixels)[0]
                     m = basis.shape[1]
                     flux = flux * (basis @ coefficients[i, first : first + m])
-                good = self.forward.supported(pixels, vsini, vmac, star.resolution[a])[0]
+                good = self.forward.supported(pixels, vsini, vmac, resolution)[0]
                 models[i].append(np.where(good, flux * star.scale, np.nan))
             if coefficients is not None:
                 first += m

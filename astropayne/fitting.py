@@ -20,7 +20,7 @@ from astropayne.likelihood import Parameters
 from astropayne.network import one_thread, pick_device
 from astropayne.observation import observe
 from astropayne.search import templates_of
-from astropayne.wavelengths import checked_velocity, inside_regions
+from astropayne.wavelengths import checked_velocity, inside_regions, resolution_at
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
@@ -152,9 +152,10 @@ def fit_spectrum(
         Any spectral unit, class of uncertainty and mask. A list is several orders, arms or
         epochs of one star, which are fitted together; they may overlap.
     model : `~astropayne.PayneModel`
-    resolution : float or sequence of float, optional
-        λ/FWHM of the spectrum, or of each of a list; by default its ``meta["resolution"]``, and
-        without that the model's own.
+    resolution : float, array_like, callable, or sequence of these, optional
+        λ/FWHM of the spectrum, or a sequence of those of each of a list; by default its
+        ``meta["resolution"]``, and without that the model's own. Where it varies, an array with a
+        value a pixel, or a function of the spectral axis.
     fixed : mapping of str to value, optional
         Labels or velocities that are known. The macroturbulence ``vmac`` is fixed at 0 unless it
         is given here or in ``free``: at usual resolutions it cannot be told from rotation.
@@ -329,8 +330,6 @@ class FitSetup:
         self.continuum, self.noise_floor = _degree(continuum), _not_negative(noise_floor)
         if loss not in ("linear", "huber"):
             raise ValueError(f"loss={loss!r} is not one of linear, huber")
-        for value in np.atleast_1d(resolution) if resolution is not None else ():
-            instrument_fwhm(value, model.resolution)  # complains if it is too high
         fixed = self._values(fixed, "fixed")
         tied = {self._known(name, "tied"): function for name, function in (tied or {}).items()}
         free = {self._known(name, "free") for name in ([free] if isinstance(free, str) else free)}
@@ -351,7 +350,14 @@ class FitSetup:
         forward = model.forward_model(
             limb_darkening=limb_darkening, dtype=torch.float32, device=pick_device(device)
         )
-        lowest = None if resolution is None else float(np.min(resolution))
+        several = isinstance(resolution, list | tuple)
+        given = [
+            resolution_at(r, model.wavelength) if callable(r) else r
+            for r in (resolution if several else [resolution])
+        ]
+        for value in given:
+            instrument_fwhm(value, model.resolution)  # complains if it is too high
+        lowest = None if any(r is None for r in given) else float(min(map(np.min, given)))
         templates = templates_of(
             forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, lowest
         )
@@ -444,12 +450,20 @@ class FitSetup:
         arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
         if not arms:
             raise ValueError("this star has no spectrum: its list is empty")
-        resolutions = self.resolution if np.ndim(self.resolution) else [self.resolution] * len(arms)
+        resolutions = self.resolution
+        if not isinstance(resolutions, list | tuple):
+            resolutions = [resolutions] * len(arms)
         if len(resolutions) != len(arms):
-            raise ValueError(f"{len(resolutions)} resolutions for {len(arms)} spectra of a star")
+            raise ValueError(
+                f"{len(resolutions)} resolutions for {len(arms)} spectra of a star; "
+                "values for each pixel have to be a numpy array"
+            )
         seen = [self._observe(arm) for arm in arms]
         if len({o.has_uncertainty for o in seen}) > 1:
             raise ValueError("some arms of this star have an uncertainty, others have not")
+        resolutions = list(map(self._resolution, resolutions, arms))
+        if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
+            raise ValueError("the resolution varies in one arm and is not known in another")
         scale = 1.0
         if self.continuum is not None:
             scale = float(np.nanmedian(np.abs(np.concatenate([o.flux for o in seen])))) or 1.0
@@ -457,7 +471,7 @@ class FitSetup:
             [o.wavelength for o in seen],
             [o.flux / scale for o in seen],
             [self._sigma(o) / scale for o in seen],
-            [r or self._own_resolution(arm) for r, arm in zip(resolutions, arms, strict=True)],
+            resolutions,
             scale,
         )
 
@@ -472,12 +486,14 @@ class FitSetup:
             )
         return observation
 
-    def _own_resolution(self, spectrum):
-        resolution = spectrum.meta.get("resolution")
-        if np.ndim(resolution) == 0 and resolution:
-            instrument_fwhm(resolution, self.model.resolution)
-            return float(resolution)
-        return self.model.resolution
+    def _resolution(self, given, spectrum):
+        """Return the resolution of an arm: that of the options, its own, or the model's."""
+        said = spectrum.meta.get("resolution") if given is None else given
+        resolution = resolution_at(said, spectrum.spectral_axis)
+        if resolution is None or (np.ndim(resolution) == 0 and not resolution):
+            return self.model.resolution
+        instrument_fwhm(resolution, self.model.resolution)
+        return resolution if np.ndim(resolution) else float(resolution)
 
     def _sigma(self, observation):
         """Return the noise of each pixel with its floor, infinite where it is not to be used."""
@@ -494,10 +510,10 @@ class FitSetup:
             except Exception as error:  # whatever is wrong with one star is that star's
                 outcomes[i] = self.fitter.rejected(str(error) or type(error).__name__)
 
-        def n_arms(i):
-            return len(stars[i].wavelength)
+        def kind(i):
+            return len(stars[i].wavelength), stars[i].resolution_varies
 
-        for _, group in itertools.groupby(sorted(stars, key=n_arms), n_arms):
+        for _, group in itertools.groupby(sorted(stars, key=kind), kind):
             some = list(group)
             found = self.fitter.fit([stars[i] for i in some], best_fits=best_fits)
             for i, outcome in zip(some, found, strict=True):

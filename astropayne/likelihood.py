@@ -106,7 +106,7 @@ class Arm:
     wavelength : numpy.ndarray, shape (n, n_pixels)
     flux, sigma : numpy.ndarray, shape (n, n_pixels)
         Sigma is infinite where a pixel is not to be used.
-    resolution : numpy.ndarray, shape (n,), or None
+    resolution : numpy.ndarray, shape (n,) or (n, n_pixels), or None
         λ/FWHM; `None` for the model's own.
     """
 
@@ -128,11 +128,15 @@ class Arm:
         def pick(array, rest):
             return np.where(taken, np.take_along_axis(array, columns, axis=1), rest)
 
+        resolution = self.resolution
+        if np.ndim(resolution) == 2:
+            resolution = np.take_along_axis(resolution, columns, axis=1)
         return replace(
             self,
             wavelength=pick(self.wavelength, np.nan),
             flux=pick(self.flux, 0.0),
             sigma=pick(self.sigma, np.inf),
+            resolution=resolution,
         )
 
 

@@ -30,7 +30,13 @@ from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.residuals import leading_components, white_rest
 from astropayne.training import TrainingOptions, train_network
-from astropayne.wavelengths import checked_velocity, find_windows, to_vacuum, vacuum_angstrom
+from astropayne.wavelengths import (
+    checked_velocity,
+    find_windows,
+    resolution_at,
+    to_vacuum,
+    vacuum_angstrom,
+)
 
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite"]
 
@@ -511,8 +517,9 @@ class PayneModel:
         ----------
         rv, vsini, vmac : float or `~astropy.units.Quantity`
             Radial velocity, projected rotation and radial–tangential macroturbulence ζ, in km/s.
-        resolution : float, optional
-            λ/FWHM of the instrument; the model's own by default.
+        resolution : float, array_like or callable, optional
+            λ/FWHM of the instrument; the model's own by default. Where it varies, a value a
+            pixel, or a function of the wavelengths.
         wavelength : `~astropy.units.Quantity`, optional
             Where to compute the flux, in the model's medium; on the model's pixels by default.
         **labels
@@ -570,12 +577,14 @@ class PayneModel:
         ]
         own_axis = wavelength is None
         wavelength = self.wavelength if own_axis else u.Quantity(wavelength)
+        resolution = resolution_at(resolution, wavelength)
         meta = {
             "medium": self.medium,
             "resolution": self.resolution if resolution is None else resolution,
             "labels": self.labels.to_table(values),
         }
-        if own_axis and not np.any(velocities) and resolution in (None, self.resolution):
+        as_it_is = np.ndim(resolution) == 0 and resolution in (None, self.resolution)
+        if own_axis and not np.any(velocities) and as_it_is:
             flux = self._network_flux(self.labels.scale(values))
         else:
             theta = np.column_stack([values, *velocities])
@@ -709,6 +718,7 @@ class PayneModel:
     def _forward_flux(self, theta, wavelength, resolution):
         """Return broadened and shifted flux, NaN where it is not supported, in blocks of rows."""
         model = self.forward_model()
+        resolution = resolution if np.ndim(resolution) == 0 else resolution[None]
         flux = np.empty((len(theta), len(wavelength)))
         size = max(1, _BLOCK // len(wavelength))
         for block in (slice(i, i + size) for i in range(0, len(theta), size)):
