@@ -29,6 +29,8 @@ _AMBIGUOUS = 25.0  # χ² that another velocity is worse by at most
 _DOUBT = 4.0  # χ² of each degree of freedom from which on other starts are tried
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
 _ROUNDING = 1e-6  # of the flux, which is computed in single precision
+_NO_ROTATION = 0.1  # km/s, so slow that nothing sees it
+_TOLD_APART, _LIMIT = 4.0, 2.71  # rises of χ²: of two standard deviations; one-sided, of 95 %
 _UNMEASURED = 0.2  # of a label's range, the error of one that the spectrum says little of
 
 
@@ -53,6 +55,8 @@ class Flag(enum.IntFlag):
     """Another velocity fits templates about as well."""
     POOR_FIT = 256
     """χ² is more than noise and the emulator's error explain."""
+    OUTSIDE_COVERAGE = 512
+    """The labels are far from those of all training spectra: the model is a guess there."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Outcome:
     message: str = ""
     at_bound: tuple = ()
     low_information: tuple = ()
+    vsini_limit: float = np.nan
     used: list = field(default_factory=list)
     best_fit: list = field(default_factory=list)
 
@@ -287,7 +292,8 @@ class BatchFitter:
         arms, used = self._arms(many, theta, _FIRST_RESERVE)
         enough = np.array([sum(map(np.sum, mine)) >= self._least_pixels for mine in used])
         if not enough.all():  # these stars get less room
-            arms, _ = self._arms(many, theta, np.where(enough, _FIRST_RESERVE, _RESERVE))
+            reserve = np.where(enough, _FIRST_RESERVE, _RESERVE)[:, None]
+            arms, _ = self._arms(many, theta, reserve)
         theta, solution = self._solve(arms, theta, _TOLERANCE["first"], modes=False)[:2]
         chi2 = np.nan_to_num(solution.chi2.numpy().reshape(-1, n), nan=np.inf)
         return theta.reshape(-1, n, theta.shape[1])[np.arange(len(stars)), chi2.argmin(axis=1)]
@@ -298,6 +304,7 @@ class BatchFitter:
         theta, solution, likelihood = self._solve(arms, theta, _TOLERANCE["last"], modes=True)
         covariance, known = self._covariance(solution.hessian.numpy(), likelihood.noise_known)
         outcomes = []
+        limits = self._vsini_limits(likelihood, theta, solution, covariance)
         models = self._best_fits(stars, theta, likelihood) if best_fits else [[]] * len(stars)
         n_linear = 0 if likelihood.basis is None else (likelihood.basis != 0).any(dim=1).sum(dim=1)
         n_linear = np.broadcast_to(np.asarray(n_linear), len(stars))
@@ -306,7 +313,7 @@ class BatchFitter:
             outcome = Outcome(
                 theta[i], np.full(len(self.names), np.nan), covariance[i], Flag(0),
                 float(solution.chi2[i]), dof, int(solution.iterations[i]),
-                used=used[i], best_fit=models[i],
+                vsini_limit=limits[i], used=used[i], best_fit=models[i],
             )  # fmt: skip
             self._judge(outcome, bool(solution.converged[i]), known[i])
             if not star.noise_known:
@@ -358,6 +365,20 @@ class BatchFitter:
             self.forward, self.parameters, arms, theta,
             continuum=self.continuum, loss=self.loss, **emulator,
         )  # fmt: skip
+        # What errors of the flux do to the size of the residuals' vector.
+        rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight.double(), dim=1)
+        solution = levenberg_marquardt(
+            self._in_blocks(likelihood),
+            torch.as_tensor(theta[:, index]),
+            *(torch.as_tensor(bound[:, index]) for bound in (low, high)),
+            tolerance=torch.clamp_min(rounding**2, tolerance),
+            rounding=6 * rounding,
+        )
+        return self.parameters.expand(solution.x.numpy(), theta), solution, likelihood
+
+    @staticmethod
+    def _in_blocks(likelihood):
+        """Return the function that computes normal equations, so many stars at a time."""
         size = max(1, _BLOCK // max(1, likelihood.flux.shape[1]))
 
         def evaluate(x, rows):
@@ -365,16 +386,7 @@ class BatchFitter:
             parts = [likelihood.normal_equations(*block) for block in blocks]
             return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
-        # What errors of the flux do to the size of the residuals' vector.
-        rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight.double(), dim=1)
-        solution = levenberg_marquardt(
-            evaluate,
-            torch.as_tensor(theta[:, index]),
-            *(torch.as_tensor(bound[:, index]) for bound in (low, high)),
-            tolerance=torch.clamp_min(rounding**2, tolerance),
-            rounding=6 * rounding,
-        )
-        return self.parameters.expand(solution.x.numpy(), theta), solution, likelihood
+        return evaluate
 
     # --- what is known then
 
@@ -397,6 +409,43 @@ class BatchFitter:
         known = np.einsum("nij,nj->ni", vectors**2, weak.astype(float)) < 1e-6
         known &= noise_known[:, None] & np.isfinite(hessian).all(axis=(1, 2))[:, None]
         return np.where(known[:, :, None] & known[:, None], covariance, np.nan), known
+
+    def _vsini_limits(self, likelihood, theta, solution, covariance):
+        """Return upper limits of vsini where it cannot be told from zero, NaN elsewhere: (n,).
+
+        They are where χ², all else fitted again by its normal equations, has risen by ``_LIMIT``.
+        """
+        limits = np.full(len(theta), np.nan)
+        vsini = self.names.index("vsini")
+        if "vsini" not in self.parameters.free or self.low[vsini] > _NO_ROTATION:
+            return limits
+        k = self.parameters.free.index("vsini")
+        others = torch.arange(len(self.parameters.free)) != k
+        evaluate = self._in_blocks(likelihood)
+
+        def excess(rows, velocity):
+            if not len(rows):
+                return np.zeros(0)
+            x = solution.x[rows].clone()
+            x[:, k] = torch.as_tensor(velocity)
+            chi2, gradient, hessian = evaluate(x, torch.as_tensor(rows))
+            gradient = gradient[:, others, None]
+            inverse = torch.linalg.pinv(hessian[:, others][:, :, others], hermitian=True)
+            gain = (gradient.mT @ inverse @ gradient)[:, 0, 0]
+            return (chi2 - gain - solution.chi2[rows]).numpy()
+
+        best, error = theta[:, vsini], np.sqrt(covariance[:, k, k])
+        error[best <= self.low[vsini]] = np.inf
+        rows = np.flatnonzero(likelihood.noise_known & (best < 3 * error))
+        rows = rows[excess(rows, np.full(len(rows), self.low[vsini])) < _TOLD_APART]
+        # the spectrum changes with the square of vsini, and so χ² with the square of its change
+        change = np.maximum(best[rows] ** 2, 9.0)
+        for _ in range(4):
+            rise = np.maximum(excess(rows, np.sqrt(best[rows] ** 2 + change)), 1e-3)
+            change = change * np.clip((_LIMIT / rise) ** 0.5, 0.1, 10)
+            change = np.minimum(change, self.high[vsini] ** 2 - best[rows] ** 2)
+        limits[rows] = np.sqrt(best[rows] ** 2 + change)
+        return limits
 
     def _judge(self, outcome, converged, known):
         """Set flags and errors, and NaN for what was not measured."""

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from astropayne.abundances import solar_scale
 from astropayne.batch import BatchFitter, Flag, Star
 from astropayne.broadening import instrument_fwhm
-from astropayne.forward import VELOCITIES
+from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters
 from astropayne.network import one_thread, pick_device
@@ -26,8 +26,9 @@ __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
 _KMS = u.km / u.s
 # km/s. At zero itself, derivatives by the widths vanish, and nothing could leave it.
-_RANGE = {"rv": (-60.0, 60.0), "vsini": (0.01, 300.0), "vmac": (0.01, 50.0)}
+_RANGE = {"rv": (-60.0, 60.0), **{name: (0.01, most) for name, most in FASTEST.items()}}
 _SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
+_HOLE = 8.0  # distance from training spectra, as `PayneModel.coverage` has it, of a hole
 _STARS_AT_ONCE, _PIXELS_AT_ONCE = 64, 1 << 20
 
 
@@ -53,6 +54,11 @@ class FitResult:
         Degrees of freedom: pixels minus parameters, continuum included.
     at_bound, low_information : tuple of str
         Names of what is at the end of its range, and of what the spectrum says little of.
+    vsini_limit : `~astropy.units.Quantity`
+        Upper limit of vsini, one-sided at 95 %, where it cannot be told from zero; NaN where it
+        is measured.
+    systematic : dict of str to `~astropy.units.Quantity`
+        What is said of the method's own errors, by ``systematic=``; in no other error.
     iterations : int
         Evaluations of the model and its derivatives in the last pass.
     message : str
@@ -74,6 +80,8 @@ class FitResult:
     dof: int
     at_bound: tuple
     low_information: tuple
+    vsini_limit: u.Quantity
+    systematic: dict
     iterations: int
     message: str
     observed: object
@@ -137,6 +145,7 @@ def fit_spectrum(
     noise_floor=0.0,
     loss="linear",
     report=(),
+    systematic=None,
     limb_darkening=0.6,
     device="cpu",
 ):
@@ -189,6 +198,10 @@ def fit_spectrum(
     report : sequence of str, optional
         More labels to give, in any convention that transforms reach from the model's: with errors
         from the covariance, ``("A(Mg)", "[Ca/H]")``.
+    systematic : mapping of str to value, optional
+        What the method's own errors are, from comparisons with well-known stars:
+        ``{"teff": 50 * u.K}``; by default the model's ``meta["systematic"]``. They are given
+        apart, and never go into errors.
     limb_darkening : float
         Linear coefficient ε.
     device : str
@@ -216,7 +229,7 @@ def fit_spectrum(
     given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
     setup = FitSetup(model, **given)
     with torch.no_grad(), one_thread():
-        outcome = setup.fitter.fit([setup.star(observed)], best_fits=True)[0]
+        outcome = setup.judged(setup.fitter.fit([setup.star(observed)], best_fits=True))[0]
     if outcome.flags & Flag.BAD_INPUT:
         raise ValueError(outcome.message)
     return setup.result(observed, outcome)
@@ -246,8 +259,9 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     -------
     `~astropy.table.QTable`
         A row a spectrum, in their order: ``name`` (its ``meta["name"]`` or number), labels and
-        velocities with their errors, χ², degrees of freedom, flags, ``at_bound``,
-        ``low_information``, iterations and message. A spectrum that cannot be fitted has a row
+        velocities with their errors (``teff_err``; ``teff_sys`` where ``systematic`` has it), χ²,
+        degrees of freedom, flags, ``at_bound``, ``low_information``, ``vsini_limit``, iterations
+        and message. A spectrum that cannot be fitted has a row
         of NaN, the flag ``BAD_INPUT``, and its reason in ``message``.
 
     Examples
@@ -318,6 +332,7 @@ class FitSetup:
         noise_floor=0.0,
         loss="linear",
         report=(),
+        systematic=None,
         limb_darkening=0.6,
         device="cpu",
     ):
@@ -364,6 +379,7 @@ class FitSetup:
         untrusted = np.zeros(len(model.wavelength), dtype=bool)
         if exclude_at_rest is not None:
             untrusted = inside_regions(model.wavelength, exclude_at_rest, model.medium)
+        self.systematic = self._systematic(systematic)
         self.fitter = BatchFitter(
             forward, parameters, templates, low, high, fixed, start, self.continuum, loss,
             **_emulator_error(model), untrusted=untrusted,
@@ -392,6 +408,21 @@ class FitSetup:
         given = _mapping(given, what)
         names = [self._known(name, what) for name in given]
         return {n: self._value(n, v, what) for n, v in zip(names, given.values(), strict=True)}
+
+    def _systematic(self, given):
+        """Return systematic errors by name, with their units."""
+        given = self.model.meta.get("systematic") if given is None else given
+        units, found = self.units(), {}
+        for name, value in _mapping(given, "systematic").items():
+            name = name if name in VELOCITIES else parse_label(name)
+            if name not in units:
+                raise ValueError(f"systematic: {unknown_label_message(name, units)}")
+            accepted = (units[name],) if units[name] else (u.dimensionless_unscaled, u.dex)
+            value = strip_unit(value, name, *accepted)
+            if not 0 <= value < np.inf:
+                raise ValueError(f"systematic: {name} = {value} has to be zero or positive")
+            found[name] = u.Quantity(value, units[name] or u.dimensionless_unscaled)
+        return found
 
     def _pairs(self, given, what):
         """Return pairs of values by name: ranges, or mean and standard deviation."""
@@ -516,8 +547,20 @@ class FitSetup:
         for _, group in itertools.groupby(sorted(stars, key=kind), kind):
             some = list(group)
             found = self.fitter.fit([stars[i] for i in some], best_fits=best_fits)
-            for i, outcome in zip(some, found, strict=True):
+            for i, outcome in zip(some, self.judged(found), strict=True):
                 outcomes[i] = outcome
+        return outcomes
+
+    def judged(self, outcomes):
+        """Return outcomes; those far from all training spectra with the flag that says so."""
+        values = np.array([o.theta[: len(self.model.labels)] for o in outcomes])
+        with np.errstate(invalid="ignore"):
+            outside = self.model.labels.outside(values).any(axis=1)
+        if self.model.training_labels is not None:
+            outside |= self.model.distance_to_training(values) > _HOLE
+        for outcome, far in zip(outcomes, outside, strict=True):
+            if far:
+                outcome.flags |= Flag.OUTSIDE_COVERAGE
         return outcomes
 
     # --- arrays to results
@@ -572,6 +615,8 @@ class FitSetup:
             dof=outcome.dof,
             at_bound=outcome.at_bound,
             low_information=outcome.low_information,
+            vsini_limit=outcome.vsini_limit * _KMS,
+            systematic=self.systematic,
             iterations=outcome.iterations,
             message=outcome.message,
             observed=observed,
@@ -589,10 +634,15 @@ class FitSetup:
         ):
             for column, values in zip((name, f"{name}_err"), columns, strict=True):
                 table[column] = values * unit if unit else values
+            if name in self.systematic:
+                table[f"{name}_sys"] = np.repeat(self.systematic[name], len(names))
+                if not unit:
+                    table[f"{name}_sys"] = table[f"{name}_sys"].value
         for name, kind in (("chi2", float), ("dof", int), ("flags", int), ("iterations", int)):
             table[name] = np.array([getattr(o, name) for o in outcomes], dtype=kind)
         for name in ("at_bound", "low_information"):
             table[name] = np.array([" ".join(getattr(o, name)) for o in outcomes], dtype=str)
+        table["vsini_limit"] = np.array([o.vsini_limit for o in outcomes]) * _KMS
         table["message"] = np.array([o.message for o in outcomes], dtype=str)
         table.meta["free"] = list(self.fitter.parameters.free)
         if covariances:

@@ -28,10 +28,12 @@ from astropayne.broadening import (
 )
 from astropayne.wavelengths import C_KMS, find_windows
 
-__all__ = ["VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
+__all__ = ["FASTEST", "VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
 
 #: Parameters of the forward model that come after the labels, in km/s.
 VELOCITIES = ("rv", "vsini", "vmac")
+#: Largest widths that fits look for, in km/s.
+FASTEST = {"vsini": 300.0, "vmac": 50.0}
 
 # Interpolation by polynomials through so many points, from the model's pixels to the axis and from
 # the axis to the observed pixels. Errors in units of the depth of a line: 2e-6 at 5 pixels a

@@ -3,6 +3,7 @@
 
 import datetime
 import hashlib
+import itertools
 import platform
 import warnings
 from dataclasses import asdict
@@ -44,6 +45,7 @@ _BLOCK = 1 << 18  # pixels that are predicted at a time
 _ERROR_COMPONENTS = 32
 _RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
 _MOST_LABELS = 50_000  # kept of the training spectra
+_MOST_NEIGHBOURS = 5_000  # of them looked at, where labels are compared with them
 
 
 def _register_formats():
@@ -193,7 +195,7 @@ class PayneModel:
         self.solar_scale = self.error = self.history = None
         self.bias = self.error_components = self.error_rest = self.training_labels = None
         self.meta = {}
-        self._forward_models, self._neighbours = {}, None
+        self._forward_models, self._planes = {}, None
 
     @classmethod
     def sample(cls):
@@ -444,7 +446,7 @@ class PayneModel:
         }
         if start is not None:
             self.meta["started_from"] = dict(start.meta)
-        self._forward_models, self._neighbours = {}, None
+        self._forward_models, self._planes = {}, None
         _tell_how_it_stopped(run)
         return self.history
 
@@ -679,9 +681,9 @@ class PayneModel:
         -------
         `~astropy.table.QTable`
             A row a spectrum: ``inside``, whether all labels lie in the training spectra's ranges;
-            ``distance``, that to the nearest training spectrum, in scaled labels, relative to
-            the typical one between neighbouring training spectra. Inside the grid it is about 1.
-            What is clearly more, with many labels 1.5 already, is a hole in the grid.
+            ``distance``, that to the nearest training spectrum in the plane of the two labels
+            where it is largest, in scaled labels, relative to the typical one between
+            neighbours there. In random grids it is 2 to 5; beyond 8 there is a hole in the grid.
 
         Raises
         ------
@@ -700,15 +702,38 @@ class PayneModel:
         values = self._finite_labels(labels)
         if self.training_labels is None:
             raise ValueError("this model does not know the labels of its training spectra")
-        if self._neighbours is None:
-            points = self.labels.scale(self.training_labels)
-            tree = cKDTree(points)
-            spacing = np.median(tree.query(_some(points, 2000), k=2)[0][:, 1])
-            self._neighbours = tree, spacing
-        tree, spacing = self._neighbours
-        distance = tree.query(self.labels.scale(values))[0] / spacing
         inside = ~self.labels.outside(values).any(axis=1)
-        return QTable({"inside": inside, "distance": distance})
+        return QTable({"inside": inside, "distance": self.distance_to_training(values)})
+
+    def distance_to_training(self, values):
+        """Return ``distance`` as `coverage` has it, of the labels that are not NaN.
+
+        With many labels all spectra are far from each other, and a hole in the plane of two, such
+        as that of hot giants, hardly shows in a distance by all labels.
+
+        Parameters
+        ----------
+        values : array_like, shape (n, n_labels)
+            In the model's own labels and units.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,)
+        """
+        if self._planes is None:
+            points = _some(self.labels.scale(self.training_labels), _MOST_NEIGHBOURS)
+            self._planes = []
+            for plane in itertools.combinations(range(len(self.labels)), min(2, len(self.labels))):
+                nodes = np.unique(points[:, plane], axis=0)  # grids have many in one place
+                tree = cKDTree(nodes)
+                self._planes.append((plane, tree, np.median(tree.query(nodes, k=2)[0][:, 1])))
+        scaled = self.labels.scale(np.asarray(values, dtype=float))
+        farthest = np.zeros(len(scaled))
+        for plane, tree, spacing in self._planes:
+            known = np.isfinite(scaled[:, plane]).all(axis=1)
+            distance = tree.query(scaled[known][:, plane])[0] / spacing
+            farthest[known] = np.maximum(farthest[known], distance)
+        return farthest
 
     def _network_flux(self, scaled):
         """Return the network's flux for scaled labels, shape (n, n_pixels)."""

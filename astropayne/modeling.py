@@ -8,7 +8,7 @@ from astropy.modeling import Fittable1DModel, Parameter
 
 from astropayne.abundances import solar_scale
 from astropayne.broadening import instrument_fwhm
-from astropayne.forward import VELOCITIES
+from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import strip_unit
 from astropayne.wavelengths import (
     checked_velocity,
@@ -20,7 +20,7 @@ from astropayne.wavelengths import (
 __all__ = ["PayneSpectrum"]
 
 _KMS = u.km / u.s
-_VELOCITY_BOUNDS = {"rv": (None, None), "vsini": (0.0, 300.0), "vmac": (0.0, 50.0)}
+_VELOCITY_BOUNDS = {"rv": (None, None), **{name: (0.0, most) for name, most in FASTEST.items()}}
 _VELOCITY_DEFAULT = {"rv": 0.0, "vsini": 5.0, "vmac": 0.0}
 
 

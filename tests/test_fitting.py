@@ -424,3 +424,57 @@ def test_stars_of_a_batch_do_not_see_each_other(model, exact, rng):
     assert u.isclose(together["vsini"][1], without["vsini"][0], rtol=1e-4)
     spectra[0].meta["resolution"] = 16000
     assert fit_spectra(spectra[:1], unknown)["vsini"][0] < 0.8 * alone["vsini"][0]
+
+
+def test_far_from_training_spectra_is_said(model, rng):
+    """The grid has no hot giants, though both labels are inside their ranges."""
+    star = model(**{**TRUTH, "teff": 6400, "logg": 1.9}, vsini=9, resolution=16000)
+    assert fit_spectrum(star, model, resolution=16000).flags & Flag.OUTSIDE_COVERAGE
+    fixed = {"teff": 6400, "logg": 1.9}
+    table = fit_spectra([_noisy(star, 0.01, rng)], model, fixed=fixed, resolution=16000)
+    assert table["flags"][0] & Flag.OUTSIDE_COVERAGE
+    elsewhere = copy.copy(model)
+    elsewhere.training_labels = None  # of a network from elsewhere
+    assert not fit_spectrum(star, elsewhere, resolution=16000).flags & Flag.OUTSIDE_COVERAGE
+
+
+def test_systematic_errors_are_kept_apart(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    systematic = {"Teff": 0.05 * u.kK, "[Fe/H]": 0.1 * u.dex, "A(Mg)": 0.05, "rv": 200 * u.m / u.s}
+    with_them = fit_spectrum(star, model, report="A(Mg)", systematic=systematic)
+    without = fit_spectrum(star, model)
+    assert with_them.errors["teff"] == without.errors["teff"]
+    assert without.systematic == {}
+    assert with_them.systematic["teff"] == 50 * u.K
+    assert with_them.systematic["feh"] == 0.1
+    assert with_them.systematic["A_Mg"] == 0.05
+    assert with_them.systematic["rv"] == 0.2 * u.km / u.s
+    known = copy.copy(model)
+    known.meta = {**model.meta, "systematic": {"logg": 0.12}}
+    table = fit_spectra([star, "no spectrum"], known)
+    assert table["logg_sys"].tolist() == [0.12, 0.12]
+    assert "teff_sys" not in table.colnames
+    with pytest.raises(ValueError, match="systematic: label 'A_Mg' is not one of"):
+        fit_spectrum(star, model, systematic=systematic)
+    with pytest.raises(ValueError, match=r"systematic: feh = -0\.1 has to be zero or positive"):
+        fit_spectrum(star, model, systematic={"feh": -0.1})
+
+
+def test_rotation_that_is_not_seen_is_limited(ideal, rng):
+    """One star in twenty rotates faster than its limit says; those that are seen have none."""
+    slow = [_noisy(ideal(**TRUTH, vsini=v), 0.02, rng) for v in np.linspace(0, 3, 30)]
+    fast = [_noisy(ideal(**TRUTH, vsini=v), 0.02, rng) for v in (12, 20)]
+    table = fit_spectra(slow + fast, ideal)
+    limit = table["vsini_limit"].value
+    assert np.isnan(limit[-2:]).all()
+    limited = np.isfinite(limit)
+    assert limited[:10].sum() >= 8
+    true = np.append(np.linspace(0, 3, 30), (12, 20))
+    assert (true[limited] > limit[limited]).sum() <= 4
+    assert limit[limited].max() < 8
+    # by hand, with the same pixels: chi2 with vsini held there, all else fitted, is 2.71 higher
+    i = int(np.flatnonzero(limited)[0])
+    inner = SpectralRegion([(5162, 5238), (6092, 6168), (6692, 6723)] * u.AA)
+    best = fit_spectrum(slow[i], ideal, regions=inner)
+    held = fit_spectrum(slow[i], ideal, regions=inner, fixed={"vsini": best.vsini_limit})
+    assert held.chi2 - best.chi2 == pytest.approx(2.71, abs=0.15)
