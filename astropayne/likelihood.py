@@ -18,6 +18,7 @@ from astropayne.wavelengths import C_KMS
 __all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
+_REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
 
@@ -344,37 +345,22 @@ class Likelihood:
         if self.parameters.tied:
             by_free = self.parameters.chain(vector, base)[:, self._moving]
             jacobian = jacobian @ self._tensor(by_free)
-        weight, linear = self.weight[rows], []
-        if self.basis is not None:
-            _, level = self._solve_continuum(flux, rows)
-            linear.append(self.basis[rows] * (flux * weight)[..., None])
-            flux, jacobian = flux * level, jacobian * level[..., None]
-        residual = (flux - self.flux[rows]) * weight
-        if self.modes is not None:
-            linear.append(self.modes[rows] * weight[..., None])
-        matrix = torch.cat([jacobian * weight[..., None], *linear, residual[..., None]], dim=2)
-        excess = 0.0
-        if self.loss == "huber":
-            size = residual.abs()
-            root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
+        level, residual, linear, root, excess, _ = self._linear_part(flux, rows)
+        jacobian = jacobian * (self.weight[rows] * level)[..., None]
+        matrix = torch.cat([jacobian, *linear, residual[..., None]], dim=2)
+        if root is not None:
             matrix = matrix * root[..., None]
-            excess = (_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1).double()
         products = (matrix.mT @ matrix).double()
         return self._eliminate(products, free, excess)
 
     def _eliminate(self, products, free, excess):
         """Eliminate what is linear from the products of all columns, and add the priors."""
         k = free.shape[1]
-        n_modes = 0 if self.modes is None else self.modes.shape[2]
-        inner = products[:, k:-1, k:-1].clone()
-        n_linear = inner.shape[1]
-        # the coefficients of the emulator's errors have priors of standard deviation one
-        diagonal = torch.arange(n_linear - n_modes, n_linear)
-        inner[:, diagonal, diagonal] += 1
+        inner = self._with_priors(products[:, k:-1, k:-1].clone())
         outer = torch.cat([products[:, k:-1, :k], products[:, k:-1, -1:]], dim=2)
         keep = [*range(k), products.shape[1] - 1]
         reduced = products[:, keep][:, :, keep]
-        if n_linear:
+        if inner.shape[1]:
             reduced = reduced - outer.mT @ torch.linalg.solve(_regular(inner), outer)
         mean, precision = (torch.as_tensor(a, device=free.device) for a in self.parameters.prior())
         away = free - mean
@@ -382,12 +368,79 @@ class Likelihood:
         gradient = reduced[:, :-1, -1] + precision * away
         return chi2, gradient, reduced[:, :-1, :-1] + torch.diag(precision)
 
+    def _linear_part(self, flux, rows):
+        """Solve for what is linear: the continuum, and with a robust loss all of it.
+
+        Returns
+        -------
+        level : torch.Tensor, shape (n, n_pixels)
+            The continuum.
+        residual : torch.Tensor, shape (n, n_pixels)
+            Model minus observed flux over σ.
+        linear : list of torch.Tensor, shape (n, n_pixels, n_linear)
+            What else can be added to it: columns of the continuum and of the emulator's errors.
+        root : torch.Tensor, shape (n, n_pixels), or None
+            Roots of the weights by which squares of residuals count, if they differ.
+        excess : torch.Tensor, shape (n,)
+            What the loss is more than these squares.
+        coefficients : torch.Tensor, shape (n, n_basis), or None
+            Of the continuum.
+        """
+        weight, observed = self.weight[rows], self.flux[rows]
+        level, coefficients, linear = 1.0, None, []
+        if self.basis is not None:
+            coefficients, level = self._solve_continuum(flux, rows)
+            linear.append(self.basis[rows] * (flux * weight)[..., None])
+        if self.modes is not None:
+            linear.append(self.modes[rows] * weight[..., None])
+        residual = (flux * level - observed) * weight
+        if self.loss == "linear":
+            return level, residual, linear, None, 0.0, coefficients
+        change, root, excess = self._reweighted(residual, linear)
+        if self.basis is not None:
+            change = change[:, : self.basis.shape[2]]
+            coefficients = coefficients + change
+            level = level + (self.basis[rows] @ change.to(level.dtype)[..., None])[..., 0]
+            residual = (flux * level - observed) * weight
+        return level, residual, linear, root, excess, coefficients
+
+    def _reweighted(self, residual, linear):
+        """Minimise Huber's loss over what is linear, by squares that are weighted again and again.
+
+        Otherwise the loss would depend on where its weights come from, and no longer fall
+        towards its minimum.
+        """
+        best, coefficients = residual, None
+        linear = torch.cat(linear, dim=2) if linear else None
+        for _ in range(_REWEIGHTINGS):
+            size = best.abs()
+            root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
+            excess = (_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1).double()
+            if linear is None:
+                break
+            columns = linear * root[..., None]
+            normal = self._with_priors((columns.mT @ columns).double())
+            right = (columns.mT @ (residual * root)[..., None]).double()
+            coefficients = -torch.linalg.solve(_regular(normal), right)[..., 0]
+            before = best
+            best = residual + (linear @ coefficients.to(linear.dtype)[..., None])[..., 0]
+            if (best - before).abs().max() < _SETTLED:
+                break
+        return coefficients, root, excess
+
+    def _with_priors(self, normal):
+        """Add the priors of the emulator's errors, standard deviations of one, to JᵀJ."""
+        n_modes = 0 if self.modes is None else self.modes.shape[2]
+        diagonal = torch.arange(normal.shape[1] - n_modes, normal.shape[1])
+        normal[:, diagonal, diagonal] += 1
+        return normal
+
     def coefficients(self, theta):
         """Return the continuum's coefficients at parameters (n, n_names); `None` without one."""
         if self.basis is None:
             return None
         rows = torch.arange(len(self))
-        return self._solve_continuum(self._model(theta, rows, ())[0], rows)[0].cpu().numpy()
+        return self._linear_part(self._model(theta, rows, ())[0], rows)[-1].cpu().numpy()
 
 
 def pixel_width(wavelength):

@@ -4,11 +4,14 @@ import pickle
 import astropy.units as u
 import numpy as np
 import pytest
+import torch
 from astropy.nddata import StdDevUncertainty
 from specutils import SpectralRegion, Spectrum, SpectrumList
 
 from astropayne import Flag, PayneModel, broaden_spectrum, fit_spectra, fit_spectrum
+from astropayne.fitting import FitSetup
 from astropayne.labels import Label
+from astropayne.likelihood import Likelihood
 from astropayne.wavelengths import to_vacuum
 
 TRUTH = {"teff": 5600.0, "logg": 4.2, "feh": -0.3, "vmic": 1.2}
@@ -478,3 +481,49 @@ def test_rotation_that_is_not_seen_is_limited(ideal, rng):
     best = fit_spectrum(slow[i], ideal, regions=inner)
     held = fit_spectrum(slow[i], ideal, regions=inner, fixed={"vsini": best.vsini_limit})
     assert held.chi2 - best.chi2 == pytest.approx(2.71, abs=0.15)
+
+
+@pytest.mark.parametrize("continuum", [None, 2])
+def test_the_robust_loss_converges(model, exact, rng, continuum):
+    """Cosmic rays on one pixel in twenty, continuum and emulator's errors fitted along."""
+    stars = []
+    for _ in range(8):
+        star = _noisy(exact, 0.01, rng)
+        hit = rng.random(len(star.flux)) < 0.05
+        flux = star.flux + hit * rng.uniform(-0.5, 1, len(hit))
+        stars.append(Spectrum(spectral_axis=star.spectral_axis, flux=flux, mask=star.mask,
+                              uncertainty=star.uncertainty))  # fmt: skip
+    options = {"resolution": 16000, "continuum": continuum}
+    table = fit_spectra(stars, model, loss="huber", **options)
+    assert not (table["flags"] & Flag.NOT_CONVERGED).any()
+    assert table["iterations"].max() <= 15
+    pulls = (table["teff"].value - TRUTH["teff"]) / table["teff_err"].value
+    assert np.abs(pulls).max() < 4
+    squares = fit_spectra(stars, model, **options)
+    off = (squares["teff"].value - TRUTH["teff"]) / squares["teff_err"].value
+    assert np.mean(off**2) > 5 * np.mean(pulls**2)
+
+
+def test_the_gradient_of_the_robust_loss(model, exact, rng):
+    """Against central differences, with the continuum and the emulator's errors eliminated."""
+    star = _noisy(exact, 0.01, rng)
+    flux = star.flux.value + np.where(rng.random(len(star.flux)) < 0.05, 0.3, 0)
+    setup = FitSetup(model, resolution=16000, continuum=1, loss="huber")
+    fitter = setup.fitter
+    star = Spectrum(spectral_axis=star.spectral_axis, flux=flux * u.one, mask=star.mask,
+                    uncertainty=star.uncertainty)  # fmt: skip
+    theta = np.array([[*TRUTH.values(), *VELOCITIES.values(), 0.0]])
+    arms, _ = fitter._arms([setup.star(star)], theta, 2.0)
+    double = model.forward_model()
+    likelihood = Likelihood(
+        double, fitter.parameters, arms, theta, continuum=1, loss="huber",
+        rest=fitter.rest, modes=fitter.modes,
+    )  # fmt: skip
+    x, rows = torch.as_tensor(theta[:, fitter.parameters.index]), torch.arange(1)
+    _, gradient, _ = likelihood.normal_equations(x, rows)
+    for i, size in enumerate(fitter.parameters.scale[fitter.parameters.index]):
+        step = torch.zeros_like(x)
+        step[0, i] = 1e-3 * size
+        ahead, behind = (likelihood.normal_equations(x + s, rows)[0] for s in (step, -step))
+        by_chi2 = float(ahead - behind) / (4e-3 * size)  # gradients are of half of it
+        assert float(gradient[0, i]) == pytest.approx(by_chi2, rel=2e-2, abs=0.5 / size)
