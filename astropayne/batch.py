@@ -353,18 +353,9 @@ class BatchFitter:
     def _solve(self, arms, theta, tolerance, modes):
         """Minimise χ² from parameters on; return those found, the solution and the likelihood."""
         index = self.parameters.index
-        low, high = (np.tile(bound, (len(theta), 1)) for bound in (self.low, self.high))
-        rv = self.names.index("rv")
-        low[:, rv] += theta[:, rv]
-        high[:, rv] += theta[:, rv]
+        low, high = self.box(theta)
         theta = self.parameters.expand(np.clip(theta, low, high)[:, index], theta)
-        emulator = {"error": self.error}
-        if modes and self.modes is not None:
-            emulator = {"rest": self.rest, "modes": self.modes}
-        likelihood = Likelihood(
-            self.forward, self.parameters, arms, theta,
-            continuum=self.continuum, loss=self.loss, **emulator,
-        )  # fmt: skip
+        likelihood = self._likelihood(arms, theta, modes)
         # What errors of the flux do to the size of the residuals' vector.
         rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight.double(), dim=1)
         solution = levenberg_marquardt(
@@ -375,6 +366,28 @@ class BatchFitter:
             rounding=6 * rounding,
         )
         return self.parameters.expand(solution.x.numpy(), theta), solution, likelihood
+
+    def box(self, theta):
+        """Return the bounds of all parameters for stars that are about at ``theta``."""
+        low, high = (np.tile(bound, (len(theta), 1)) for bound in (self.low, self.high))
+        rv = self.names.index("rv")
+        low[:, rv] += theta[:, rv]
+        high[:, rv] += theta[:, rv]
+        return low, high
+
+    def likelihood(self, star, theta):
+        """Return the likelihood of one star that is about at ``theta`` (n_names,)."""
+        arms, _ = self._arms([star], theta[None], _RESERVE)
+        return self._likelihood(arms, theta[None], modes=True)
+
+    def _likelihood(self, arms, theta, modes):
+        emulator = {"error": self.error}
+        if modes and self.modes is not None:
+            emulator = {"rest": self.rest, "modes": self.modes}
+        return Likelihood(
+            self.forward, self.parameters, arms, theta,
+            continuum=self.continuum, loss=self.loss, **emulator,
+        )  # fmt: skip
 
     @staticmethod
     def _in_blocks(likelihood):

@@ -301,7 +301,7 @@ class Likelihood:
 
     def _model(self, theta, rows, by):
         """Return flux and Jacobian over all arms."""
-        everything = len(rows) == len(self)
+        everything = len(rows) == len(self) or len(self) == 1  # one star's pixels go for all
         parts = []
         for pixels, resolution in zip(self.pixels, self.resolution, strict=True):
             if not everything:
@@ -321,7 +321,7 @@ class Likelihood:
         level = basis @ coefficients.to(basis.dtype)
         return coefficients[..., 0], level[..., 0]
 
-    def normal_equations(self, free, rows):
+    def normal_equations(self, free, rows, *, derivatives=True):
         """Return χ² and what Levenberg–Marquardt needs of it.
 
         Parameters
@@ -329,6 +329,8 @@ class Likelihood:
         free : torch.Tensor, shape (n, n_free), float64
         rows : torch.Tensor of int, shape (n,)
             Which stars of the batch.
+        derivatives : bool
+            Whether gradient and Hessian are wanted; without, they are `None`.
 
         Returns
         -------
@@ -341,8 +343,8 @@ class Likelihood:
         rows, vector = rows.cpu(), free.cpu().numpy()
         base = self.theta[rows.numpy()]
         theta = self.parameters.expand(vector, base)
-        flux, jacobian = self._model(theta, rows, self._moving)
-        if self.parameters.tied:
+        flux, jacobian = self._model(theta, rows, self._moving if derivatives else ())
+        if self.parameters.tied and derivatives:
             by_free = self.parameters.chain(vector, base)[:, self._moving]
             jacobian = jacobian @ self._tensor(by_free)
         level, residual, linear, root, excess, _ = self._linear_part(flux, rows)
@@ -351,11 +353,13 @@ class Likelihood:
         if root is not None:
             matrix = matrix * root[..., None]
         products = (matrix.mT @ matrix).double()
-        return self._eliminate(products, free, excess)
+        return self._eliminate(products, jacobian.shape[2], free, excess)
 
-    def _eliminate(self, products, free, excess):
-        """Eliminate what is linear from the products of all columns, and add the priors."""
-        k = free.shape[1]
+    def _eliminate(self, products, k, free, excess):
+        """Eliminate what is linear from the products of all columns, and add the priors.
+
+        The first ``k`` columns are derivatives, the last one is the residual.
+        """
         inner = self._with_priors(products[:, k:-1, k:-1].clone())
         outer = torch.cat([products[:, k:-1, :k], products[:, k:-1, -1:]], dim=2)
         keep = [*range(k), products.shape[1] - 1]
@@ -365,6 +369,8 @@ class Likelihood:
         mean, precision = (torch.as_tensor(a, device=free.device) for a in self.parameters.prior())
         away = free - mean
         chi2 = reduced[:, -1, -1] + excess + (precision * away**2).sum(dim=1)
+        if not k:
+            return chi2, None, None
         gradient = reduced[:, :-1, -1] + precision * away
         return chi2, gradient, reduced[:, :-1, :-1] + torch.diag(precision)
 
