@@ -145,6 +145,8 @@ class BatchFitter:
     error, rest, modes : numpy.ndarray or None
         The emulator's: the error of each pixel, and the same apart, as white noise and what
         pixels share.
+    scale : callable
+        Of labels (n, n_labels): how large these errors are there (n,).
     untrusted : numpy.ndarray of bool, shape (n_model_pixels,)
         Where the model is not to be compared with stars.
     """
@@ -161,6 +163,7 @@ class BatchFitter:
     error: np.ndarray | None
     rest: np.ndarray | None
     modes: np.ndarray | None
+    scale: object
     untrusted: np.ndarray
 
     @property
@@ -386,7 +389,8 @@ class BatchFitter:
             emulator = {"rest": self.rest, "modes": self.modes}
         return Likelihood(
             self.forward, self.parameters, arms, theta,
-            continuum=self.continuum, loss=self.loss, **emulator,
+            continuum=self.continuum, loss=self.loss,
+            scale=self.scale(theta[:, : -len(VELOCITIES)]), **emulator,
         )  # fmt: skip
 
     @staticmethod

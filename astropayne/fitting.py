@@ -669,10 +669,11 @@ def _model_spectrum(observed, flux, labels):
 
 def _emulator_error(model):
     """Return the emulator's errors as `BatchFitter` takes them."""
+    known = {"error": model.error, "scale": model.error_scale_at}
     if model.error_components is None:  # of a network from elsewhere
-        return {"error": model.error, "rest": None, "modes": None}
+        return {**known, "rest": None, "modes": None}
     modes = np.vstack([model.error_components, model.bias])
-    return {"error": model.error, "rest": model.error_rest, "modes": modes}
+    return {**known, "rest": model.error_rest, "modes": modes}
 
 
 def _mapping(given, what):

@@ -205,6 +205,8 @@ class Likelihood:
     rest, modes : numpy.ndarray, shape (n_model_pixels,) and (k, n_model_pixels), optional
         The same apart: as white noise of pixels as wide as the model's, and errors that pixels
         share, each one standard deviation large.
+    scale : numpy.ndarray, shape (n,)
+        How large these are for each star.
     loss : {"linear", "huber"}
     """
 
@@ -219,6 +221,7 @@ class Likelihood:
         error=None,
         rest=None,
         modes=None,
+        scale=1.0,
         loss="linear",
     ):
         self.forward, self.parameters, self.theta, self.loss = forward, parameters, theta, loss
@@ -238,7 +241,8 @@ class Likelihood:
                 [c.basis(p) for c, p in zip(self.continua, self.pixels, strict=True)]
             )
         level = self._level_at_first(sigma)
-        sigma = np.hypot(sigma, np.abs(level) * self._emulator(error, rest))
+        scale = np.reshape(scale, (-1, 1))
+        sigma = np.hypot(sigma, np.abs(level) * scale * self._emulator(error, rest))
         self.noise_known = (sigma > 0).any(axis=1)
         # Without any noise, all pixels count the same, and more than priors do.
         equal = 1e-3 * np.median(np.abs(level), axis=1, keepdims=True)
@@ -250,7 +254,7 @@ class Likelihood:
                 forward.broaden_rows(modes, velocities, p, r)
                 for p, r in zip(self.pixels, self.resolution, strict=True)
             )
-            self.modes = torch.cat(list(broadened), dim=1) * self._tensor(level)[..., None]
+            self.modes = torch.cat(list(broadened), dim=1) * self._tensor(scale * level)[..., None]
 
     def __len__(self):
         return len(self.theta)

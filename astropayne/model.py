@@ -29,7 +29,7 @@ from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.grid import SpectralGrid
 from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
-from astropayne.residuals import leading_components, white_rest
+from astropayne.residuals import leading_components, scale_at, scale_by_labels, white_rest
 from astropayne.training import TrainingOptions, train_network
 from astropayne.wavelengths import (
     checked_velocity,
@@ -157,9 +157,11 @@ class PayneModel:
         The emulator's own error: rms on the validation spectra, pixel by pixel.
     bias : numpy.ndarray, shape (n_pixels,)
         Mean of predicted minus true flux there.
+    error_scale : numpy.ndarray
+        How the size of the errors goes with labels, for `error_scale_at`.
     error_components : numpy.ndarray, shape (n_components, n_pixels)
-        How errors of pixels go together: the leading part of their covariance about ``bias`` is
-        ``error_components.T @ error_components``.
+        How errors of pixels go together: the leading part of their covariance about ``bias``,
+        each spectrum's divided by its scale, is ``error_components.T @ error_components``.
     error_rest : numpy.ndarray, shape (n_pixels,)
         What the components leave, as `~astropayne.residuals.white_rest` gives it.
     training_labels : numpy.ndarray, shape (n, n_labels)
@@ -193,7 +195,8 @@ class PayneModel:
         self.network = None
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None
-        self.bias = self.error_components = self.error_rest = self.training_labels = None
+        self.bias = self.error_components = self.error_rest = self.error_scale = None
+        self.training_labels = None
         self.meta = {}
         self._forward_models, self._planes = {}, None
 
@@ -237,6 +240,7 @@ class PayneModel:
         bias=None,
         error_components=None,
         error_rest=None,
+        error_scale=None,
         training_labels=None,
         history=None,
         meta=None,
@@ -248,9 +252,9 @@ class PayneModel:
         network : `~astropayne.network.SpectralNetwork`
         labels : `~astropayne.labels.LabelSpace`
         wavelength : `~astropy.units.Quantity`
-        medium, resolution, solar_scale, error, bias, error_components, error_rest, training_labels
+        medium, resolution, solar_scale, error, bias, error_components, error_rest, error_scale
             The attributes of those names.
-        history, meta
+        training_labels, history, meta
             The attributes of those names.
 
         Returns
@@ -273,6 +277,7 @@ class PayneModel:
             ("bias", bias, n_pixels),
             ("error_rest", error_rest, n_pixels),
             ("error_components", error_components, n_pixels),
+            ("error_scale", error_scale, 3 + 2 * n_labels),
             ("training_labels", training_labels, n_labels),
         ):
             if value is not None and np.shape(value)[-1:] != (last,):
@@ -288,7 +293,7 @@ class PayneModel:
         model.medium, model.resolution, model.solar_scale = medium, resolution, solar_scale
         model.error, model.bias = error, bias
         model.error_components, model.error_rest = error_components, error_rest
-        model.training_labels = training_labels
+        model.error_scale, model.training_labels = error_scale, training_labels
         model.history, model.meta = history, dict(meta or {})
         return model
 
@@ -491,16 +496,20 @@ class PayneModel:
 
     def _measure_error(self, x, grid):
         n_pixels = grid.flux.shape[1]
-        squares, total = np.zeros(n_pixels), np.zeros(n_pixels)
+        squares, total, size = np.zeros(n_pixels), np.zeros(n_pixels), []
         for residual in self._residual_blocks(x, grid.flux, np.arange(len(x))):
             squares += np.sum(residual.astype(float) ** 2, axis=0)
             total += np.sum(residual, axis=0, dtype=float)
+            size.append(np.sqrt(np.mean(residual.astype(float) ** 2, axis=1)))
         self.error, self.bias = np.sqrt(squares / len(x)), total / len(x)
+        self.error_scale = scale_by_labels(x, np.maximum(np.concatenate(size), 1e-12))
+        scale = scale_at(self.error_scale, x).astype(np.float32)
         chosen = _some(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
         residual = np.empty((len(chosen), n_pixels), dtype=np.float32)
         first = 0
         for block in self._residual_blocks(x, grid.flux, chosen):
-            residual[first : first + len(block)] = block - self.bias
+            rows = slice(first, first + len(block))
+            residual[rows] = (block - self.bias) / scale[chosen[rows], None]
             first += len(block)
         self.error_components = leading_components(residual, _ERROR_COMPONENTS)
         self.error_rest = white_rest(residual, _ERROR_COMPONENTS, self.wavelength.value)
@@ -789,6 +798,23 @@ class PayneModel:
         if self.error is None:
             return np.zeros(np.shape(wavelength))
         return np.interp(wavelength, self.vacuum_wavelength, self.error)
+
+    def error_scale_at(self, values):
+        """Return how large the emulator's errors are at labels, relative to the rms of all.
+
+        Parameters
+        ----------
+        values : array_like, shape (n, n_labels)
+            In the model's own labels and units.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,)
+            One where it is not known.
+        """
+        if self.error_scale is None:
+            return np.ones(len(values))
+        return scale_at(self.error_scale, self.labels.scale(np.asarray(values, dtype=float)))
 
     def forward_model(self, *, limb_darkening=0.6, dtype=torch.float64, device="cpu"):
         """Return the `~astropayne.forward.ForwardModel` of this model, made once.

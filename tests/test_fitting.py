@@ -527,3 +527,14 @@ def test_the_gradient_of_the_robust_loss(model, exact, rng):
         ahead, behind = (likelihood.normal_equations(x + s, rows)[0] for s in (step, -step))
         by_chi2 = float(ahead - behind) / (4e-3 * size)  # gradients are of half of it
         assert float(gradient[0, i]) == pytest.approx(by_chi2, rel=2e-2, abs=0.5 / size)
+
+
+def test_the_emulator_errs_more_for_some_stars(model, exact, rng):
+    """Where its errors are known to be twice as large, so is their part of the errors."""
+    quiet, loud = copy.copy(model), copy.copy(model)
+    n = len(model.labels)
+    quiet.error_scale = np.zeros(3 + 2 * n)
+    loud.error_scale = np.append([np.log(4), 0, 0], np.zeros(2 * n))
+    star = _noisy(exact, 0.0005, rng)
+    one, four = (fit_spectrum(star, m, resolution=16000).errors["teff"] for m in (quiet, loud))
+    assert 2.5 < four / one < 4.1

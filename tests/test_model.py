@@ -226,7 +226,7 @@ def test_a_file_gives_the_model_back(model, tmp_path):
     assert np.array_equal(again(**SUN).flux, model(**SUN).flux)
     assert repr(again) == repr(model)
     assert again.meta == model.meta
-    for name in ("error", "bias", "error_components", "training_labels"):
+    for name in ("error", "bias", "error_components", "error_scale", "training_labels"):
         assert np.array_equal(getattr(again, name), getattr(model, name)), name
     assert np.array_equal(again.labels.minimum, model.labels.minimum)
     assert again.history.colnames == model.history.colnames
@@ -344,9 +344,12 @@ def test_errors_of_the_network_are_known(sample):
     assert model.bias == pytest.approx(np.mean(residual, axis=0), abs=1e-6)
     # the best approximation of that rank, and nearly all of it here
     assert len(model.error_components) == 32
-    covariance = np.cov(residual, rowvar=False, bias=True)
+    scale = model.error_scale_at(model.labels.to_array(valid.labels))
+    assert np.mean(scale**2) == pytest.approx(1)
+    residual = (residual - model.bias) / scale[:, None]
+    covariance = residual.T @ residual / len(residual)
     difference = covariance - model.error_components.T @ model.error_components
-    values = np.linalg.svd(residual - residual.mean(0), compute_uv=False) ** 2 / len(valid)
+    values = np.linalg.svd(residual, compute_uv=False) ** 2 / len(valid)
     assert np.linalg.norm(difference) == pytest.approx(np.linalg.norm(values[32:]), rel=1e-3)
     assert np.linalg.norm(difference) < 0.1 * np.linalg.norm(covariance)
 
