@@ -17,6 +17,7 @@ _HOME = {
     "Flag": "fitting",
     "LineList": "lines",
     "PayneModel": "model",
+    "Posterior": "posterior",
     "SpectralGrid": "grid",
     "broaden_spectrum": "observation",
     "conf": "config",

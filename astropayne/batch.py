@@ -6,7 +6,7 @@ units.
 """
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
 from astropayne.likelihood import Arm, Likelihood, Parameters
 from astropayne.search import Templates
+from astropayne.wavelengths import C_KMS
 
 __all__ = ["BatchFitter", "Flag", "Outcome", "Star"]
 
@@ -30,6 +31,8 @@ _AMBIGUOUS = 25.0  # χ² that another velocity is worse by at most
 _DOUBT = 4.0  # χ² of each degree of freedom from which on other starts are tried
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
 _ROUNDING = 1e-6  # of the flux, which is computed in single precision
+_NO_ROTATION = 0.1  # km/s, so slow that nothing sees it
+_TOLD_APART, _LIMIT = 4.0, 2.71  # rises of χ²: of two standard deviations; one-sided, of 95 %
 _UNMEASURED = 0.2  # of a label's range, the error of one that the spectrum says little of
 
 
@@ -54,6 +57,8 @@ class Flag(enum.IntFlag):
     """Another velocity fits templates about as well."""
     POOR_FIT = 256
     """χ² is more than noise and the emulator's error explain."""
+    OUTSIDE_COVERAGE = 512
+    """The labels are far from those of all training spectra: the model is a guess there."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class Star:
     wavelength, flux, sigma : list of numpy.ndarray
         Sigma is infinite where a pixel is not to be used, and zero everywhere where the noise is
         not known.
-    resolution : list of float or None
+    resolution : list of float, numpy.ndarray or None
+        A value, or one a pixel; `None` where neither spectrum nor model know theirs.
     scale : float
         What flux and sigma have been divided by, to be around one.
     """
@@ -75,6 +81,11 @@ class Star:
     sigma: list
     resolution: list
     scale: float = 1.0
+
+    @property
+    def resolution_varies(self):
+        """Whether it is not the same for all pixels of an arm."""
+        return any(np.ndim(r) for r in self.resolution)
 
     @property
     def noise_known(self):
@@ -104,6 +115,25 @@ class _Start:
     message: str
 
 
+def a_row(resolution):
+    """Return the resolution of one star as the forward model takes it."""
+    return resolution if np.ndim(resolution) == 0 else np.asarray(resolution)[None]
+
+
+def resolution_of(stars, a, n_pixels):
+    """Return the resolution of an arm: shape (n,), or (n, n_pixels) where it varies.
+
+    Where neither spectrum nor model know it, the model is taken as it is: infinite.
+    """
+    if not any(star.resolution_varies for star in stars):
+        return np.array([star.resolution[a] or np.inf for star in stars])
+    rows = np.empty((len(stars), n_pixels))
+    for row, star in zip(rows, stars, strict=True):
+        row[: len(star.flux[a])] = star.resolution[a]
+        row[len(star.flux[a]) :] = np.min(star.resolution[a])  # no pixels, but numbers
+    return rows
+
+
 @dataclass
 class Outcome:
     """What is found for one star; as `~astropayne.FitResult` has it, without units."""
@@ -118,6 +148,7 @@ class Outcome:
     message: str = ""
     at_bound: tuple = ()
     low_information: tuple = ()
+    vsini_limit: float = np.nan
     used: list = field(default_factory=list)
     best_fit: list = field(default_factory=list)
 
@@ -138,6 +169,10 @@ class BatchFitter:
     error, rest, modes : numpy.ndarray or None
         The emulator's: the error of each pixel, and the same apart, as white noise and what
         pixels share.
+    scale : callable
+        Of labels (n, n_labels): how large these errors are there (n,).
+    untrusted : numpy.ndarray of bool, shape (n_model_pixels,)
+        Where the model is not to be compared with stars.
     """
 
     forward: object
@@ -152,6 +187,8 @@ class BatchFitter:
     error: np.ndarray | None
     rest: np.ndarray | None
     modes: np.ndarray | None
+    scale: object
+    untrusted: np.ndarray
 
     @property
     def names(self):
@@ -174,7 +211,7 @@ class BatchFitter:
         Parameters
         ----------
         stars : sequence of Star
-            With the same number of arms each.
+            With the same number of arms each; the resolution varies in all of them, or in none.
         best_fits : bool
             Whether to compute the best-fitting model at all pixels.
 
@@ -226,9 +263,9 @@ class BatchFitter:
 
     def _strayed(self, start, outcome):
         """Say whether a star's pixels see more of the edges than was reckoned with."""
-        before, after = (float(self._reach(t[None], None, 0.0)[0]) for t in (start, outcome.theta))
+        before, after = (self._reach(t[None], None, 0.0)[0, 0] for t in (start, outcome.theta))
         rv = self.names.index("rv")
-        return after - before + abs(outcome.theta[rv] - start[rv]) > _GUESS_RESERVE
+        return bool(after - before + abs(outcome.theta[rv] - start[rv]) > _GUESS_RESERVE)
 
     def _fit_from(self, stars, starts, best_fits):
         """Fit stars, each from the same number of starts."""
@@ -303,7 +340,7 @@ class BatchFitter:
             theta = start.templates[:1] if start.guess is None else start.guess[None]
             margin = self._margin(stars[i], theta[0])
             n_pixels = sum(
-                ((m >= self._reach(theta, r, _RESERVE)) & np.isfinite(s)).sum()
+                ((m >= self._reach(theta[:1], a_row(r), _RESERVE)[0]) & np.isfinite(s)).sum()
                 for m, r, s in zip(margin, stars[i].resolution, stars[i].sigma, strict=True)
             )
             if n_pixels >= self._least_pixels:
@@ -321,7 +358,7 @@ class BatchFitter:
         return [self.forward.margin(wavelength, rv)[0] for wavelength in star.wavelength]
 
     def _reach(self, theta, resolution, reserve):
-        """Return how far from a window's edge pixels have to be: (n,)."""
+        """Return how far from a window's edge pixels have to be, as `reach` has it."""
         _, vsini, vmac = theta[:, -len(VELOCITIES) :].T
         return self.forward.reach(vsini, vmac, resolution) + reserve
 
@@ -335,7 +372,8 @@ class BatchFitter:
         arms, used = self._arms(many, theta, _FIRST_RESERVE)
         enough = np.array([sum(map(np.sum, mine)) >= self._least_pixels for mine in used])
         if not enough.all():  # these stars get less room
-            arms, _ = self._arms(many, theta, np.where(enough, _FIRST_RESERVE, _RESERVE))
+            reserve = np.where(enough, _FIRST_RESERVE, _RESERVE)[:, None]
+            arms, _ = self._arms(many, theta, reserve)
         theta, solution = self._solve(arms, theta, _TOLERANCE["first"], modes=False)[:2]
         chi2 = np.nan_to_num(solution.chi2.numpy().reshape(-1, n), nan=np.inf)
         return theta.reshape(-1, n, theta.shape[1])[np.arange(len(stars)), chi2.argmin(axis=1)]
@@ -346,6 +384,7 @@ class BatchFitter:
         theta, solution, likelihood = self._solve(arms, theta, _TOLERANCE["last"], modes=True)
         covariance, known = self._covariance(solution.hessian.numpy(), likelihood.noise_known)
         outcomes = []
+        limits = self._vsini_limits(likelihood, theta, solution, covariance)
         models = self._best_fits(stars, theta, likelihood) if best_fits else [[]] * len(stars)
         n_linear = 0 if likelihood.basis is None else (likelihood.basis != 0).any(dim=1).sum(dim=1)
         n_linear = np.broadcast_to(np.asarray(n_linear), len(stars))
@@ -354,7 +393,7 @@ class BatchFitter:
             outcome = Outcome(
                 theta[i], np.full(len(self.names), np.nan), covariance[i], Flag(0),
                 float(solution.chi2[i]), dof, int(solution.iterations[i]),
-                used=used[i], best_fit=models[i],
+                vsini_limit=limits[i], used=used[i], best_fit=models[i],
             )  # fmt: skip
             self._judge(outcome, bool(solution.converged[i]), known[i])
             if not star.noise_known:
@@ -376,31 +415,68 @@ class BatchFitter:
                           for s in stars])
                 for name, rest in (("wavelength", np.nan), ("flux", 0.0), ("sigma", np.inf))
             )  # fmt: skip
-            # None is left only where the model does not know its own: taken as it is
-            resolution = np.array([s.resolution[a] or np.inf for s in stars])
-            margin = self.forward.margin(wavelength, theta[:, self.names.index("rv")])
+            resolution = resolution_of(stars, a, n)
+            rv = theta[:, self.names.index("rv")]
+            margin = self.forward.margin(wavelength, rv)
             reach = self._reach(theta, resolution, reserve)
-            good = np.isfinite(sigma) & (margin >= reach[:, None])
+            good = np.isfinite(sigma) & (margin >= reach) & self._trusted(wavelength, rv)
             for star, mine, row in zip(stars, used, good, strict=True):
                 mine.append(row[: len(star.flux[a])])
             arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution).keep(good))
         return arms, used
 
+    def _trusted(self, wavelength, rv):
+        """Say which pixels are, in the star's frame, where the model is to be believed."""
+        rest = wavelength * np.exp(-np.arctanh(rv / C_KMS))[:, None]
+        return np.interp(rest, self.forward.wavelength, self.untrusted.astype(float)) < 0.5
+
     def _solve(self, arms, theta, tolerance, modes):
         """Minimise χ² from parameters on; return those found, the solution and the likelihood."""
         index = self.parameters.index
+        low, high = self.box(theta)
+        theta = self.parameters.expand(np.clip(theta, low, high)[:, index], theta)
+        likelihood = self._likelihood(arms, theta, modes)
+        # What errors of the flux do to the size of the residuals' vector.
+        rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight.double(), dim=1)
+        solution = levenberg_marquardt(
+            self._in_blocks(likelihood),
+            torch.as_tensor(theta[:, index]),
+            *(torch.as_tensor(bound[:, index]) for bound in (low, high)),
+            tolerance=torch.clamp_min(rounding**2, tolerance),
+            rounding=6 * rounding,
+        )
+        return self.parameters.expand(solution.x.numpy(), theta), solution, likelihood
+
+    def box(self, theta):
+        """Return the bounds of all parameters for stars that are about at ``theta``."""
         low, high = (np.tile(bound, (len(theta), 1)) for bound in (self.low, self.high))
         rv = self.names.index("rv")
         low[:, rv] += theta[:, rv]
         high[:, rv] += theta[:, rv]
-        theta = self.parameters.expand(np.clip(theta, low, high)[:, index], theta)
+        return low, high
+
+    def likelihood(self, star, theta, used):
+        """Return the likelihood of one star that is about at ``theta`` (n_names,).
+
+        ``used`` are the pixels of each arm that count: those of a fit.
+        """
+        sigma = [np.where(good, s, np.inf) for good, s in zip(used, star.sigma, strict=True)]
+        arms, _ = self._arms([replace(star, sigma=sigma)], theta[None], -np.inf)
+        return self._likelihood(arms, theta[None], modes=True)
+
+    def _likelihood(self, arms, theta, modes):
         emulator = {"error": self.error}
         if modes and self.modes is not None:
             emulator = {"rest": self.rest, "modes": self.modes}
-        likelihood = Likelihood(
+        return Likelihood(
             self.forward, self.parameters, arms, theta,
-            continuum=self.continuum, loss=self.loss, **emulator,
+            continuum=self.continuum, loss=self.loss,
+            scale=self.scale(theta[:, : -len(VELOCITIES)]), **emulator,
         )  # fmt: skip
+
+    @staticmethod
+    def _in_blocks(likelihood):
+        """Return the function that computes normal equations, so many stars at a time."""
         size = max(1, _BLOCK // max(1, likelihood.flux.shape[1]))
 
         def evaluate(x, rows):
@@ -408,16 +484,7 @@ class BatchFitter:
             parts = [likelihood.normal_equations(*block) for block in blocks]
             return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
-        # What errors of the flux do to the size of the residuals' vector.
-        rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight.double(), dim=1)
-        solution = levenberg_marquardt(
-            evaluate,
-            torch.as_tensor(theta[:, index]),
-            *(torch.as_tensor(bound[:, index]) for bound in (low, high)),
-            tolerance=torch.clamp_min(rounding**2, tolerance),
-            rounding=6 * rounding,
-        )
-        return self.parameters.expand(solution.x.numpy(), theta), solution, likelihood
+        return evaluate
 
     # --- what is known then
 
@@ -440,6 +507,43 @@ class BatchFitter:
         known = np.einsum("nij,nj->ni", vectors**2, weak.astype(float)) < 1e-6
         known &= noise_known[:, None] & np.isfinite(hessian).all(axis=(1, 2))[:, None]
         return np.where(known[:, :, None] & known[:, None], covariance, np.nan), known
+
+    def _vsini_limits(self, likelihood, theta, solution, covariance):
+        """Return upper limits of vsini where it cannot be told from zero, NaN elsewhere: (n,).
+
+        They are where χ², all else fitted again by its normal equations, has risen by ``_LIMIT``.
+        """
+        limits = np.full(len(theta), np.nan)
+        vsini = self.names.index("vsini")
+        if "vsini" not in self.parameters.free or self.low[vsini] > _NO_ROTATION:
+            return limits
+        k = self.parameters.free.index("vsini")
+        others = torch.arange(len(self.parameters.free)) != k
+        evaluate = self._in_blocks(likelihood)
+
+        def excess(rows, velocity):
+            if not len(rows):
+                return np.zeros(0)
+            x = solution.x[rows].clone()
+            x[:, k] = torch.as_tensor(velocity)
+            chi2, gradient, hessian = evaluate(x, torch.as_tensor(rows))
+            gradient = gradient[:, others, None]
+            inverse = torch.linalg.pinv(hessian[:, others][:, :, others], hermitian=True)
+            gain = (gradient.mT @ inverse @ gradient)[:, 0, 0]
+            return (chi2 - gain - solution.chi2[rows]).numpy()
+
+        best, error = theta[:, vsini], np.sqrt(covariance[:, k, k])
+        error[best <= self.low[vsini]] = np.inf
+        rows = np.flatnonzero(likelihood.noise_known & (best < 3 * error))
+        rows = rows[excess(rows, np.full(len(rows), self.low[vsini])) < _TOLD_APART]
+        # the spectrum changes with the square of vsini, and so χ² with the square of its change
+        change = np.maximum(best[rows] ** 2, 9.0)
+        for _ in range(4):
+            rise = np.maximum(excess(rows, np.sqrt(best[rows] ** 2 + change)), 1e-3)
+            change = change * np.clip((_LIMIT / rise) ** 0.5, 0.1, 10)
+            change = np.minimum(change, self.high[vsini] ** 2 - best[rows] ** 2)
+        limits[rows] = np.sqrt(best[rows] ** 2 + change)
+        return limits
 
     def _judge(self, outcome, converged, known):
         """Set flags and errors, and NaN for what was not measured."""
@@ -480,12 +584,13 @@ class BatchFitter:
             for i, star in enumerate(stars):
                 rv, vsini, vmac = theta[i, -len(VELOCITIES) :]
                 pixels = self.forward.pixels(star.wavelength[a], rv)
-                flux = self.forward.forward(theta[i], pixels, star.resolution[a])[0].cpu().numpy()
+                resolution = a_row(star.resolution[a])
+                flux = self.forward.forward(theta[i], pixels, resolution)[0].cpu().numpy()
                 if coefficients is not None:
                     basis = likelihood.continua[a][i : i + 1].basis(pixels)[0]
                     m = basis.shape[1]
                     flux = flux * (basis @ coefficients[i, first : first + m])
-                good = self.forward.supported(pixels, vsini, vmac, star.resolution[a])[0]
+                good = self.forward.supported(pixels, vsini, vmac, resolution)[0]
                 models[i].append(np.where(good, flux * star.scale, np.nan))
             if coefficients is not None:
                 first += m

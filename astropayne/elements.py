@@ -20,7 +20,7 @@ from scipy.stats import norm
 from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale as named_scale
-from astropayne.batch import Flag
+from astropayne.batch import Flag, resolution_of
 from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import LabelConversion
 from astropayne.fitting import FitSetup, spectrum_name, take_chunks
@@ -162,7 +162,7 @@ class _Arm:
     """Pixels of one arm of some stars."""
 
     pixels: object  # forward.Pixels
-    resolution: np.ndarray | None
+    resolution: np.ndarray  # (n,), or (n, P) where it varies
     rest: np.ndarray  # (n, P) Å in the star's frame
     step: np.ndarray  # (n, P) Å that a pixel covers
     flux: np.ndarray
@@ -176,7 +176,8 @@ class _Arm:
             f.name: np.take_along_axis(
                 getattr(self, f.name), columns if getattr(self, f.name).ndim == 2
                 else columns[..., None], axis=1)
-            for f in fields(self) if f.name not in ("pixels", "resolution")
+            for f in fields(self)
+            if f.name != "pixels" and np.ndim(getattr(self, f.name)) > 1
         }  # fmt: skip
         return replace(self, pixels=self.pixels.take(columns), **kept)
 
@@ -199,7 +200,7 @@ class _Sight:
             pixels, resolution = arm.pixels, arm.resolution
             if rows is not None:
                 pixels = pixels[rows]
-                resolution = None if resolution is None else resolution[rows]
+                resolution = resolution[rows]
             parts.append(self.forward.forward_and_jacobian(theta, pixels, resolution, by))
         return tuple(torch.cat(part, dim=1).double().numpy() for part in zip(*parts, strict=True))
 
@@ -440,7 +441,10 @@ class _Batch:
 
     def _instrument(self):
         model = self.analysis.model
-        widest = [min((r for r in s.resolution if r), default=None) for s in self.stars]
+        widest = [
+            min((np.min(r) for r in s.resolution if r is not None), default=None)
+            for s in self.stars
+        ]
         return [instrument_fwhm(r, model.resolution) for r in widest]
 
     @staticmethod
@@ -465,8 +469,7 @@ class _Batch:
             fitted = np.stack(
                 [np.pad(o.used[a], (0, n - len(o.used[a]))) for o in self.outcomes]
             ).astype(bool)
-            resolution = np.array([s.resolution[a] or np.nan for s in self.stars])
-            resolution = None if np.isnan(resolution).any() else resolution
+            resolution = resolution_of(self.stars, a, n)
             pixels = forward.pixels(wavelength, rv)
             good = np.isfinite(sigma) & forward.supported(pixels, vsini, vmac, resolution)
             beta = rv[:, None] / C_KMS

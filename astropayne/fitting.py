@@ -15,20 +15,21 @@ from astropayne.abundances import solar_scale
 from astropayne.batch import BatchFitter, Flag, Star
 from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import KnownLabels, same_label
-from astropayne.forward import VELOCITIES
+from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters
 from astropayne.network import one_thread, pick_device
 from astropayne.observation import observe
 from astropayne.search import templates_of
-from astropayne.wavelengths import checked_velocity
+from astropayne.wavelengths import checked_velocity, inside_regions, resolution_at
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
 _KMS = u.km / u.s
 # km/s. At zero itself, derivatives by the widths vanish, and nothing could leave it.
-_RANGE = {"rv": (-60.0, 60.0), "vsini": (0.01, 300.0), "vmac": (0.01, 50.0)}
+_RANGE = {"rv": (-60.0, 60.0), **{name: (0.01, most) for name, most in FASTEST.items()}}
 _SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
+_HOLE = 8.0  # distance from training spectra, as `PayneModel.coverage` has it, of a hole
 _STARS_AT_ONCE, _PIXELS_AT_ONCE = 64, 1 << 20
 
 
@@ -54,6 +55,11 @@ class FitResult:
         Degrees of freedom: pixels minus parameters, continuum included.
     at_bound, low_information : tuple of str
         Names of what is at the end of its range, and of what the spectrum says little of.
+    vsini_limit : `~astropy.units.Quantity`
+        Upper limit of vsini, one-sided at 95 %, where it cannot be told from zero; NaN where it
+        is measured.
+    systematic : dict of str to `~astropy.units.Quantity`
+        What is said of the method's own errors, by ``systematic=``; in no other error.
     iterations : int
         Evaluations of the model and its derivatives in the last pass.
     message : str
@@ -75,6 +81,8 @@ class FitResult:
     dof: int
     at_bound: tuple
     low_information: tuple
+    vsini_limit: u.Quantity
+    systematic: dict
     iterations: int
     message: str
     observed: object
@@ -139,10 +147,12 @@ def fit_spectrum(
     continuum=None,
     regions=None,
     exclude=None,
+    exclude_at_rest=None,
     medium=None,
     noise_floor=0.0,
     loss="linear",
     report=(),
+    systematic=None,
     limb_darkening=0.6,
     device="cpu",
 ):
@@ -158,9 +168,10 @@ def fit_spectrum(
         Any spectral unit, class of uncertainty and mask. A list is several orders, arms or
         epochs of one star, which are fitted together; they may overlap.
     model : `~astropayne.PayneModel`
-    resolution : float or sequence of float, optional
-        λ/FWHM of the spectrum, or of each of a list; by default its ``meta["resolution"]``, and
-        without that the model's own.
+    resolution : float, array_like, callable, or sequence of these, optional
+        λ/FWHM of the spectrum, or a sequence of those of each of a list; by default its
+        ``meta["resolution"]``, and without that the model's own. Where it varies, an array with a
+        value a pixel, or a function of the spectral axis.
     fixed : mapping of str to value, optional
         Labels or velocities that are known, labels in any convention: with ``{"[Mg/H]": 0.1}``,
         [Mg/Fe] follows from [Fe/H]. The macroturbulence ``vmac`` is fixed at 0 unless it
@@ -183,6 +194,9 @@ def fit_spectrum(
         spectrum is taken to be normalised.
     regions, exclude : `~specutils.SpectralRegion`, optional
         Use only these parts of the spectrum; leave these out.
+    exclude_at_rest : `~specutils.SpectralRegion`, optional
+        Leave out these parts of the star's spectrum, wherever its velocity moves them, in the
+        model's medium: ``model.untrusted`` are those where the model is known to be wrong.
     medium : {"air", "vacuum"}, optional
         What the spectrum's wavelengths are measured in; by default its ``meta["medium"]``, and
         without that the model's.
@@ -194,6 +208,10 @@ def fit_spectrum(
     report : sequence of str, optional
         More labels to give, in any convention that transforms reach from the model's: with errors
         from the covariance, ``("A(Mg)", "[Ca/H]")``.
+    systematic : mapping of str to value, optional
+        What the method's own errors are, from comparisons with well-known stars:
+        ``{"teff": 50 * u.K}``; by default the model's ``meta["systematic"]``. They are given
+        apart, and never go into errors.
     limb_darkening : float
         Linear coefficient ε.
     device : str
@@ -221,7 +239,7 @@ def fit_spectrum(
     given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
     setup = FitSetup(model, **given)
     with torch.no_grad(), one_thread():
-        outcome = setup.fitter.fit([setup.star(observed)], best_fits=True)[0]
+        outcome = setup.judged(setup.fitter.fit([setup.star(observed)], best_fits=True))[0]
     if outcome.flags & Flag.BAD_INPUT:
         raise ValueError(outcome.message)
     return setup.result(observed, outcome)
@@ -251,8 +269,9 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     -------
     `~astropy.table.QTable`
         A row a spectrum, in their order: ``name`` (its ``meta["name"]`` or number), labels and
-        velocities with their errors, χ², degrees of freedom, flags, ``at_bound``,
-        ``low_information``, iterations and message. A spectrum that cannot be fitted has a row
+        velocities with their errors (``teff_err``; ``teff_sys`` where ``systematic`` has it), χ²,
+        degrees of freedom, flags, ``at_bound``, ``low_information``, ``vsini_limit``, iterations
+        and message. A spectrum that cannot be fitted has a row
         of NaN, the flag ``BAD_INPUT``, and its reason in ``message``.
 
     Examples
@@ -318,10 +337,12 @@ class FitSetup:
         continuum=None,
         regions=None,
         exclude=None,
+        exclude_at_rest=None,
         medium=None,
         noise_floor=0.0,
         loss="linear",
         report=(),
+        systematic=None,
         limb_darkening=0.6,
         device="cpu",
     ):
@@ -334,8 +355,6 @@ class FitSetup:
         self.continuum, self.noise_floor = _degree(continuum), _not_negative(noise_floor)
         if loss not in ("linear", "huber"):
             raise ValueError(f"loss={loss!r} is not one of linear, huber")
-        for value in np.atleast_1d(resolution) if resolution is not None else ():
-            instrument_fwhm(value, model.resolution)  # complains if it is too high
         fixed = self._values(fixed, "fixed")
         tied = {self._known(name, "tied"): function for name, function in (tied or {}).items()}
         free = {self._known(name, "free") for name in ([free] if isinstance(free, str) else free)}
@@ -367,13 +386,24 @@ class FitSetup:
         forward = model.forward_model(
             limb_darkening=limb_darkening, dtype=torch.float32, device=pick_device(device)
         )
-        lowest = None if resolution is None else float(np.min(resolution))
+        several = isinstance(resolution, list | tuple)
+        given = [
+            resolution_at(r, model.wavelength) if callable(r) else r
+            for r in (resolution if several else [resolution])
+        ]
+        for value in given:
+            instrument_fwhm(value, model.resolution)  # complains if it is too high
+        lowest = None if any(r is None for r in given) else float(min(map(np.min, given)))
         templates = templates_of(
             forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, lowest
         )
+        untrusted = np.zeros(len(model.wavelength), dtype=bool)
+        if exclude_at_rest is not None:
+            untrusted = inside_regions(model.wavelength, exclude_at_rest, model.medium)
+        self.systematic = self._systematic(systematic)
         self.fitter = BatchFitter(
             forward, parameters, templates, low, high, fixed, start, self.continuum, loss,
-            **_emulator_error(model),
+            **_emulator_error(model), untrusted=untrusted,
         )  # fmt: skip
 
     # --- options
@@ -414,6 +444,21 @@ class FitSetup:
         given = _mapping(given, what)
         names = [self._said(name, what) for name in given]
         return {n: self._value(n, v, what) for n, v in zip(names, given.values(), strict=True)}
+
+    def _systematic(self, given):
+        """Return systematic errors by name, with their units."""
+        given = self.model.meta.get("systematic") if given is None else given
+        units, found = self.units(), {}
+        for name, value in _mapping(given, "systematic").items():
+            name = name if name in VELOCITIES else parse_label(name)
+            if name not in units:
+                raise ValueError(f"systematic: {unknown_label_message(name, units)}")
+            accepted = (units[name],) if units[name] else (u.dimensionless_unscaled, u.dex)
+            value = strip_unit(value, name, *accepted)
+            if not 0 <= value < np.inf:
+                raise ValueError(f"systematic: {name} = {value} has to be zero or positive")
+            found[name] = u.Quantity(value, units[name] or u.dimensionless_unscaled)
+        return found
 
     def _pairs(self, given, what, say):
         """Return pairs of values by name: ranges, or mean and standard deviation.
@@ -479,12 +524,20 @@ class FitSetup:
         arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
         if not arms:
             raise ValueError("this star has no spectrum: its list is empty")
-        resolutions = self.resolution if np.ndim(self.resolution) else [self.resolution] * len(arms)
+        resolutions = self.resolution
+        if not isinstance(resolutions, list | tuple):
+            resolutions = [resolutions] * len(arms)
         if len(resolutions) != len(arms):
-            raise ValueError(f"{len(resolutions)} resolutions for {len(arms)} spectra of a star")
+            raise ValueError(
+                f"{len(resolutions)} resolutions for {len(arms)} spectra of a star; "
+                "values for each pixel have to be a numpy array"
+            )
         seen = [self._observe(arm) for arm in arms]
         if len({o.has_uncertainty for o in seen}) > 1:
             raise ValueError("some arms of this star have an uncertainty, others have not")
+        resolutions = list(map(self._resolution, resolutions, arms))
+        if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
+            raise ValueError("the resolution varies in one arm and is not known in another")
         scale = 1.0
         if self.continuum is not None:
             scale = float(np.nanmedian(np.abs(np.concatenate([o.flux for o in seen])))) or 1.0
@@ -492,7 +545,7 @@ class FitSetup:
             [o.wavelength for o in seen],
             [o.flux / scale for o in seen],
             [self._sigma(o) / scale for o in seen],
-            [r or self._own_resolution(arm) for r, arm in zip(resolutions, arms, strict=True)],
+            resolutions,
             scale,
         )
 
@@ -507,12 +560,14 @@ class FitSetup:
             )
         return observation
 
-    def _own_resolution(self, spectrum):
-        resolution = spectrum.meta.get("resolution")
-        if np.ndim(resolution) == 0 and resolution:
-            instrument_fwhm(resolution, self.model.resolution)
-            return float(resolution)
-        return self.model.resolution
+    def _resolution(self, given, spectrum):
+        """Return the resolution of an arm: that of the options, its own, or the model's."""
+        said = spectrum.meta.get("resolution") if given is None else given
+        resolution = resolution_at(said, spectrum.spectral_axis)
+        if resolution is None or (np.ndim(resolution) == 0 and not resolution):
+            return self.model.resolution
+        instrument_fwhm(resolution, self.model.resolution)
+        return resolution if np.ndim(resolution) else float(resolution)
 
     def _sigma(self, observation):
         """Return the noise of each pixel with its floor, infinite where it is not to be used."""
@@ -529,14 +584,26 @@ class FitSetup:
             except Exception as error:  # whatever is wrong with one star is that star's
                 outcomes[i] = self.fitter.rejected(str(error) or type(error).__name__)
 
-        def n_arms(i):
-            return len(stars[i].wavelength)
+        def kind(i):
+            return len(stars[i].wavelength), stars[i].resolution_varies
 
-        for _, group in itertools.groupby(sorted(stars, key=n_arms), n_arms):
+        for _, group in itertools.groupby(sorted(stars, key=kind), kind):
             some = list(group)
             found = self.fitter.fit([stars[i] for i in some], best_fits=best_fits)
-            for i, outcome in zip(some, found, strict=True):
+            for i, outcome in zip(some, self.judged(found), strict=True):
                 outcomes[i] = outcome
+        return outcomes
+
+    def judged(self, outcomes):
+        """Return outcomes; those far from all training spectra with the flag that says so."""
+        values = np.array([o.theta[: len(self.model.labels)] for o in outcomes])
+        with np.errstate(invalid="ignore"):
+            outside = self.model.labels.outside(values).any(axis=1)
+        if self.model.training_labels is not None:
+            outside |= self.model.distance_to_training(values) > _HOLE
+        for outcome, far in zip(outcomes, outside, strict=True):
+            if far:
+                outcome.flags |= Flag.OUTSIDE_COVERAGE
         return outcomes
 
     # --- arrays to results
@@ -591,6 +658,8 @@ class FitSetup:
             dof=outcome.dof,
             at_bound=outcome.at_bound,
             low_information=outcome.low_information,
+            vsini_limit=outcome.vsini_limit * _KMS,
+            systematic=self.systematic,
             iterations=outcome.iterations,
             message=outcome.message,
             observed=observed,
@@ -608,10 +677,14 @@ class FitSetup:
         ):
             for column, values in zip((name, f"{name}_err"), pair, strict=True):
                 columns[column] = values * unit if unit else values
+            if name in self.systematic:
+                size = np.repeat(self.systematic[name], len(names))
+                columns[f"{name}_sys"] = size if unit else size.value
         for name, kind in (("chi2", float), ("dof", int), ("flags", int), ("iterations", int)):
             columns[name] = np.array([getattr(o, name) for o in outcomes], dtype=kind)
         for name in ("at_bound", "low_information"):
             columns[name] = np.array([" ".join(getattr(o, name)) for o in outcomes], dtype=str)
+        columns["vsini_limit"] = np.array([o.vsini_limit for o in outcomes]) * _KMS
         columns["message"] = np.array([o.message for o in outcomes], dtype=str)
         if covariances:
             columns["covariance"] = np.array([self.covariance(o) for o in outcomes])
@@ -638,10 +711,11 @@ def _model_spectrum(observed, flux, labels):
 
 def _emulator_error(model):
     """Return the emulator's errors as `BatchFitter` takes them."""
+    known = {"error": model.error, "scale": model.error_scale_at}
     if model.error_components is None:  # of a network from elsewhere
-        return {"error": model.error, "rest": None, "modes": None}
+        return {**known, "rest": None, "modes": None}
     modes = np.vstack([model.error_components, model.bias])
-    return {"error": model.error, "rest": model.error_rest, "modes": modes}
+    return {**known, "rest": model.error_rest, "modes": modes}
 
 
 def _mapping(given, what):

@@ -9,6 +9,8 @@ km/s, labels in their own units.
 """
 
 import copy
+import functools
+import inspect
 import math
 from dataclasses import dataclass, replace
 
@@ -28,10 +30,12 @@ from astropayne.broadening import (
 from astropayne.network import OUTPUTS
 from astropayne.wavelengths import C_KMS, find_windows
 
-__all__ = ["VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
+__all__ = ["FASTEST", "VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
 
 #: Parameters of the forward model that come after the labels, in km/s.
 VELOCITIES = ("rv", "vsini", "vmac")
+#: Largest widths that fits look for, in km/s.
+FASTEST = {"vsini": 300.0, "vmac": 50.0}
 
 # Interpolation by polynomials through so many points, from the model's pixels to the axis. Errors
 # in units of the depth of a line: 2e-6 at 5 pixels a resolution element, 2e-4 at 3.3.
@@ -122,6 +126,38 @@ def _chebyshev(x, coefficients):
     while len(values) < len(coefficients):
         values.append(2 * x * values[-1] - values[-2])
     return torch.stack(values, dim=-1) @ coefficients
+
+
+def _resolution_may_vary(method):
+    """Let a method's ``resolution`` have the shape (n, n_pixels), or (1, n_pixels) for all stars.
+
+    What it gives changes smoothly with ln R. So it is computed at a few resolutions for all pixels
+    (Chebyshev's nodes), and each pixel interpolates between them to its own. With so many nodes
+    that is exact to 2e-5 of the continuum; derivatives are those of the interpolation.
+    """
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def at_each_pixel(*args, **kwargs):
+        call = signature.bind(*args, **kwargs)
+        resolution = call.arguments.get("resolution")
+        if np.ndim(resolution) < 2:
+            return method(*args, **kwargs)
+        log = np.log(np.asarray(resolution, dtype=float))
+        middle, half = 0.5 * (log.max() + log.min()), 0.5 * (log.max() - log.min())
+        nodes = chebyshev.chebpts1(4 + int(12 * half)) if half > 1e-9 else np.zeros(1)
+        weights = _lagrange(nodes, ((log - middle) / max(half, 1e-9)).ravel(), len(nodes))[1]
+        total = []
+        for node, weight in zip(nodes, weights.T, strict=True):
+            call.arguments["resolution"] = np.exp(middle + half * node)
+            found = method(*call.args, **call.kwargs)
+            parts = found if isinstance(found, tuple) else (found,)
+            weight = torch.as_tensor(weight.reshape(log.shape)).to(parts[0])
+            terms = [part * weight[(...,) + (None,) * (part.ndim - 2)] for part in parts]
+            total = [a + b for a, b in zip(total, terms, strict=True)] if total else terms
+        return tuple(total) if isinstance(found, tuple) else total[0]
+
+    return at_each_pixel
 
 
 @dataclass(frozen=True)
@@ -313,8 +349,15 @@ class Broadener:
         return self._locate(np.atleast_2d(wavelength), np.atleast_1d(rv))[2]
 
     def reach(self, vsini=0.0, vmac=0.0, resolution=None):
-        """Return how far from the edges of a window a pixel has to be, in km/s."""
+        """Return how far from the edges of a window a pixel has to be, in km/s.
+
+        The shape is (n, 1), or (n, n_pixels) where the resolution varies.
+        """
         fwhm = instrument_fwhm(resolution, self.resolution)
+        vsini, vmac, fwhm = (
+            value if np.ndim(value) == 2 else np.reshape(value, (-1, 1))
+            for value in (vsini, vmac, fwhm)
+        )
         return half_width(vsini, vmac, fwhm) + self.taps // 2 * C_KMS * self.step
 
     def supported(self, pixels, vsini=0.0, vmac=0.0, resolution=None):
@@ -325,16 +368,17 @@ class Broadener:
         pixels : Pixels
         vsini, vmac : float or array_like, shape (n,)
             In km/s.
-        resolution : float or array_like, shape (n,), optional
+        resolution : float or array_like, shape (n,) or (n, n_pixels), optional
 
         Returns
         -------
         numpy.ndarray of bool, shape (n, n_pixels)
         """
-        return pixels.margin >= np.atleast_1d(self.reach(vsini, vmac, resolution))[:, None]
+        return pixels.margin >= self.reach(vsini, vmac, resolution)
 
     # --- what is done on it
 
+    @_resolution_may_vary
     def broaden(self, flux, velocities, pixels, resolution=None):
         """Broaden, shift and sample spectra.
 
@@ -346,7 +390,7 @@ class Broadener:
             rv, vsini and vmac in km/s.
         pixels : Pixels
             Of one star, for all spectra, or of ``n``.
-        resolution : float or array_like, shape (n,), optional
+        resolution : float or array_like, shape (n,) or (n, n_pixels), optional
             λ/FWHM of the instrument; the spectra's own by default.
 
         Returns
@@ -358,6 +402,7 @@ class Broadener:
         transfer = self._transfer(velocities, pixels.rv, resolution)[0]
         return 1 - self._sample((spectra * transfer)[:, None], pixels)[..., 0]
 
+    @_resolution_may_vary
     def broaden_rows(self, rows, velocities, pixels, resolution=None):
         """Broaden, shift and sample the same rows for every star.
 
@@ -508,6 +553,7 @@ class ForwardModel(Broadener):
         depth[..., position] += 2 * self._taper * depth[..., edge]
         return torch.fft.rfft(depth)
 
+    @_resolution_may_vary
     def forward_and_jacobian(self, theta, pixels, resolution=None, by=None):
         """Return the flux at the observed pixels and its derivatives by the parameters.
 
@@ -517,7 +563,7 @@ class ForwardModel(Broadener):
             Labels in their own units, then rv, vsini and vmac in km/s.
         pixels : Pixels
             Of one star, for all of the batch, or of ``n``.
-        resolution : float or array_like, shape (n,), optional
+        resolution : float or array_like, shape (n,) or (n, n_pixels), optional
             λ/FWHM of the instrument; the network's own by default.
         by : sequence of int, optional
             Indices, increasing, of the parameters to derive by; all by default.

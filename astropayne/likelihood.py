@@ -18,6 +18,7 @@ from astropayne.wavelengths import C_KMS
 __all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
+_REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
 
@@ -106,7 +107,7 @@ class Arm:
     wavelength : numpy.ndarray, shape (n, n_pixels)
     flux, sigma : numpy.ndarray, shape (n, n_pixels)
         Sigma is infinite where a pixel is not to be used.
-    resolution : numpy.ndarray, shape (n,), or None
+    resolution : numpy.ndarray, shape (n,) or (n, n_pixels), or None
         λ/FWHM; `None` for the model's own.
     """
 
@@ -128,11 +129,15 @@ class Arm:
         def pick(array, rest):
             return np.where(taken, np.take_along_axis(array, columns, axis=1), rest)
 
+        resolution = self.resolution
+        if np.ndim(resolution) == 2:
+            resolution = np.take_along_axis(resolution, columns, axis=1)
         return replace(
             self,
             wavelength=pick(self.wavelength, np.nan),
             flux=pick(self.flux, 0.0),
             sigma=pick(self.sigma, np.inf),
+            resolution=resolution,
         )
 
 
@@ -200,6 +205,8 @@ class Likelihood:
     rest, modes : numpy.ndarray, shape (n_model_pixels,) and (k, n_model_pixels), optional
         The same apart: as white noise of pixels as wide as the model's, and errors that pixels
         share, each one standard deviation large.
+    scale : numpy.ndarray, shape (n,)
+        How large these are for each star.
     loss : {"linear", "huber"}
     """
 
@@ -214,6 +221,7 @@ class Likelihood:
         error=None,
         rest=None,
         modes=None,
+        scale=1.0,
         loss="linear",
     ):
         self.forward, self.parameters, self.theta, self.loss = forward, parameters, theta, loss
@@ -233,7 +241,8 @@ class Likelihood:
                 [c.basis(p) for c, p in zip(self.continua, self.pixels, strict=True)]
             )
         level = self._level_at_first(sigma)
-        sigma = np.hypot(sigma, np.abs(level) * self._emulator(error, rest))
+        scale = np.reshape(scale, (-1, 1))
+        sigma = np.hypot(sigma, np.abs(level) * scale * self._emulator(error, rest))
         self.noise_known = (sigma > 0).any(axis=1)
         # Without any noise, all pixels count the same, and more than priors do.
         equal = 1e-3 * np.median(np.abs(level), axis=1, keepdims=True)
@@ -245,7 +254,7 @@ class Likelihood:
                 forward.broaden_rows(modes, velocities, p, r)
                 for p, r in zip(self.pixels, self.resolution, strict=True)
             )
-            self.modes = torch.cat(list(broadened), dim=1) * self._tensor(level)[..., None]
+            self.modes = torch.cat(list(broadened), dim=1) * self._tensor(scale * level)[..., None]
 
     def __len__(self):
         return len(self.theta)
@@ -296,8 +305,8 @@ class Likelihood:
 
     def _model(self, theta, rows, by):
         """Return flux and Jacobian over all arms."""
-        everything, parts = len(rows) == len(self), []
-        i = _as_slice(rows)
+        everything = len(rows) == len(self) or len(self) == 1  # one star's pixels go for all
+        i, parts = _as_slice(rows), []
         for pixels, resolution in zip(self.pixels, self.resolution, strict=True):
             if not everything:
                 pixels = pixels[i]
@@ -315,7 +324,7 @@ class Likelihood:
         level = basis @ coefficients.to(basis.dtype)
         return coefficients[..., 0], level[..., 0]
 
-    def normal_equations(self, free, rows):
+    def normal_equations(self, free, rows, *, derivatives=True):
         """Return χ² and what Levenberg–Marquardt needs of it.
 
         Parameters
@@ -323,6 +332,8 @@ class Likelihood:
         free : torch.Tensor, shape (n, n_free), float64
         rows : torch.Tensor of int, shape (n,)
             Which stars of the batch.
+        derivatives : bool
+            Whether gradient and Hessian are wanted; without, they are `None`.
 
         Returns
         -------
@@ -335,55 +346,111 @@ class Likelihood:
         rows, vector = rows.cpu(), free.cpu().numpy()
         base = self.theta[rows.numpy()]
         theta = self.parameters.expand(vector, base)
-        flux, jacobian = self._model(theta, rows, self._moving)
-        if self.parameters.tied:
+        flux, jacobian = self._model(theta, rows, self._moving if derivatives else ())
+        if self.parameters.tied and derivatives:
             by_free = self.parameters.chain(vector, base)[:, self._moving]
             jacobian = jacobian @ self._tensor(by_free)
         rows = _as_slice(rows)
-        weight, linear = self.weight[rows], []
-        if self.basis is not None:
-            _, level = self._solve_continuum(flux, rows)
-            linear.append(self.basis[rows] * (flux * weight)[..., None])
-            flux, jacobian = flux * level, jacobian * level[..., None]
-        residual = (flux - self.flux[rows]) * weight
-        if self.modes is not None:
-            linear.append(self.modes[rows] * weight[..., None])
-        matrix = torch.cat([jacobian * weight[..., None], *linear, residual[..., None]], dim=2)
-        excess = 0.0
-        if self.loss == "huber":
-            size = residual.abs()
-            root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
+        level, residual, linear, root, excess, _ = self._linear_part(flux, rows)
+        jacobian = jacobian * (self.weight[rows] * level)[..., None]
+        matrix = torch.cat([jacobian, *linear, residual[..., None]], dim=2)
+        if root is not None:
             matrix = matrix * root[..., None]
-            excess = (_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1).double()
         products = (matrix.mT @ matrix).double()
-        return self._eliminate(products, free, excess)
+        return self._eliminate(products, jacobian.shape[2], free, excess)
 
-    def _eliminate(self, products, free, excess):
-        """Eliminate what is linear from the products of all columns, and add the priors."""
-        k = free.shape[1]
-        n_modes = 0 if self.modes is None else self.modes.shape[2]
-        inner = products[:, k:-1, k:-1].clone()
-        n_linear = inner.shape[1]
-        # the coefficients of the emulator's errors have priors of standard deviation one
-        diagonal = torch.arange(n_linear - n_modes, n_linear)
-        inner[:, diagonal, diagonal] += 1
+    def _eliminate(self, products, k, free, excess):
+        """Eliminate what is linear from the products of all columns, and add the priors.
+
+        The first ``k`` columns are derivatives, the last one is the residual.
+        """
+        inner = self._with_priors(products[:, k:-1, k:-1].clone())
         outer = torch.cat([products[:, k:-1, :k], products[:, k:-1, -1:]], dim=2)
         keep = [*range(k), products.shape[1] - 1]
         reduced = products[:, keep][:, :, keep]
-        if n_linear:
+        if inner.shape[1]:
             reduced = reduced - outer.mT @ torch.linalg.solve(_regular(inner), outer)
         mean, precision = (torch.as_tensor(a, device=free.device) for a in self.parameters.prior())
         away = free - mean
         chi2 = reduced[:, -1, -1] + excess + (precision * away**2).sum(dim=1)
+        if not k:
+            return chi2, None, None
         gradient = reduced[:, :-1, -1] + precision * away
         return chi2, gradient, reduced[:, :-1, :-1] + torch.diag(precision)
+
+    def _linear_part(self, flux, rows):
+        """Solve for what is linear: the continuum, and with a robust loss all of it.
+
+        Returns
+        -------
+        level : torch.Tensor, shape (n, n_pixels)
+            The continuum.
+        residual : torch.Tensor, shape (n, n_pixels)
+            Model minus observed flux over σ.
+        linear : list of torch.Tensor, shape (n, n_pixels, n_linear)
+            What else can be added to it: columns of the continuum and of the emulator's errors.
+        root : torch.Tensor, shape (n, n_pixels), or None
+            Roots of the weights by which squares of residuals count, if they differ.
+        excess : torch.Tensor, shape (n,)
+            What the loss is more than these squares.
+        coefficients : torch.Tensor, shape (n, n_basis), or None
+            Of the continuum.
+        """
+        weight, observed = self.weight[rows], self.flux[rows]
+        level, coefficients, linear = 1.0, None, []
+        if self.basis is not None:
+            coefficients, level = self._solve_continuum(flux, rows)
+            linear.append(self.basis[rows] * (flux * weight)[..., None])
+        if self.modes is not None:
+            linear.append(self.modes[rows] * weight[..., None])
+        residual = (flux * level - observed) * weight
+        if self.loss == "linear":
+            return level, residual, linear, None, 0.0, coefficients
+        change, root, excess = self._reweighted(residual, linear)
+        if self.basis is not None:
+            change = change[:, : self.basis.shape[2]]
+            coefficients = coefficients + change
+            level = level + (self.basis[rows] @ change.to(level.dtype)[..., None])[..., 0]
+            residual = (flux * level - observed) * weight
+        return level, residual, linear, root, excess, coefficients
+
+    def _reweighted(self, residual, linear):
+        """Minimise Huber's loss over what is linear, by squares that are weighted again and again.
+
+        Otherwise the loss would depend on where its weights come from, and no longer fall
+        towards its minimum.
+        """
+        best, coefficients = residual, None
+        linear = torch.cat(linear, dim=2) if linear else None
+        for _ in range(_REWEIGHTINGS):
+            size = best.abs()
+            root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
+            excess = (_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1).double()
+            if linear is None:
+                break
+            columns = linear * root[..., None]
+            normal = self._with_priors((columns.mT @ columns).double())
+            right = (columns.mT @ (residual * root)[..., None]).double()
+            coefficients = -torch.linalg.solve(_regular(normal), right)[..., 0]
+            before = best
+            best = residual + (linear @ coefficients.to(linear.dtype)[..., None])[..., 0]
+            if (best - before).abs().max() < _SETTLED:
+                break
+        return coefficients, root, excess
+
+    def _with_priors(self, normal):
+        """Add the priors of the emulator's errors, standard deviations of one, to JᵀJ."""
+        n_modes = 0 if self.modes is None else self.modes.shape[2]
+        diagonal = torch.arange(normal.shape[1] - n_modes, normal.shape[1])
+        normal[:, diagonal, diagonal] += 1
+        return normal
 
     def coefficients(self, theta):
         """Return the continuum's coefficients at parameters (n, n_names); `None` without one."""
         if self.basis is None:
             return None
         rows = torch.arange(len(self))
-        return self._solve_continuum(self._model(theta, rows, ())[0], rows)[0].cpu().numpy()
+        return self._linear_part(self._model(theta, rows, ())[0], rows)[-1].cpu().numpy()
 
 
 def pixel_width(wavelength):

@@ -3,6 +3,7 @@
 
 import datetime
 import hashlib
+import itertools
 import platform
 import warnings
 from dataclasses import asdict
@@ -28,9 +29,15 @@ from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.grid import SpectralGrid
 from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
-from astropayne.residuals import leading_components, white_rest
+from astropayne.residuals import leading_components, scale_at, scale_by_labels, white_rest
 from astropayne.training import TrainingOptions, train_network
-from astropayne.wavelengths import checked_velocity, find_windows, to_vacuum, vacuum_angstrom
+from astropayne.wavelengths import (
+    checked_velocity,
+    find_windows,
+    resolution_at,
+    to_vacuum,
+    vacuum_angstrom,
+)
 
 __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite", "TrainingHistory"]
 
@@ -39,6 +46,7 @@ _ERROR_COMPONENTS = 32
 _MEMBERS = 4  # of an ensemble, where it costs little
 _RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
 _MOST_LABELS = 50_000  # kept of the training spectra
+_MOST_NEIGHBOURS = 5_000  # of them looked at, where labels are compared with them
 
 
 def _register_formats():
@@ -163,9 +171,11 @@ class PayneModel:
         The emulator's own error: rms on the validation spectra, pixel by pixel.
     bias : numpy.ndarray, shape (n_pixels,)
         Mean of predicted minus true flux there.
+    error_scale : numpy.ndarray
+        How the size of the errors goes with labels, for `error_scale_at`.
     error_components : numpy.ndarray, shape (n_components, n_pixels)
-        How errors of pixels go together: the leading part of their covariance about ``bias`` is
-        ``error_components.T @ error_components``.
+        How errors of pixels go together: the leading part of their covariance about ``bias``,
+        each spectrum's divided by its scale, is ``error_components.T @ error_components``.
     error_rest : numpy.ndarray, shape (n_pixels,)
         What the components leave, as `~astropayne.residuals.white_rest` gives it.
     training_labels : numpy.ndarray, shape (n, n_labels)
@@ -207,9 +217,10 @@ class PayneModel:
         self.network = None
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None
-        self.bias = self.error_components = self.error_rest = self.training_labels = None
+        self.bias = self.error_components = self.error_rest = self.error_scale = None
+        self.training_labels = None
         self.meta = {}
-        self._forward_models, self._neighbours = {}, None
+        self._forward_models, self._planes = {}, None
 
     @classmethod
     def sample(cls):
@@ -217,7 +228,7 @@ class PayneModel:
 
         For FGK stars at R = 20000 in the windows of `SpectralGrid.sample`, with A(Li); trained on
         the grid that sample is a part of. ``meta["held_out"]`` says how exact it is on spectra
-        that it has not seen.
+        that it has not seen, and ``untrusted`` where the grid differs from the Sun.
 
         Returns
         -------
@@ -229,8 +240,13 @@ class PayneModel:
         >>> PayneModel.sample().labels.names[-1]
         'A_Li'
         """
-        with as_file(files("astropayne") / "data" / "sample_model.asdf") as path:
-            return cls.read(path, format="asdf")
+        data = files("astropayne") / "data"
+        with as_file(data / "sample_model.asdf") as path:
+            model = cls.read(path, format="asdf")
+        with as_file(data / "sample_untrusted.ecsv") as path:
+            table = QTable.read(path, format="ascii.ecsv")
+        model.meta["untrusted"] = np.column_stack([table["lower"], table["upper"]]).value.tolist()
+        return model
 
     @classmethod
     def from_network(
@@ -246,6 +262,7 @@ class PayneModel:
         bias=None,
         error_components=None,
         error_rest=None,
+        error_scale=None,
         training_labels=None,
         history=None,
         meta=None,
@@ -257,9 +274,9 @@ class PayneModel:
         network : `~astropayne.network.SpectralNetwork`
         labels : `~astropayne.labels.LabelSpace`
         wavelength : `~astropy.units.Quantity`
-        medium, resolution, solar_scale, error, bias, error_components, error_rest, training_labels
+        medium, resolution, solar_scale, error, bias, error_components, error_rest, error_scale
             The attributes of those names.
-        history, meta
+        training_labels, history, meta
             The attributes of those names.
 
         Returns
@@ -282,6 +299,7 @@ class PayneModel:
             ("bias", bias, n_pixels),
             ("error_rest", error_rest, n_pixels),
             ("error_components", error_components, n_pixels),
+            ("error_scale", error_scale, 3 + 2 * n_labels),
             ("training_labels", training_labels, n_labels),
         ):
             if value is not None and np.shape(value)[-1:] != (last,):
@@ -297,7 +315,7 @@ class PayneModel:
         model.medium, model.resolution, model.solar_scale = medium, resolution, solar_scale
         model.error, model.bias = error, bias
         model.error_components, model.error_rest = error_components, error_rest
-        model.training_labels = training_labels
+        model.error_scale, model.training_labels = error_scale, training_labels
         model.history = None if history is None else TrainingHistory(history)
         model.meta = dict(meta or {})
         return model
@@ -458,7 +476,7 @@ class PayneModel:
         }
         if start is not None:
             self.meta["started_from"] = dict(start.meta)
-        self._forward_models, self._neighbours = {}, None
+        self._forward_models, self._planes = {}, None
         _tell_how_it_stopped(run)
         return self.history
 
@@ -503,16 +521,20 @@ class PayneModel:
 
     def _measure_error(self, x, grid):
         n_pixels = grid.flux.shape[1]
-        squares, total = np.zeros(n_pixels), np.zeros(n_pixels)
+        squares, total, size = np.zeros(n_pixels), np.zeros(n_pixels), []
         for residual in self._residual_blocks(x, grid.flux, np.arange(len(x))):
             squares += np.sum(residual.astype(float) ** 2, axis=0)
             total += np.sum(residual, axis=0, dtype=float)
+            size.append(np.sqrt(np.mean(residual.astype(float) ** 2, axis=1)))
         self.error, self.bias = np.sqrt(squares / len(x)), total / len(x)
+        self.error_scale = scale_by_labels(x, np.maximum(np.concatenate(size), 1e-12))
+        scale = scale_at(self.error_scale, x).astype(np.float32)
         chosen = _some(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
         residual = np.empty((len(chosen), n_pixels), dtype=np.float32)
         first = 0
         for block in self._residual_blocks(x, grid.flux, chosen):
-            residual[first : first + len(block)] = block - self.bias
+            rows = slice(first, first + len(block))
+            residual[rows] = (block - self.bias) / scale[chosen[rows], None]
             first += len(block)
         self.error_components = leading_components(residual, _ERROR_COMPONENTS)
         self.error_rest = white_rest(residual, _ERROR_COMPONENTS, self.wavelength.value)
@@ -531,8 +553,9 @@ class PayneModel:
         ----------
         rv, vsini, vmac : float or `~astropy.units.Quantity`
             Radial velocity, projected rotation and radial–tangential macroturbulence ζ, in km/s.
-        resolution : float, optional
-            λ/FWHM of the instrument; the model's own by default.
+        resolution : float, array_like or callable, optional
+            λ/FWHM of the instrument; the model's own by default. Where it varies, a value a
+            pixel, or a function of the wavelengths.
         wavelength : `~astropy.units.Quantity`, optional
             Where to compute the flux, in the model's medium; on the model's pixels by default.
         **labels
@@ -590,12 +613,14 @@ class PayneModel:
         ]
         own_axis = wavelength is None
         wavelength = self.wavelength if own_axis else u.Quantity(wavelength)
+        resolution = resolution_at(resolution, wavelength)
         meta = {
             "medium": self.medium,
             "resolution": self.resolution if resolution is None else resolution,
             "labels": self.labels.to_table(values),
         }
-        if own_axis and not np.any(velocities) and resolution in (None, self.resolution):
+        as_it_is = np.ndim(resolution) == 0 and resolution in (None, self.resolution)
+        if own_axis and not np.any(velocities) and as_it_is:
             flux = self._network_flux(self.labels.scale(values))
         else:
             theta = np.column_stack([values, *velocities])
@@ -690,9 +715,9 @@ class PayneModel:
         -------
         `~astropy.table.QTable`
             A row a spectrum: ``inside``, whether all labels lie in the training spectra's ranges;
-            ``distance``, that to the nearest training spectrum, in scaled labels, relative to
-            the typical one between neighbouring training spectra. Inside the grid it is about 1.
-            What is clearly more, with many labels 1.5 already, is a hole in the grid.
+            ``distance``, that to the nearest training spectrum in the plane of the two labels
+            where it is largest, in scaled labels, relative to the typical one between
+            neighbours there. In random grids it is 2 to 5; beyond 8 there is a hole in the grid.
 
         Raises
         ------
@@ -711,15 +736,38 @@ class PayneModel:
         values = self._finite_labels(labels)
         if self.training_labels is None:
             raise ValueError("this model does not know the labels of its training spectra")
-        if self._neighbours is None:
-            points = self.labels.scale(self.training_labels)
-            tree = cKDTree(points)
-            spacing = np.median(tree.query(_some(points, 2000), k=2)[0][:, 1])
-            self._neighbours = tree, spacing
-        tree, spacing = self._neighbours
-        distance = tree.query(self.labels.scale(values))[0] / spacing
         inside = ~self.labels.outside(values).any(axis=1)
-        return QTable({"inside": inside, "distance": distance})
+        return QTable({"inside": inside, "distance": self.distance_to_training(values)})
+
+    def distance_to_training(self, values):
+        """Return ``distance`` as `coverage` has it, of the labels that are not NaN.
+
+        With many labels all spectra are far from each other, and a hole in the plane of two, such
+        as that of hot giants, hardly shows in a distance by all labels.
+
+        Parameters
+        ----------
+        values : array_like, shape (n, n_labels)
+            In the model's own labels and units.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,)
+        """
+        if self._planes is None:
+            points = _some(self.labels.scale(self.training_labels), _MOST_NEIGHBOURS)
+            self._planes = []
+            for plane in itertools.combinations(range(len(self.labels)), min(2, len(self.labels))):
+                nodes = np.unique(points[:, plane], axis=0)  # grids have many in one place
+                tree = cKDTree(nodes)
+                self._planes.append((plane, tree, np.median(tree.query(nodes, k=2)[0][:, 1])))
+        scaled = self.labels.scale(np.asarray(values, dtype=float))
+        farthest = np.zeros(len(scaled))
+        for plane, tree, spacing in self._planes:
+            known = np.isfinite(scaled[:, plane]).all(axis=1)
+            distance = tree.query(scaled[known][:, plane])[0] / spacing
+            farthest[known] = np.maximum(farthest[known], distance)
+        return farthest
 
     def _network_flux(self, scaled):
         """Return the network's flux for scaled labels, shape (n, n_pixels)."""
@@ -729,6 +777,7 @@ class PayneModel:
     def _forward_flux(self, theta, wavelength, resolution):
         """Return broadened and shifted flux, NaN where it is not supported, in blocks of rows."""
         model = self.forward_model()
+        resolution = resolution if np.ndim(resolution) == 0 else resolution[None]
         flux = np.empty((len(theta), len(wavelength)))
         size = max(1, _BLOCK // len(wavelength))
         for block in (slice(i, i + size) for i in range(0, len(theta), size)):
@@ -739,6 +788,20 @@ class PayneModel:
             supported = model.supported(pixels, vsini, vmac, resolution)
             flux[block] = np.where(supported, values, np.nan)
         return flux
+
+    @property
+    def untrusted(self):
+        """Where the model is known to be wrong of real stars; `None` if nowhere.
+
+        A `~specutils.SpectralRegion` in the star's frame, in ``medium``, of what
+        ``meta["untrusted"]`` lists: pairs of wavelengths in Å, around lines whose strengths are
+        wrong in the list the grid was computed with, or missing. Fits leave it out with
+        ``exclude_at_rest=model.untrusted``.
+        """
+        from specutils import SpectralRegion
+
+        pairs = self.meta.get("untrusted")
+        return SpectralRegion([(low * u.AA, high * u.AA) for low, high in pairs]) if pairs else None
 
     @property
     def vacuum_wavelength(self):
@@ -760,6 +823,23 @@ class PayneModel:
         if self.error is None:
             return np.zeros(np.shape(wavelength))
         return np.interp(wavelength, self.vacuum_wavelength, self.error)
+
+    def error_scale_at(self, values):
+        """Return how large the emulator's errors are at labels, relative to the rms of all.
+
+        Parameters
+        ----------
+        values : array_like, shape (n, n_labels)
+            In the model's own labels and units.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,)
+            One where it is not known.
+        """
+        if self.error_scale is None:
+            return np.ones(len(values))
+        return scale_at(self.error_scale, self.labels.scale(np.asarray(values, dtype=float)))
 
     def forward_model(self, *, limb_darkening=0.6, dtype=torch.float64, device="cpu"):
         """Return the `~astropayne.forward.ForwardModel` of this model, made once.

@@ -8,14 +8,19 @@ from astropy.modeling import Fittable1DModel, Parameter
 
 from astropayne.abundances import solar_scale
 from astropayne.broadening import instrument_fwhm
-from astropayne.forward import VELOCITIES
+from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import strip_unit
-from astropayne.wavelengths import checked_velocity, spectral_equivalencies, to_vacuum
+from astropayne.wavelengths import (
+    checked_velocity,
+    resolution_at,
+    spectral_equivalencies,
+    to_vacuum,
+)
 
 __all__ = ["PayneSpectrum"]
 
 _KMS = u.km / u.s
-_VELOCITY_BOUNDS = {"rv": (None, None), "vsini": (0.0, 300.0), "vmac": (0.0, 50.0)}
+_VELOCITY_BOUNDS = {"rv": (None, None), **{name: (0.0, most) for name, most in FASTEST.items()}}
 _VELOCITY_DEFAULT = {"rv": 0.0, "vsini": 5.0, "vmac": 0.0}
 
 
@@ -40,8 +45,9 @@ class PayneSpectrum(Fittable1DModel):
     Parameters
     ----------
     model : `~astropayne.PayneModel`
-    resolution : float, optional
-        λ/FWHM of the spectrum; the model's own by default.
+    resolution : float or callable, optional
+        λ/FWHM of the spectrum; the model's own by default. Where it varies, a function of the
+        wavelengths in Å.
     limb_darkening : float
         Linear coefficient ε.
     **values
@@ -71,7 +77,8 @@ class PayneSpectrum(Fittable1DModel):
     def __init__(self, model, *, resolution=None, limb_darkening=0.6, **values):
         space = model.labels
         model.forward_model(limb_darkening=limb_darkening)
-        instrument_fwhm(resolution, model.resolution)  # complains if it is too high
+        if not callable(resolution):
+            instrument_fwhm(resolution, model.resolution)  # complains if it is too high
         self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
         self.model, self.resolution, self.limb_darkening = model, resolution, limb_darkening
         velocities = {
@@ -126,18 +133,18 @@ class PayneSpectrum(Fittable1DModel):
     def evaluate(self, x, *parameters):
         """Return the flux at wavelengths ``x``."""
         theta = self._theta(parameters)
-        forward, pixels = self._pixels(x, theta)
+        forward, *placed = self._placed(x, theta)
         with torch.no_grad():
-            flux = forward.forward(theta, pixels, self.resolution)[0].numpy()
+            flux = forward.forward(theta, *placed)[0].numpy()
         flux = flux.reshape(np.shape(x))
         return flux * u.dimensionless_unscaled if isinstance(x, u.Quantity) else flux
 
     def fit_deriv(self, x, *parameters):
         """Return the derivatives of the flux by each parameter, a list of arrays."""
         theta = self._theta(parameters)
-        forward, pixels = self._pixels(x, theta)
+        forward, *placed = self._placed(x, theta)
         with torch.no_grad():
-            _, jacobian = forward.forward_and_jacobian(theta, pixels, self.resolution)
+            _, jacobian = forward.forward_and_jacobian(theta, *placed)
         return list(jacobian[0].numpy().T)
 
     def supported(self, x):
@@ -153,8 +160,8 @@ class PayneSpectrum(Fittable1DModel):
         numpy.ndarray of bool
         """
         theta = self._theta([getattr(self, name).quantity for name in self.param_names])
-        forward, pixels = self._pixels(x, theta)
-        good = forward.supported(pixels, *theta[-2:], self.resolution)[0]
+        forward, pixels, resolution = self._placed(x, theta)
+        good = forward.supported(pixels, *theta[-2:], resolution)[0]
         return good.reshape(np.shape(x))
 
     def _theta(self, parameters):
@@ -165,13 +172,16 @@ class PayneSpectrum(Fittable1DModel):
             values.append(strip_unit(p, name, _KMS))
         return np.array([float(np.squeeze(value)) for value in values])
 
-    def _pixels(self, x, theta):
-        """Return the forward model, and the pixels placed on it at the star's velocity."""
+    def _placed(self, x, theta):
+        """Return the forward model, the pixels placed on it at the star's velocity, and their R."""
         forward = self.model.forward_model(limb_darkening=self.limb_darkening)
         x = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
         wavelength = x.to_value(u.AA, self.input_units_equivalencies["x"])
-        wavelength = to_vacuum(np.ravel(wavelength), self.model.medium)
-        return forward, forward.pixels(wavelength, theta[-len(VELOCITIES)])
+        wavelength = np.ravel(wavelength)
+        resolution = resolution_at(self.resolution, wavelength * u.AA)
+        resolution = resolution if np.ndim(resolution) == 0 else resolution[None]
+        pixels = forward.pixels(to_vacuum(wavelength, self.model.medium), theta[-len(VELOCITIES)])
+        return forward, pixels, resolution
 
 
 def _multiply(self, other):

@@ -5,9 +5,58 @@ import numpy as np
 
 from astropayne.wavelengths import find_windows
 
-__all__ = ["leading_components", "white_rest"]
+__all__ = ["leading_components", "scale_at", "scale_by_labels", "white_rest"]
 
+_RIDGE = 0.1  # of the regression of errors on labels
 _ALIKE = 0.15  # correlation below which it is not the profile's that makes pixels alike
+
+
+def scale_by_labels(x, size):
+    """Say how the size of errors goes with labels.
+
+    It differs by a factor of three between spectra: where lines are strong, and near the ends of
+    the ranges, errors are large. A ridge regression of its logarithm on labels and their squares
+    says most of that, and with few spectra little.
+
+    Parameters
+    ----------
+    x : numpy.ndarray, shape (n_spectra, n_labels)
+        Scaled labels.
+    size : numpy.ndarray, shape (n_spectra,)
+        Rms error of each spectrum.
+
+    Returns
+    -------
+    numpy.ndarray, shape (3 + 2 · n_labels,)
+        For `scale_at`, whose mean square over these spectra is one: the logarithm's constant, its
+        lowest and its highest value, and the coefficients.
+    """
+    terms, y = _terms(x), np.log(size)
+    middle = terms.mean(axis=0)
+    normal = (terms - middle).T @ (terms - middle) + _RIDGE * np.eye(terms.shape[1])
+    slope = np.linalg.solve(normal, (terms - middle).T @ (y - y.mean()))
+    log = terms @ slope
+    shift = -0.5 * np.log(np.mean(np.exp(2 * log)))
+    return np.concatenate([[shift, log.min(), log.max()], slope])
+
+
+def scale_at(coefficients, x):
+    """Return how large errors are at labels, relative to the rms of all: (n,).
+
+    Parameters
+    ----------
+    coefficients : numpy.ndarray
+        Of `scale_by_labels`.
+    x : numpy.ndarray, shape (n, n_labels)
+        Scaled labels; beyond the ranges, their ends count.
+    """
+    shift, lowest, highest, *slope = coefficients
+    return np.exp(shift + np.clip(_terms(x) @ np.array(slope), lowest, highest))
+
+
+def _terms(x):
+    x = np.clip(np.asarray(x, dtype=float), -0.5, 0.5)
+    return np.hstack([x, x**2])
 
 
 def leading_components(residual, n_components):

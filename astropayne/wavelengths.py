@@ -14,6 +14,7 @@ __all__ = [
     "checked_velocity",
     "find_windows",
     "inside_regions",
+    "resolution_at",
     "spectral_equivalencies",
     "to_air",
     "to_vacuum",
@@ -196,6 +197,44 @@ def vacuum_angstrom(axis, medium):
     """
     wavelength = axis.to_value(u.AA, u.spectral())
     return to_vacuum(wavelength, medium) if axis.unit.is_equivalent(u.m) else wavelength
+
+
+def resolution_at(resolution, axis):
+    """Return a resolution as a number, or as a value for each pixel of an axis.
+
+    Parameters
+    ----------
+    resolution : float, array_like, callable or None
+        λ/FWHM; an array has a value a pixel; a function is called with the axis.
+    axis : `~astropy.units.Quantity`
+
+    Returns
+    -------
+    float, None, or numpy.ndarray, shape (n_pixels,)
+
+    Raises
+    ------
+    ValueError
+        If it has another shape than the axis.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropayne.wavelengths import resolution_at
+    >>> resolution_at(lambda wavelength: 4 * wavelength.to_value(u.AA), [5000, 5001] * u.AA)
+    array([20000., 20004.])
+    """
+    if callable(resolution):
+        resolution = resolution(axis)
+    if resolution is None or np.ndim(resolution) == 0:
+        return resolution
+    resolution = np.asarray(resolution, dtype=float)
+    if resolution.shape != np.shape(axis):
+        raise ValueError(
+            f"resolution has shape {resolution.shape}, but there are {len(axis)} pixels: give a "
+            "number, a value for each pixel, or a function of the spectral axis"
+        )
+    return resolution
 
 
 def checked_velocity(value, name):

@@ -86,6 +86,15 @@ def full_grid_folder():
     return folder
 
 
+@pytest.fixture(scope="session")
+def observed_folder():
+    """Folder of observed spectra of well-known stars, for tests where it is there."""
+    folder = Path(os.environ.get("ASTROPAYNE_TEST_OBSERVED", "no such folder"))
+    if not folder.is_dir():
+        pytest.skip("the environment variable ASTROPAYNE_TEST_OBSERVED names no folder of spectra")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def no_global_torch_state():
     """Nothing in the package may change how torch behaves elsewhere."""

@@ -44,6 +44,7 @@ ORDER = [
     "search",
     "batch",
     "fitting",
+    "posterior",
     "modeling",
     "spectrum_files",
     "runs",

@@ -4,11 +4,14 @@ import pickle
 import astropy.units as u
 import numpy as np
 import pytest
+import torch
 from astropy.nddata import StdDevUncertainty
 from specutils import SpectralRegion, Spectrum, SpectrumList
 
 from astropayne import Flag, PayneModel, broaden_spectrum, fit_spectra, fit_spectrum
+from astropayne.fitting import FitSetup
 from astropayne.labels import Label
+from astropayne.likelihood import Likelihood
 from astropayne.wavelengths import to_vacuum
 
 TRUTH = {"teff": 5600.0, "logg": 4.2, "feh": -0.3, "vmic": 1.2}
@@ -471,3 +474,114 @@ def test_priors_and_bounds_may_be_said_in_any_convention(model, exact, rng):
 def test_what_another_convention_does_not_say_is_named(model, exact, options, match):
     with pytest.raises(ValueError, match=match):
         fit_spectrum(exact, model, **options)
+
+
+def test_far_from_training_spectra_is_said(model, rng):
+    """The grid has no hot giants, though both labels are inside their ranges."""
+    star = model(**{**TRUTH, "teff": 6400, "logg": 1.9}, vsini=9, resolution=16000)
+    assert fit_spectrum(star, model, resolution=16000).flags & Flag.OUTSIDE_COVERAGE
+    fixed = {"teff": 6400, "logg": 1.9}
+    table = fit_spectra([_noisy(star, 0.01, rng)], model, fixed=fixed, resolution=16000)
+    assert table["flags"][0] & Flag.OUTSIDE_COVERAGE
+    elsewhere = copy.copy(model)
+    elsewhere.training_labels = None  # of a network from elsewhere
+    assert not fit_spectrum(star, elsewhere, resolution=16000).flags & Flag.OUTSIDE_COVERAGE
+
+
+def test_systematic_errors_are_kept_apart(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    systematic = {"Teff": 0.05 * u.kK, "[Fe/H]": 0.1 * u.dex, "A(Mg)": 0.05, "rv": 200 * u.m / u.s}
+    with_them = fit_spectrum(star, model, report="A(Mg)", systematic=systematic)
+    without = fit_spectrum(star, model)
+    assert with_them.errors["teff"] == without.errors["teff"]
+    assert without.systematic == {}
+    assert with_them.systematic["teff"] == 50 * u.K
+    assert with_them.systematic["feh"] == 0.1
+    assert with_them.systematic["A_Mg"] == 0.05
+    assert with_them.systematic["rv"] == 0.2 * u.km / u.s
+    known = copy.copy(model)
+    known.meta = {**model.meta, "systematic": {"logg": 0.12}}
+    table = fit_spectra([star, "no spectrum"], known)
+    assert table["logg_sys"].tolist() == [0.12, 0.12]
+    assert "teff_sys" not in table.colnames
+    with pytest.raises(ValueError, match="systematic: label 'A_Mg' is not one of"):
+        fit_spectrum(star, model, systematic=systematic)
+    with pytest.raises(ValueError, match=r"systematic: feh = -0\.1 has to be zero or positive"):
+        fit_spectrum(star, model, systematic={"feh": -0.1})
+
+
+def test_rotation_that_is_not_seen_is_limited(ideal, rng):
+    """One star in twenty rotates faster than its limit says; those that are seen have none."""
+    slow = [_noisy(ideal(**TRUTH, vsini=v), 0.02, rng) for v in np.linspace(0, 3, 30)]
+    fast = [_noisy(ideal(**TRUTH, vsini=v), 0.02, rng) for v in (12, 20)]
+    table = fit_spectra(slow + fast, ideal)
+    limit = table["vsini_limit"].value
+    assert np.isnan(limit[-2:]).all()
+    limited = np.isfinite(limit)
+    assert limited[:10].sum() >= 8
+    true = np.append(np.linspace(0, 3, 30), (12, 20))
+    assert (true[limited] > limit[limited]).sum() <= 4
+    assert limit[limited].max() < 8
+    # by hand, with the same pixels: chi2 with vsini held there, all else fitted, is 2.71 higher
+    i = int(np.flatnonzero(limited)[0])
+    inner = SpectralRegion([(5162, 5238), (6092, 6168), (6692, 6723)] * u.AA)
+    best = fit_spectrum(slow[i], ideal, regions=inner)
+    held = fit_spectrum(slow[i], ideal, regions=inner, fixed={"vsini": best.vsini_limit})
+    assert held.chi2 - best.chi2 == pytest.approx(2.71, abs=0.15)
+
+
+@pytest.mark.parametrize("continuum", [None, 2])
+def test_the_robust_loss_converges(model, exact, rng, continuum):
+    """Cosmic rays on one pixel in twenty, continuum and emulator's errors fitted along."""
+    stars = []
+    for _ in range(8):
+        star = _noisy(exact, 0.01, rng)
+        hit = rng.random(len(star.flux)) < 0.05
+        flux = star.flux + hit * rng.uniform(-0.5, 1, len(hit))
+        stars.append(Spectrum(spectral_axis=star.spectral_axis, flux=flux, mask=star.mask,
+                              uncertainty=star.uncertainty))  # fmt: skip
+    options = {"resolution": 16000, "continuum": continuum}
+    table = fit_spectra(stars, model, loss="huber", **options)
+    assert not (table["flags"] & Flag.NOT_CONVERGED).any()
+    assert table["iterations"].max() <= 15
+    pulls = (table["teff"].value - TRUTH["teff"]) / table["teff_err"].value
+    assert np.abs(pulls).max() < 4
+    squares = fit_spectra(stars, model, **options)
+    off = (squares["teff"].value - TRUTH["teff"]) / squares["teff_err"].value
+    assert np.mean(off**2) > 5 * np.mean(pulls**2)
+
+
+def test_the_gradient_of_the_robust_loss(model, exact, rng):
+    """Against central differences, with the continuum and the emulator's errors eliminated."""
+    star = _noisy(exact, 0.01, rng)
+    flux = star.flux.value + np.where(rng.random(len(star.flux)) < 0.05, 0.3, 0)
+    setup = FitSetup(model, resolution=16000, continuum=1, loss="huber")
+    fitter = setup.fitter
+    star = Spectrum(spectral_axis=star.spectral_axis, flux=flux * u.one, mask=star.mask,
+                    uncertainty=star.uncertainty)  # fmt: skip
+    theta = np.array([[*TRUTH.values(), *VELOCITIES.values(), 0.0]])
+    arms, _ = fitter._arms([setup.star(star)], theta, 2.0)
+    double = model.forward_model()
+    likelihood = Likelihood(
+        double, fitter.parameters, arms, theta, continuum=1, loss="huber",
+        rest=fitter.rest, modes=fitter.modes,
+    )  # fmt: skip
+    x, rows = torch.as_tensor(theta[:, fitter.parameters.index]), torch.arange(1)
+    _, gradient, _ = likelihood.normal_equations(x, rows)
+    for i, size in enumerate(fitter.parameters.scale[fitter.parameters.index]):
+        step = torch.zeros_like(x)
+        step[0, i] = 1e-3 * size
+        ahead, behind = (likelihood.normal_equations(x + s, rows)[0] for s in (step, -step))
+        by_chi2 = float(ahead - behind) / (4e-3 * size)  # gradients are of half of it
+        assert float(gradient[0, i]) == pytest.approx(by_chi2, rel=2e-2, abs=0.5 / size)
+
+
+def test_the_emulator_errs_more_for_some_stars(model, exact, rng):
+    """Where its errors are known to be twice as large, so is their part of the errors."""
+    quiet, loud = copy.copy(model), copy.copy(model)
+    n = len(model.labels)
+    quiet.error_scale = np.zeros(3 + 2 * n)
+    loud.error_scale = np.append([np.log(4), 0, 0], np.zeros(2 * n))
+    star = _noisy(exact, 0.0005, rng)
+    one, four = (fit_spectrum(star, m, resolution=16000).errors["teff"] for m in (quiet, loud))
+    assert 2.5 < four / one < 4.1

@@ -1,3 +1,4 @@
+import itertools
 import pickle
 from datetime import datetime
 
@@ -226,7 +227,7 @@ def test_a_file_gives_the_model_back(model, tmp_path):
     assert np.array_equal(again(**SUN).flux, model(**SUN).flux)
     assert repr(again) == repr(model)
     assert again.meta == model.meta
-    for name in ("error", "bias", "error_components", "training_labels"):
+    for name in ("error", "bias", "error_components", "error_scale", "training_labels"):
         assert np.array_equal(getattr(again, name), getattr(model, name)), name
     assert np.array_equal(again.labels.minimum, model.labels.minimum)
     assert again.history.colnames == model.history.colnames
@@ -344,9 +345,12 @@ def test_errors_of_the_network_are_known(sample):
     assert model.bias == pytest.approx(np.mean(residual, axis=0), abs=1e-6)
     # the best approximation of that rank, and nearly all of it here
     assert len(model.error_components) == 32
-    covariance = np.cov(residual, rowvar=False, bias=True)
+    scale = model.error_scale_at(model.labels.to_array(valid.labels))
+    assert np.mean(scale**2) == pytest.approx(1)
+    residual = (residual - model.bias) / scale[:, None]
+    covariance = residual.T @ residual / len(residual)
     difference = covariance - model.error_components.T @ model.error_components
-    values = np.linalg.svd(residual - residual.mean(0), compute_uv=False) ** 2 / len(valid)
+    values = np.linalg.svd(residual, compute_uv=False) ** 2 / len(valid)
     assert np.linalg.norm(difference) == pytest.approx(np.linalg.norm(values[32:]), rel=1e-3)
     assert np.linalg.norm(difference) < 0.1 * np.linalg.norm(covariance)
 
@@ -358,14 +362,22 @@ def test_coverage(model, sample):
     assert seen["inside"].all()
     assert seen["distance"] == pytest.approx(0, abs=1e-5)
     fair = model.coverage(held_out.labels)
-    assert 0.8 < np.median(fair["distance"]) < 1.2
+    assert 1.5 < np.median(fair["distance"]) < 3.5
+    assert (fair["distance"] < 8).all()
     # by hand: the nearest spectrum, in units of the typical distance between neighbours
     points = labels.scale(model.training_labels)
-    apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    spacing = np.median(np.sort(apart, axis=1)[:, 1])
     star = labels.scale(labels.to_array(held_out.labels))[:5]
-    nearest = np.linalg.norm(star[:, None] - points[None], axis=-1).min(axis=1)
-    assert fair["distance"][:5] == pytest.approx(nearest / spacing)
+    farthest = np.zeros(5)
+    for i, j in itertools.combinations(range(len(labels)), 2):
+        plane, mine = points[:, [i, j]], star[:, [i, j]]
+        apart = np.linalg.norm(plane[:, None] - plane[None], axis=-1)
+        spacing = np.median(np.sort(apart, axis=1)[:, 1])
+        nearest = np.linalg.norm(mine[:, None] - plane[None], axis=-1).min(axis=1)
+        farthest = np.maximum(farthest, nearest / spacing)
+    assert fair["distance"][:5] == pytest.approx(farthest)
+    hot_giant = model.coverage({**SUN, "teff": 6400, "logg": 1.8})  # the grid has none
+    assert hot_giant["inside"][0]
+    assert hot_giant["distance"][0] > 8
     far = model.coverage({**SUN, "teff": [5777, 50000] * u.K})
     assert far["inside"].tolist() == [True, False]
     assert far["distance"][1] > 5

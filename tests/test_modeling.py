@@ -4,12 +4,12 @@ import pickle
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.modeling.fitting import DogBoxLSQFitter, TRFLSQFitter
+from astropy.modeling.fitting import DogBoxLSQFitter, TRFLSQFitter, parallel_fit_dask
 from astropy.modeling.models import Chebyshev1D, Polynomial1D
 from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
 
-from astropayne import fit_spectrum
+from astropayne import PayneModel, fit_spectrum
 from astropayne.labels import LabelRangeWarning
 from astropayne.modeling import PayneSpectrum
 from astropayne.wavelengths import to_vacuum
@@ -174,3 +174,36 @@ def test_wrong_input_is_a_clear_error(model):
         PayneSpectrum(model, resolution=30000)
     with pytest.warns(LabelRangeWarning, match="teff = 9000"):
         PayneSpectrum(model, teff=9000)
+
+
+def test_many_spectra_with_dask():
+    """One leaf, and a product with a continuum; fixed and tied parameters; pickled on the way."""
+    pytest.importorskip("dask")
+    network = PayneModel.sample()
+    truth = {"teff": 5600, "logg": 4.2, "feh": -0.3, "vmic": 1.2, "rv": 5, "vsini": 6}
+    x = network.wavelength[1650:2600:2]
+    start = PayneSpectrum(network, **truth)
+    for name in set(start.param_names) - {"teff", "feh", "Mg_Fe", "Ca_Fe", "rv"}:
+        start.fixed[name] = True
+    start.Ca_Fe.tied = _calcium_like_magnesium
+    x = x[start.supported(x)]
+    teff = [5400, 5600]
+    flux = np.array([network(**{**truth, "teff": t}, wavelength=x).flux.value for t in teff])
+    start.teff, start.rv = 5500 * u.K, 0 * u.km / u.s
+    options = {"fitter": TRFLSQFitter(), "fitting_axes": 0, "world": (x,)}
+    # astropy leaves out the chain rule for tied parameters where derivatives are given
+    options |= {"scheduler": "synchronous", "fitter_kwargs": {"estimate_jacobian": True}}
+    found = parallel_fit_dask(model=start, data=flux.T * u.one, **options)
+    assert found.teff.quantity.to_value(u.K) == pytest.approx(teff, abs=1)
+    assert found.Ca_Fe.value == pytest.approx(found.Mg_Fe.value)
+    assert np.array_equal(found.vsini.value, [6, 6])
+    start.Ca_Fe.tied, start.Ca_Fe.fixed = False, True
+    product = pickle.loads(pickle.dumps(start * Chebyshev1D(1, c0=1, c1=0)))
+    tilt = 2 + 0.1 * ((x - x.mean()) / np.ptp(x)).value
+    options |= {"world": (x.value,), "fitter_kwargs": {"maxiter": 300}}
+    found = parallel_fit_dask(model=product, data=tilt[:, None] * flux.T, **options)
+    assert found.teff_0.value == pytest.approx(teff, abs=1)
+
+
+def _calcium_like_magnesium(model):
+    return model.Mg_Fe.value

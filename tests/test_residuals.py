@@ -1,9 +1,11 @@
+import copy
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from astropayne import SpectralGrid
-from astropayne.residuals import leading_components, white_rest
+from astropayne.residuals import leading_components, scale_at, scale_by_labels, white_rest
 
 WAVELENGTH = np.concatenate([np.arange(5000, 5020, 0.05), np.arange(6000, 6020, 0.05)])
 
@@ -43,8 +45,24 @@ def test_components_are_not_trusted_on_their_own_spectra(rng):
     assert many == pytest.approx(few, rel=0.15)
 
 
+@pytest.mark.parametrize(("n", "within"), [(30, 0.35), (400, 0.13)])
+def test_the_size_of_errors_goes_with_labels(rng, n, within):
+    """Spectra that had no part in the regression; with few it says less, but nothing wild."""
+    x = rng.uniform(-0.5, 0.5, (n + 500, 6))
+    true = np.exp(-7 + 1.2 * x[:, 0] + 3 * x[:, 1] ** 2 - 0.8 * x[:, 2])
+    size = true * np.exp(rng.normal(0, 0.2, len(x)))
+    coefficients = scale_by_labels(x[:n], size[:n])
+    scale = scale_at(coefficients, x)
+    assert np.mean(scale[:n] ** 2) == pytest.approx(1)
+    ratio = np.log(true[n:] / scale[n:])
+    assert ratio.std() < within < np.log(true).std()
+    beyond = scale_at(coefficients, np.full((1, 6), 9.0))
+    assert scale[:n].min() * 0.99 < beyond[0] < scale[:n].max() * 1.01
+
+
 def test_a_model_measures_its_error_on_other_spectra(model, sample):
-    before = model.error, model.bias, model.error_components, model.error_rest, dict(model.meta)
+    names = ("error", "bias", "error_components", "error_rest", "error_scale", "meta")
+    before = {name: copy.copy(getattr(model, name)) for name in names}
     _, other = sample.split(0.8, seed=42)
     model.measure_error(other)
     residual = model.predict(other.labels).flux.value - other.flux
@@ -53,4 +71,5 @@ def test_a_model_measures_its_error_on_other_spectra(model, sample):
     assert model.meta["n_error"] == 60
     with pytest.raises(ValueError, match="wavelengths are not the model's"):
         model.measure_error(SpectralGrid.sample().rebin(velocity=4.0))
-    model.error, model.bias, model.error_components, model.error_rest, model.meta = before
+    for name, value in before.items():
+        setattr(model, name, value)

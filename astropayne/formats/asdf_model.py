@@ -17,6 +17,7 @@ from astropayne.network import SpectralNetwork
 __all__ = ["read_asdf", "write_asdf"]
 
 _ARRAYS = ("error", "bias", "error_components", "error_rest", "training_labels")
+_OPTIONAL = ("error_scale",)  # that files may not have
 _PARTS = (
     *("labels", "wavelength", "wavelength_unit", "medium", "resolution", "solar_scale"),
     *(*_ARRAYS, "architecture", "weights", "history", "meta", "fingerprint"),
@@ -48,7 +49,7 @@ def write_asdf(model, path, overwrite=False):
         "medium": model.medium,
         "resolution": model.resolution,
         "solar_scale": model.solar_scale,
-        **{name: getattr(model, name) for name in _ARRAYS},
+        **{name: getattr(model, name) for name in (*_ARRAYS, *_OPTIONAL)},
         "architecture": model.network.architecture,
         "weights": {name: value.numpy() for name, value in model.network.state_dict().items()},
         "history": [{"name": n, "values": np.asarray(history[n])} for n in history.colnames],
@@ -105,7 +106,10 @@ def _model(tree):
         medium=tree["medium"],
         resolution=tree["resolution"],
         solar_scale=tree["solar_scale"],
-        **{name: None if tree[name] is None else np.array(tree[name]) for name in _ARRAYS},
+        **{
+            name: None if tree.get(name) is None else np.array(tree[name])
+            for name in (*_ARRAYS, *_OPTIONAL)
+        },
         history=history,
         meta=tree["meta"],
     )

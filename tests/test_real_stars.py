@@ -1,0 +1,89 @@
+"""Observed spectra of stars whose labels are known; the recipe is that of docs/fitting.rst."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import StdDevUncertainty
+from astropy.table import QTable
+from specutils import SpectralRegion, Spectrum
+
+from astropayne import PayneModel, degrade_spectrum, fit_spectra, fit_spectrum
+
+
+@pytest.fixture(scope="module")
+def model():
+    return PayneModel.sample()
+
+
+def _fit(spectrum, model, vsini):
+    return fit_spectrum(
+        spectrum,
+        model,
+        continuum=2,
+        noise_floor=0.02,
+        exclude_at_rest=model.untrusted,
+        fixed={"vsini": vsini, "vmac": 3.5},
+    )
+
+
+def _assert_like(result, teff, logg, feh):
+    assert result.labels["teff"].value == pytest.approx(teff, abs=100)
+    assert result.labels["logg"].value == pytest.approx(logg, abs=0.15)
+    assert result.labels["feh"].value == pytest.approx(feh, abs=0.15)
+    assert result.labels["rv"].value == pytest.approx(0.3, abs=0.3)  # both near rest
+
+
+def test_the_sun(observed_folder, model):
+    with fits.open(observed_folder / "sun_HARPS_ganymede.fits") as hdus:
+        header, flux = hdus[0].header, hdus[0].data.astype(float)
+    wavelength = header["CRVAL1"] + header["CDELT1"] * np.arange(len(flux))
+    near = np.zeros(len(flux), dtype=bool)
+    for low, high in ((5160, 5240), (6090, 6170), (6690, 6725)):
+        near |= (wavelength > low - 5) & (wavelength < high + 5)
+    sun = Spectrum(spectral_axis=wavelength[near] * u.AA, flux=flux[near] * u.one)
+    result = _fit(degrade_spectrum(sun, 20000, resolution=115000), model, 1.6)
+    _assert_like(result, 5771, 4.44, 0.0)
+    assert result.labels["vmic"].value == pytest.approx(1.06, abs=0.15)
+
+
+def test_18_sco(observed_folder, model):
+    table = QTable.read(observed_folder / "18sco_HARPS_R32K.fits")
+    star = Spectrum(
+        spectral_axis=np.asarray(table["waveobs"], float) * u.AA,
+        flux=np.asarray(table["flux"], float) * u.one,
+        uncertainty=StdDevUncertainty(np.asarray(table["err"], float)),
+    )
+    result = _fit(degrade_spectrum(star, 20000, resolution=32000), model, 2.2)
+    _assert_like(result, 5810, 4.44, 0.03)
+
+
+def test_the_model_says_where_it_is_wrong(model):
+    (low, *_), (*_, high) = zip(*model.untrusted.subregions, strict=True)
+    assert low > 5159 * u.AA
+    assert high < 6726 * u.AA
+    inside = np.zeros(len(model.wavelength), bool)
+    for low, high in model.untrusted.subregions:
+        inside |= (model.wavelength > low) & (model.wavelength < high)
+    for line in (5165.41, 6107.32, 6129.58, 6159.37, 6711.82):  # the grid's makers disown these
+        assert inside[np.abs(model.wavelength.value - line).argmin()]
+    assert 0.08 < inside.mean() < 0.16
+
+
+def test_what_is_left_out_moves_with_the_star(model):
+    """A line that is wrong does no harm, at either velocity, if it is left out in its frame."""
+    truth = {"teff": 5600.0, "logg": 4.2, "feh": -0.3, "vmic": 1.2}
+    line = 6122.2 * u.AA
+    wrong = SpectralRegion(line - 1.5 * u.AA, line + 1.5 * u.AA)
+    stars = []
+    for rv in (-250.0, 250.0):
+        star = model(**truth, rv=rv, vsini=5)
+        rest = star.spectral_axis / np.exp(np.arctanh(rv / 299792.458))
+        flux = np.where(np.abs(rest - line) < 0.7 * u.AA, 0.5 + 0.5 * star.flux.value, star.flux)
+        stars.append(Spectrum(spectral_axis=star.spectral_axis, flux=flux * u.one, mask=star.mask))
+    table = fit_spectra(stars, model, exclude_at_rest=wrong)
+    spoiled = fit_spectra(stars, model)
+    assert np.abs(table["teff"].value - 5600) == pytest.approx(0, abs=2)
+    assert np.abs(table["Ca_Fe"]) == pytest.approx(0, abs=0.005)
+    assert np.all(np.abs(spoiled["Ca_Fe"]) > 0.05)
+    assert np.all(table["dof"] < spoiled["dof"])
