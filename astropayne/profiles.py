@@ -280,7 +280,9 @@ class _Lines:
             going = going[~settled[going]]
             if not len(going):
                 break
-            near, reach = contained[going], _WIDE * sigma[going]
+            # what is narrower than two points apart is not resolved at all
+            point = (high - low)[going] / _POINTS
+            near, reach = contained[going], np.maximum(_WIDE * sigma[going], 2 * point)
             low[going] = np.where(near, np.maximum(mean[going] - reach, self.low), self.low)
             high[going] = np.where(near, np.minimum(mean[going] + reach, self.high), self.high)
         return self._result(settled)

@@ -202,7 +202,7 @@ class _Unreadable:
         self.meta = {"name": str(path)}
 
 
-def fit_files(paths, model, *, read=None, **options):
+def fit_files(paths, model, *, read=None, measure=fit_spectra, **options):
     """Fit spectra in files, one star a file.
 
     Parameters
@@ -211,8 +211,10 @@ def fit_files(paths, model, *, read=None, **options):
     model : `~astropayne.PayneModel`
     read : dict, optional
         Options of `read_spectrum`.
+    measure : callable
+        What measures them: `~astropayne.fit_spectra`, or `~astropayne.fit_abundances`.
     **options
-        Of `~astropayne.fit_spectra`.
+        Of what measures.
 
     Returns
     -------
@@ -241,7 +243,7 @@ def fit_files(paths, model, *, read=None, **options):
                 reasons[i] = str(error)
                 yield _Unreadable(path)
 
-    table = fit_spectra(spectra(), model, **options)
+    table = measure(spectra(), model, **options)
     table["message"] = [reasons.get(i, str(said)) for i, said in enumerate(table["message"])]
     return table
 
@@ -305,7 +307,9 @@ def write_table(table, path, *, overwrite=False):
         raise FileExistsError(f"{path} exists already; overwrite=True (--overwrite) replaces it")
     table = table.copy(copy_data=False)
     if suffix == ".fits":  # whose header holds single values, under short names
-        plain = {k: " ".join(v) if isinstance(v, list) else v for k, v in table.meta.items()}
+        plain = {
+            k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in table.meta.items()
+        }
         flat = {k: v for k, v in plain.items() if isinstance(v, str | int | float)}
         table.meta = {k.upper(): v for k, v in flat.items() if len(k) <= 8}
         if "resolution" in flat:  # too long a name
