@@ -529,6 +529,7 @@ def plot_plan(table, *, figure=None):
         )
     ax.set_xticks(x, [Label(r["label"]).text for r in rows])
     ax.set_yscale("log")
+    ax.set_ylim(top=2.5 * ax.get_ylim()[1])
     ax.set_ylabel("error / dex")
     ax.legend(fontsize="small", frameon=False)
     return np.array([ax])
