@@ -491,6 +491,7 @@ def plot_element(spectrum, row, element, *, figure=None):
         above.tick_params(labelbottom=False, labelsize="x-small")
         below.tick_params(labelsize="x-small")
         below.xaxis.set_major_locator(plt.MaxNLocator(3))
+        below.ticklabel_format(axis="x", useOffset=False)
     axes[0, 0].set_ylabel("flux")
     axes[1, 0].set_ylabel("residual")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3,

@@ -175,6 +175,16 @@ def test_discrepant_lines_are_flagged_and_left_out(network, rng):
     assert row["Na_scatter"] > 0.1
 
 
+def test_elements_that_are_tied_share_their_lines(network, rng):
+    star = _stars(network, rng, 1, Ca_Fe=0.2, Ti_Fe=0.2)
+    tied = {"Ti_Fe": lambda labels: labels["Ca_Fe"]}
+    alone = fit_abundances(star, network, ["Ca"], fixed=HELD)[0]
+    both = fit_abundances(star, network, ["Ca"], fixed=HELD, tied=tied)[0]
+    assert both["Ca_n_lines"] > alone["Ca_n_lines"]
+    assert both["Ca_Fe_err"] < alone["Ca_Fe_err"]
+    assert abs(both["Ca_Fe"] - 0.2) < 4 * both["Ca_Fe_err"]
+
+
 def test_continuum_arms_and_names(network, rng):
     from specutils import SpectrumList
 
