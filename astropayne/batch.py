@@ -419,13 +419,13 @@ class BatchFitter:
             rv = theta[:, self.names.index("rv")]
             margin = self.forward.margin(wavelength, rv)
             reach = self._reach(theta, resolution, reserve)
-            good = np.isfinite(sigma) & (margin >= reach) & self._trusted(wavelength, rv)
+            good = np.isfinite(sigma) & (margin >= reach) & self.trusted(wavelength, rv)
             for star, mine, row in zip(stars, used, good, strict=True):
                 mine.append(row[: len(star.flux[a])])
             arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution).keep(good))
         return arms, used
 
-    def _trusted(self, wavelength, rv):
+    def trusted(self, wavelength, rv):
         """Say which pixels are, in the star's frame, where the model is to be believed."""
         rest = wavelength * np.exp(-np.arctanh(rv / C_KMS))[:, None]
         return np.interp(rest, self.forward.wavelength, self.untrusted.astype(float)) < 0.5

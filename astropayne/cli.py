@@ -100,6 +100,7 @@ def main():
       astropayne train grid.asdf -o model.asdf          let a network learn them
       astropayne evaluate model.asdf grid.asdf          see what it is worth
       astropayne fit *.fits -m model.asdf -o stars.ecsv     measure stars
+      astropayne abundances *.fits -o stars.ecsv -e Mg,Li   element by element
 
     `astropayne COMMAND --help` tells more, with examples. Exit codes: 0 done, 1 error, 2 wrong
     usage, 3 done, but not for everything that was given.
@@ -527,6 +528,152 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     say(f"written   {', '.join(written)}")
     if not good.all():
         raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
+
+
+@main.command()
+@click.argument("spectra", nargs=-1, required=True, metavar="SPECTRUM...")
+@_model
+@_file_option("-o", "--output", required=True, help="Table: *.ecsv, *.fits, *.csv, *.txt.")
+@click.option("-e", "--elements", required=True, help="Symbols: Mg,Li.")
+@click.option("-l", "--lines", metavar="FILE", help="Line list. [default: the package's own]")
+@click.option("--stellar-lines", metavar="FILE", help="Take the stellar labels from these only.")
+@click.option(
+    "--convention",
+    type=click.Choice(["X_Fe", "X_H", "A_X"]),
+    default="X_Fe",
+    show_default=True,
+    help="[X/Fe], [X/H] or A(X).",
+)
+@click.option("--solar-scale", help="What they refer to: asplund2009... [default: the model's]")
+@click.option("--reference", metavar="SPECTRUM", help="Give differences from this star, the Sun.")
+@click.option("--confidence", default=0.95, show_default=True, help="Of upper limits.")
+@click.option("--clip", is_flag=True, help="Leave out lines that disagree with the others.")
+@click.option("--per-line", is_flag=True, help="Give the abundance of each line, too.")
+@click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the file's, or model's]")
+@click.option("--continuum", type=int, metavar="DEGREE", help="Fit a polynomial continuum.")
+@click.option("--fixed", multiple=True, type=_Pairs(), help="What is known: teff=5777, vmac=3.")
+@click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of the wavelengths.")
+@click.option("--noise-floor", default=0.0, help="Added to every error, a part of the flux.")
+@click.option("--plot", metavar="FOLDER", help="Draw every line of every star.")
+@_overwrite
+@_pass_say
+def abundances(
+    say, spectra, model_file, output, elements, lines, stellar_lines, reference, plot, overwrite,
+    **options,
+):  # fmt: skip
+    """Measure abundances from chosen lines, or limit them.
+
+    Stellar labels come from the whole spectrum; each element then from the windows of its lines.
+    An element that is not detected has an upper limit instead of a value. Line lists are ECSV, CSV
+    or masks of TSFitPy. With --reference, abundances are differences, line by line.
+
+      astropayne abundances star.txt -o star.ecsv -e Mg,Li --plot pictures
+      astropayne abundances stars/*.fits -o stars.ecsv -e Na -l mylines.csv --convention A_X
+      astropayne abundances star.txt -o star.ecsv -e Ca,Ni --reference sun.txt --per-line
+    """
+    from functools import partial
+
+    from astropayne.elements import fit_abundances
+    from astropayne.lines import LineList
+    from astropayne.spectrum_files import (
+        file_names,
+        fit_files,
+        measured,
+        read_spectrum,
+        writable_suffix,
+        write_table,
+    )
+
+    writable_suffix(output)
+    _refuse_existing(output, overwrite)
+    elements = [symbol.strip() for symbol in elements.replace(",", " ").split()]
+    options["fixed"] = dict(options["fixed"])
+    for name, path in (("lines", lines), ("stellar_lines", stellar_lines)):
+        options[name] = None if path is None else LineList.read(path)
+    if reference is not None:
+        options["reference"] = read_spectrum(reference)
+    model = _load_model(model_file, say)
+    measure = partial(fit_abundances, elements=elements, models=bool(plot))
+    table = fit_files(spectra, model, measure=measure, progress=say.progress, **options)
+    written = [output]
+    if plot:
+        from astropayne.plotting import plot_element
+
+        Path(plot).mkdir(parents=True, exist_ok=True)
+        good = measured(table)
+        for path, name, row, yes in zip(spectra, file_names(spectra), table, good, strict=True):
+            for element in elements if yes else ():
+                axes = plot_element(read_spectrum(path), row, element)
+                _save(axes, Path(plot) / f"{name}-{element}.png")
+        written.append(f"{good.sum() * len(elements)} pictures in {plot}")
+        table.remove_columns([f"{e}_{what}" for e in elements for what in ("best_fit", "without")])
+    write_table(table, output, overwrite=overwrite)
+    for row in table:
+        say(str(row["name"]))
+        for element in elements:
+            say(f"  {_abundance_text(row, options['convention'].replace('X', element), element)}")
+    say(f"written   {', '.join(written)}")
+    good = measured(table)
+    if not good.all():
+        raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
+
+
+def _abundance_text(row, name, element):
+    from numpy.ma import masked
+
+    from astropayne.elements import ElementFlag
+    from astropayne.labels import Label
+
+    text, n = Label(name).text, row[f"{element}_n_lines"]
+    if row[name] is not masked:
+        return f"{text:8s} {row[name]:6.2f} ± {row[f'{name}_err']:.2f}  ({n} lines)"
+    if row[f"{name}_upper_limit"] is not masked:
+        return f"{text:8s} < {row[f'{name}_upper_limit']:.2f}  ({n} lines)"
+    said = ElementFlag(int(row[f"{element}_flags"])).name or "no value"
+    return f"{text:8s} not measured: {said.lower().replace('_', ' ')}"
+
+
+@main.command()
+@click.argument("labels", nargs=-1, required=True, type=_Pairs(), metavar="NAME=VALUE...")
+@_model
+@click.option("--snr", default=100.0, show_default=True, help="Signal to noise of a pixel.")
+@click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the model's]")
+@click.option("--continuum", type=int, metavar="DEGREE", help="A polynomial is not known either.")
+@_file_option("-o", "--output", help="Table: *.ecsv, *.fits, *.csv, *.txt.")
+@_file_option("--plot", help="Picture of the errors.")
+@_overwrite
+@_pass_say
+def plan(say, labels, model_file, output, plot, overwrite, **options):
+    """Say how well a star could be measured, before it is observed.
+
+    Errors are the least that a measurement can have, all labels unknown at once.
+
+      astropayne plan teff=5700 logg=4.4 feh=0 vmic=1.1 A_Li=1.5 vsini=3 --snr 80 -R 18000
+    """
+    from astropayne.planning import plan as expect
+    from astropayne.spectrum_files import writable_suffix, write_table
+
+    if output:
+        writable_suffix(output)
+    for path in filter(None, (output, plot)):
+        _refuse_existing(path, overwrite)
+    table = expect(_load_model(model_file, say), dict(labels), **options)
+    say("label      value     error  alone      detectable from")
+    for row in table:
+        least = row["detectable_from"]
+        text = "" if least != least else f"{least:9.2f}"
+        if row["significance"] == row["significance"] and not row["measurable"]:
+            text += "  not measurable"
+        say(f"{row['label']:6s} {row['value']:9.2f} {row['error']:9.3f} "
+            f"{row['error_alone']:9.3f} {text}".rstrip())  # fmt: skip
+    if output:
+        write_table(table, output, overwrite=overwrite)
+    if plot:
+        from astropayne.plotting import plot_plan
+
+        _save(plot_plan(table), plot)
+    if output or plot:
+        say(f"written   {', '.join(filter(None, (output, plot)))}")
 
 
 def _plot_fits(stars, folder, model, read, options):

@@ -21,12 +21,14 @@ __all__ = [
     "plot_covariance",
     "plot_coverage",
     "plot_differences",
+    "plot_element",
     "plot_error_planes",
     "plot_error_trends",
     "plot_fit",
     "plot_history",
     "plot_pixel_comparison",
     "plot_pixel_errors",
+    "plot_plan",
     "plot_pulls",
     "plot_recovery",
     "plot_scatter",
@@ -937,3 +939,103 @@ def _bias_and_scatter(difference, n):
 def _text(name, unit):
     text = name if name in ("rv", "vsini", "vmac") else Label(name).text
     return f"{text} / {unit.to_string('unicode')}" if unit else text
+
+
+def plot_element(spectrum, row, element, *, figure=None):
+    """Draw every window of an element: observed, best fit, without the element, residuals.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+        What was observed.
+    row : `~astropy.table.Row`
+        Of `~astropayne.fit_abundances` with ``models=True``.
+    element : str
+    figure : `~matplotlib.figure.Figure`, optional
+        Drawn into; a new one by default.
+
+    Returns
+    -------
+    `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (2 * n_rows, n_columns)
+        Spectra and, below each, residuals.
+    """
+    axis = u.Quantity(spectrum.spectral_axis, subok=False).to(u.AA)
+    order = np.argsort(axis.value)
+    wavelength, flux = axis.value[order], spectrum.flux.value[order]
+    model, without = (
+        np.asarray(row[f"{element}_{what}"])[: len(order)][order]
+        for what in ("best_fit", "without")
+    )
+    beta = u.Quantity(row["rv"]).to_value(u.km / u.s) / C_KMS
+    centres = np.array(row.table.meta[f"{element}_lines"]) * np.sqrt((1 + beta) / (1 - beta))
+    used = np.flatnonzero(np.isfinite(model))
+    if not len(used):
+        raise ValueError(f"{element}: no line is covered, so there is nothing to draw")
+    step = np.median(np.diff(wavelength))
+    parts = np.split(used, np.flatnonzero(np.diff(wavelength[used]) > 1.5 * step) + 1)
+    columns = min(4, len(parts))
+    rows = -(-len(parts) // columns)
+    figure = figure or plt.figure(figsize=(0.6 + 2.6 * columns, 2.9 * rows), layout="constrained")
+    axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(3, 1) * rows)
+    for i, (r, c) in enumerate(np.ndindex(rows, columns)):
+        above, below = axes[2 * r : 2 * r + 2, c]
+        if i >= len(parts):
+            above.set_axis_off(), below.set_axis_off()
+            continue
+        part = parts[i]
+        around = slice(max(part[0] - 12, 0), part[-1] + 13)
+        above.plot(wavelength[around], flux[around], "o-", ms=2, lw=0.5, color="0.7")
+        above.plot(wavelength[part], flux[part], "o", ms=3, color=_OBSERVED, label="observed")
+        above.plot(wavelength[part], without[part], "--", color=_ERROR, label=f"without {element}")
+        above.plot(wavelength[part], model[part], color=_MODEL, label="best fit")
+        for centre in centres[(centres > wavelength[part[0]]) & (centres < wavelength[part[-1]])]:
+            above.axvline(centre, ymin=0.93, color=_OBSERVED, lw=1)
+        below.axhline(0, color="0.5", lw=0.6)
+        below.plot(wavelength[part], flux[part] - model[part], "o", ms=2, color=_ERROR)
+        below.set_xlim(above.get_xlim())
+        above.tick_params(labelbottom=False, labelsize="x-small")
+        below.tick_params(labelsize="x-small")
+        below.xaxis.set_major_locator(plt.MaxNLocator(3))
+        below.ticklabel_format(axis="x", useOffset=False)
+    axes[0, 0].set_ylabel("flux")
+    axes[1, 0].set_ylabel("residual")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3,
+                  fontsize="small", frameon=False)  # fmt: skip
+    figure.suptitle(f"{row['name']}, {element}", fontsize="medium", x=0.02, ha="left")
+    figure.supxlabel(_axis_text(axis.unit, spectrum.meta), fontsize="medium")
+    return axes
+
+
+def plot_plan(table, *, figure=None):
+    """Draw the errors to expect of an observation.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        Of `~astropayne.planning.plan`; its labels in dex are drawn.
+    figure : `~matplotlib.figure.Figure`, optional
+        Drawn into; a new one by default.
+
+    Returns
+    -------
+    `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (1,)
+    """
+    figure = figure or plt.figure(figsize=(7, 3.2), layout="constrained")
+    ax = figure.subplots()
+    rows = [r for r in table if r["label"] not in ("teff", "vmic", "rv", "vsini", "vmac")]
+    known = {True: _ERROR, False: "0.75"}
+    hidden = [np.isfinite(r["significance"]) and not r["measurable"] for r in rows]
+    x = np.arange(len(rows))
+    ax.bar(x, [r["error"] for r in rows], color=[known[not h] for h in hidden], width=0.6)
+    ax.plot(x, [r["error_alone"] for r in rows], "_", ms=18, mew=2, color=_MODEL,
+            label="if all else were known")  # fmt: skip
+    for i in np.flatnonzero(hidden):
+        ax.text(
+            i, rows[i]["error"], "not\nmeasurable", ha="center", va="bottom", fontsize="x-small"
+        )
+    ax.set_xticks(x, [Label(r["label"]).text for r in rows])
+    ax.set_yscale("log")
+    ax.set_ylim(top=2.5 * ax.get_ylim()[1])
+    ax.set_ylabel("error / dex")
+    ax.legend(fontsize="small", frameon=False)
+    return np.array([ax])

@@ -294,7 +294,7 @@ def read_star(files, *, degrade=None, **options):
     return SpectrumList(spectra) if len(spectra) > 1 else spectra[0]
 
 
-def fit_files(stars, model, *, read=None, **options):
+def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
     """Fit spectra in files.
 
     Parameters
@@ -304,8 +304,10 @@ def fit_files(stars, model, *, read=None, **options):
     model : `~astropayne.PayneModel`
     read : dict, optional
         Options of `read_star`.
+    measure : callable
+        What measures them: `~astropayne.fit_spectra`, or `~astropayne.fit_abundances`.
     **options
-        Of `~astropayne.fit_spectra`.
+        Of what measures.
 
     Returns
     -------
@@ -336,7 +338,7 @@ def fit_files(stars, model, *, read=None, **options):
                 reasons[i] = str(error)
                 yield _Unreadable(_name_of(files))
 
-    table = fit_spectra(spectra(), model, **options)
+    table = measure(spectra(), model, **options)
     table["message"] = [reasons.get(i, str(said)) for i, said in enumerate(table["message"])]
     return table
 
@@ -418,7 +420,9 @@ def write_table(table, path, *, overwrite=False):
         raise FileExistsError(f"{path} exists already; overwrite=True (--overwrite) replaces it")
     table = table.copy(copy_data=False)
     if suffix == ".fits":  # whose header holds single values, under short names
-        plain = {k: " ".join(v) if isinstance(v, list) else v for k, v in table.meta.items()}
+        plain = {
+            k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in table.meta.items()
+        }
         flat = {k: v for k, v in plain.items() if isinstance(v, str | int | float)}
         table.meta = {k.upper(): v for k, v in flat.items() if len(k) <= 8}
         if "resolution" in flat:  # too long a name

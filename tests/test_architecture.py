@@ -51,6 +51,7 @@ ORDER = [
     "evaluation",
     "lines",
     "planning",
+    "profiles",
     "elements",
     "plotting",
     "report",
@@ -58,7 +59,7 @@ ORDER = [
     "cli",
 ]
 WITHOUT_UNITS = """broadening network feed distributed checkpoint training finetuning
-    forward search resampling residuals least_squares likelihood batch""".split()
+    forward search resampling residuals least_squares likelihood batch profiles""".split()
 
 
 def _room(module):

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -267,7 +268,7 @@ def test_training_follows_a_file_and_the_command_line(sample, folder):
         assert value == getattr(options, name)
     text = (folder / "run.toml").read_text()
     text = text.replace("[256, 256, 256]", "[16, 16]").replace(
-        "components = 96", "components = false"
+        "components = 192", "components = false"
     )
     (folder / "run.toml").write_text(text.replace("# author =", 'author = "A. Nonymous"'))
     result = _run("train", "grid.asdf", "-o", "model.asdf", "--config", "run.toml",
@@ -317,3 +318,27 @@ def test_evaluate_writes_a_page_and_judges(model_file, sample, folder):
     assert "<img" in (folder / "report" / "index.html").read_text()
     assert "84 of the 300 spectra" in (folder / "report" / "index.html").read_text()
     assert "--overwrite" in _run(*words).output
+
+
+def test_abundances_and_plans(model_file, folder):
+    """Lines measured or limited, with a row for what cannot be read, and pictures."""
+    assert _run("predict", *SUN, "-m", model_file, "-o", "0.txt").exit_code == 0
+    Path("bad.txt").write_text("no spectrum")
+    words = ("abundances", "0.txt", "bad.txt", "-m", model_file, "-o", "a.ecsv", "-e", "Ca,Na")
+    result = _run(*words, "--plot", "windows", "--per-line")
+    assert result.exit_code == 3, result.output
+    assert "[Ca/Fe]" in result.output
+    table = QTable.read("a.ecsv")
+    assert np.isfinite(table["Ca_Fe"][0])
+    assert table["Ca_Fe"].mask.tolist() == [False, True]
+    assert {"Ca_lines", "Ca_n_lines"} <= set(table.colnames)
+    assert {p.name for p in Path("windows").iterdir()} == {"0-Ca.png", "0-Na.png"}
+    words = ("abundances", "0.txt", "-m", model_file, "-o", "b.fits", "-e", "Ca")
+    result = _run(*words, "--reference", "0.txt")
+    assert result.exit_code == 0, result.output
+    assert abs(QTable.read("b.fits")["Ca_Fe"][0]) < 1e-6
+    star = ("teff=5700", "logg=4.4", "feh=0", "vmic=1", "A_Li=1")
+    result = _run("plan", *star, "-m", model_file, "--snr", "50", "-o", "p.ecsv", "--plot", "p.png")
+    assert result.exit_code == 0, result.output
+    assert Path("p.png").stat().st_size > 10_000
+    assert "A_Li" in QTable.read("p.ecsv")["label"].tolist()
