@@ -51,7 +51,9 @@ def write_asdf(model, path, overwrite=False):
         "solar_scale": model.solar_scale,
         **{name: getattr(model, name) for name in (*_ARRAYS, *_OPTIONAL)},
         "architecture": model.network.architecture,
-        "weights": {name: value.numpy() for name, value in model.network.state_dict().items()},
+        "weights": {
+            name: _compact(value.numpy()) for name, value in model.network.state_dict().items()
+        },
         "history": [{"name": n, "values": np.asarray(history[n])} for n in history.colnames],
         "meta": model.meta,
         "fingerprint": _fingerprint(model.network),
@@ -90,7 +92,10 @@ def read_asdf(path):
 def _model(tree):
     network = SpectralNetwork(**tree["architecture"])
     network.load_state_dict(
-        {name: torch.as_tensor(np.array(value)) for name, value in tree["weights"].items()}
+        {
+            name: torch.as_tensor(np.array(value, dtype=np.float32))
+            for name, value in tree["weights"].items()
+        }
     )
     labels = tree["labels"]
     space = LabelSpace(
@@ -113,6 +118,14 @@ def _model(tree):
         history=history,
         meta=tree["meta"],
     )
+
+
+def _compact(weights):
+    """Return weights in half precision if it holds them exactly: they take half the bytes."""
+    if np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
+        return weights
+    half = weights.astype(np.float16)
+    return half if np.array_equal(half, weights) else weights
 
 
 def _fingerprint(network):

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from astropy.nddata import StdDevUncertainty
 from scipy.optimize import least_squares
+from scipy.special import erf
 from specutils import Spectrum
 
 from astropayne import PayneModel, fit_spectra
@@ -87,27 +88,38 @@ def make_stars(model, n, rng):
     return stars, np.column_stack([values, rv, vsini])
 
 
+def gelu(x):
+    """Return x Φ(x)."""
+    return 0.5 * x * (1 + erf(x / np.sqrt(2)))
+
+
 class OneByOne:
     """The usual way, for one star at a time."""
 
     def __init__(self, model):
         network = model.network
-        layers = [*network.hidden, network.coefficients]
-        # finite differences need double precision
-        *self.layers, self.last = (
-            (a.weight.detach().numpy().astype(float), a.bias.detach().numpy().astype(float))
-            for a in (*layers, network.pixels)
-        )
+        layers = [*network.hidden, network.coefficients, network.pixels]
+        # finite differences need double precision; what is one network is one of one member
+        self.layers = [
+            (np.atleast_3d(w.T).T if w.ndim == 2 else w, b.reshape(-1, w.shape[-2]))
+            for w, b in (
+                (layer.weight.detach().numpy().astype(float), layer.bias.detach().numpy())
+                for layer in layers
+            )
+        ]
+        self.activation = {"silu": lambda x: x / (1 + np.exp(-x)), "gelu": gelu}[network.activation]
+        self.sigmoid = network.output == "sigmoid"
         self.model, self.wavelength = model, model.vacuum_wavelength
         self.calls = 0
 
     def network(self, scaled):
-        x = scaled
-        for weight, bias in self.layers[:-1]:
-            x = np.einsum("ij,j->i", weight, x) + bias
-            x = x / (1 + np.exp(-x))
-        x = np.einsum("ij,j->i", *(self.layers[-1][0], x)) + self.layers[-1][1]
-        return 1 / (1 + np.exp(-(np.einsum("ij,j->i", self.last[0], x) + self.last[1])))
+        *hidden, coefficients, (basis, mean) = self.layers
+        x = np.broadcast_to(scaled, (len(coefficients[0]), len(scaled)))
+        for weight, bias in hidden:
+            x = self.activation(np.einsum("mij,mj->mi", weight, x) + bias)
+        x = (np.einsum("mij,mj->mi", coefficients[0], x) + coefficients[1]).mean(axis=0)
+        flux = np.einsum("ij,j->i", basis[0], x) + mean[0]
+        return 1 / (1 + np.exp(-flux)) if self.sigmoid else flux
 
     def spectrum(self, theta):
         """Return the flux on the observed axis: convolve for resolution, rotation; shift."""
