@@ -64,7 +64,8 @@ _TAKEN = {
     ),
     "an argument of functions that take labels": (
         "labels wavelength medium limb_darkening x y free start tied priors continuum regions "
-        "exclude noise_floor loss report progress validation device covariances models"
+        "exclude exclude_at_rest noise_floor systematic loss report progress validation device "
+        "covariances models"
     ),
     "a column of results or an entry of metadata": (
         "flux errors uncertainty covariance chi2 dof flags message best_fit solar_scale normalised "

@@ -226,6 +226,10 @@ class _Lines:
             np.argsort(~m, axis=1, kind="stable")[:, : max(1, m.sum(1).max())] for m in parts
         ]
         self.pixels = [p.take(c) for p, c in zip(self.stars.pixels, columns, strict=True)]
+        self.resolution = [
+            np.take_along_axis(r, c, axis=1) if np.ndim(r) == 2 else r
+            for r, c in zip(self.stars.resolution, columns, strict=True)
+        ]
         self.columns = np.concatenate(
             [c + e - p.shape[1] for c, e, p in zip(columns, ends, parts, strict=True)], axis=1
         )
@@ -242,7 +246,7 @@ class _Lines:
         """Return the model's flux for other abundances of some stars, and its derivatives."""
         theta = self.stars.theta[rows]
         theta[:, self.problem.index] = value
-        resolution = [r if r is None else r[rows] for r in self.stars.resolution]
+        resolution = [r if r is None else r[rows] for r in self.resolution]
         pixels = [p[rows] for p in self.pixels]
         return self.stars._model(pixels, resolution, self.expand(theta), by)
 

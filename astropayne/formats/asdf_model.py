@@ -49,7 +49,7 @@ def write_asdf(model, path, overwrite=False):
         "medium": model.medium,
         "resolution": model.resolution,
         "solar_scale": model.solar_scale,
-        **{name: getattr(model, name) for name in (*_ARRAYS, *_OPTIONAL)},
+        **{name: _compact(getattr(model, name)) for name in (*_ARRAYS, *_OPTIONAL)},
         "architecture": model.network.architecture,
         "weights": {
             name: _compact(value.numpy()) for name, value in model.network.state_dict().items()
@@ -92,10 +92,7 @@ def read_asdf(path):
 def _model(tree):
     network = SpectralNetwork(**tree["architecture"])
     network.load_state_dict(
-        {
-            name: torch.as_tensor(np.array(value, dtype=np.float32))
-            for name, value in tree["weights"].items()
-        }
+        {name: torch.as_tensor(_full(value)) for name, value in tree["weights"].items()}
     )
     labels = tree["labels"]
     space = LabelSpace(
@@ -111,21 +108,27 @@ def _model(tree):
         medium=tree["medium"],
         resolution=tree["resolution"],
         solar_scale=tree["solar_scale"],
-        **{
-            name: None if tree.get(name) is None else np.array(tree[name])
-            for name in (*_ARRAYS, *_OPTIONAL)
-        },
+        **{name: _full(tree.get(name)) for name in (*_ARRAYS, *_OPTIONAL)},
         history=history,
         meta=tree["meta"],
     )
 
 
-def _compact(weights):
-    """Return weights in half precision if it holds them exactly: they take half the bytes."""
-    if np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
-        return weights
-    half = weights.astype(np.float16)
-    return half if np.array_equal(half, weights) else weights
+def _compact(array):
+    """Return float32 in half precision if that holds it exactly: it takes half the bytes."""
+    if array is None or array.dtype != np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    return half if np.array_equal(half, array) else array
+
+
+def _full(array):
+    """Return an array of a file as it was before `_compact`."""
+    if array is None:
+        return None
+    array = np.array(array)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _fingerprint(network):
