@@ -57,7 +57,7 @@ def test_the_regression_is_near_the_truth(model, templates, stars, degree):
     assert sound.all()
     assert (guess[:, -3] == rv).all()
     away = np.abs(guess[:, : len(model.labels)] - labels) / model.labels.width
-    assert np.median(away[:, :3], axis=0) == pytest.approx(0, abs=0.06)  # teff, logg, feh
+    assert np.median(away[:, :3], axis=0) == pytest.approx(0, abs=0.08)  # teff, logg, feh
     assert np.median(np.abs(guess[:, -2] - vsini)) < 3
 
 
