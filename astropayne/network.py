@@ -221,11 +221,6 @@ class SpectralNetwork(nn.Module):
             tangents = tangents @ self.coefficients.weight.mT
         return self._mean(x), self._mean(tangents).unflatten(0, shape)
 
-    def pixel_flux(self, features):
-        """Return the last layer's flux and its slope, pixels first: shape (n_pixels, n) each."""
-        z = torch.addmm(self.pixels.bias[:, None], self.pixels.weight, features)
-        return OUTPUTS[self.output](z)
-
     def flux_and_jacobian(self, x):
         """Return the flux and its derivatives by the scaled labels.
 
