@@ -68,7 +68,7 @@ def products_of_a_step(batch):
     return run
 
 
-def training(rounds, batch, steps=150):
+def training(rounds, batch, steps=1000):
     """Compare training with the bare products, and with a DataLoader."""
     grid, bare = a_grid(), products_of_a_step(batch)
     valid, epochs = grid[:16], max(1, round(steps * batch / N_SPECTRA))
