@@ -178,13 +178,9 @@ class _InPixels(nn.Module):
     def forward(self, x):
         return self.network.flux_of(self.network.member_features(x))
 
-    def target(self, flux):
-        """Return what the network is to give."""
-        return flux
-
-    def loss(self, found, target):
+    def loss(self, found, flux):
         """Return the mean square of the errors of the flux."""
-        return nn.functional.mse_loss(found, target.expand_as(found))
+        return nn.functional.mse_loss(found, flux.expand_as(found))
 
 
 class _InComponents(nn.Module):
@@ -210,7 +206,7 @@ class _InComponents(nn.Module):
         along = self.network.pixels.weight / self.size.clamp_min(1e-30)
         depth = flux - self.network.pixels.bias
         found = depth @ along
-        rest = torch.linalg.vector_norm(depth - found @ along.T, dim=1)
+        rest = torch.linalg.vector_norm(torch.addmm(depth, found, along.T, alpha=-1), dim=1)
         return torch.cat([found, rest[:, None] / len(along) ** 0.5], dim=1)
 
     def loss(self, found, target):
@@ -403,10 +399,13 @@ def train_network(
         if initialise:
             _initialise(network, flux)
         linear = network.output == "linear" and network.coefficients is not None
-        trained = _InComponents(network) if linear and initialise else _InPixels(network)
         unit = float(flux.var(0).mean()) or 1.0
-        train.aim_at(trained.target)
         del flux
+        trained = _InPixels(network)
+        if linear and initialise:
+            trained = _InComponents(network)
+            train.aim_at(trained.target)
+        signature.append(train.resident)
         state = _State(network, options, signature)
         if resume is not None:
             state.load(resume)
