@@ -52,12 +52,19 @@ class SpectraFeed:
     def aim_at(self, target):
         """Let `batches` give what ``target`` makes of the flux, instead of the flux.
 
-        Flux that is on the device is replaced by it; only `batches` is of use then.
+        Flux that is on the device is replaced by it, and other flux too, which is then read only
+        once, if what is made of it takes no more than half of ``memory``. Only `batches` is of
+        use afterwards.
         """
-        if self.resident:
-            self._y = torch.cat([target(rows) for rows in self._y.split(1024)])
-        else:
+        row = target(self.flux(np.zeros(1, dtype=int)))
+        if not self.resident and len(self) * row.nbytes > 2 * self._block_rows * self._row_bytes:
             self._target = target
+            return
+        made, first = row.new_empty(len(self), row.shape[1]), 0
+        for _, flux in self.blocks():
+            made[first : first + len(flux)] = target(flux)
+            first += len(flux)
+        self._y, self.resident = made, True
 
     def flux(self, rows):
         """Return the flux of some spectra, on the device.
@@ -173,13 +180,14 @@ class SpectraFeed:
                 block, places, flux = coming.result()
                 coming = reader.submit(self._read, list(islice(steps, size)))
                 for rows, place in zip(block, places, strict=True):
-                    y = flux[place.to(self.device)]
-                    yield self.x[rows.to(self.device)], self._target(y) if self._target else y
+                    yield self.x[rows.to(self.device)], flux[place.to(self.device)]
 
     def _read(self, steps):
         """Read the spectra of some batches, each once and in the order of the file."""
         rows, places = torch.cat(steps).unique(return_inverse=True)
-        return steps, places.split([len(step) for step in steps]), self.flux(rows.numpy())
+        flux = self.flux(rows.numpy())
+        y = self._target(flux) if self._target else flux
+        return steps, places.split([len(step) for step in steps]), y
 
 
 def available_memory(device):

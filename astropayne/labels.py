@@ -13,7 +13,7 @@ import re
 import unicodedata
 import warnings
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
@@ -132,7 +132,12 @@ def parse_label(text):
     >>> [parse_label(text) for text in ("Teff", "[Fe/H]", "vturb", "[Li/Fe]", "A(Li)")]
     ['teff', 'feh', 'vmic', 'Li_Fe', 'A_Li']
     """
-    text = unicodedata.normalize("NFKC", str(text)).strip()  # as Python does with identifiers
+    return _parsed(str(text))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text):
+    text = unicodedata.normalize("NFKC", text).strip()  # as Python does with identifiers
     low = text.lower().replace("α", "alpha")
     if name := _stellar_name(low) or _abundance_name(low):
         return name
@@ -502,11 +507,11 @@ class LabelSpace:
         """
         from astropy.table import QTable
 
-        values = np.atleast_2d(values)
-        table = QTable()
-        for label, column in zip(self.labels, values.T, strict=True):
-            table[label.name] = label.column(column)
-        return table
+        columns = np.array(values, ndmin=2).T  # a copy
+        return QTable(
+            {label.name: label.column(c) for label, c in zip(self.labels, columns, strict=True)},
+            copy=False,
+        )
 
     def outside(self, values):
         """Say which values lie outside the ranges.

@@ -581,14 +581,14 @@ class PayneModel:
         astropayne.labels.LabelRangeWarning
             If a label is outside the range of the training spectra.
         """
-        many = self.predict(
-            labels, rv=rv, vsini=vsini, vmac=vmac, resolution=resolution, wavelength=wavelength
-        )
-        if len(many.flux) != 1:
+        values = self._finite_labels(labels)
+        if len(values) != 1:
             raise ValueError(
-                f"one spectrum needs one value a label, got {len(many.flux)}: use predict(table)"
+                f"one spectrum needs one value a label, got {len(values)}: use predict(table)"
             )
-        return _spectrum(many.spectral_axis, many.flux[0], many.meta)
+        self.labels.warn_outside(values)
+        wavelength, flux, meta = self._prediction(values, (rv, vsini, vmac), resolution, wavelength)
+        return _spectrum(wavelength, flux[0], meta)
 
     def predict(self, labels, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, wavelength=None):
         """Predict many spectra.
@@ -607,9 +607,13 @@ class PayneModel:
         """
         values = self._finite_labels(labels)
         self.labels.warn_outside(values)
+        return _spectrum(*self._prediction(values, (rv, vsini, vmac), resolution, wavelength))
+
+    def _prediction(self, values, velocities, resolution, wavelength):
+        """Return wavelengths, flux of shape (n, n_pixels) and metadata."""
         velocities = [
             np.broadcast_to(checked_velocity(value, name), len(values))
-            for name, value in zip(VELOCITIES, (rv, vsini, vmac), strict=True)
+            for name, value in zip(VELOCITIES, velocities, strict=True)
         ]
         own_axis = wavelength is None
         wavelength = self.wavelength if own_axis else u.Quantity(wavelength)
@@ -625,7 +629,7 @@ class PayneModel:
         else:
             theta = np.column_stack([values, *velocities])
             flux = self._forward_flux(theta, vacuum_angstrom(wavelength, self.medium), resolution)
-        return _spectrum(wavelength, flux * u.dimensionless_unscaled, meta)
+        return wavelength, flux, meta
 
     def label_array(self, labels):
         """Return labels, in whatever convention they are, as the model's own.
@@ -969,7 +973,8 @@ def _require_same_axes(grid, validation):
 def _spectrum(wavelength, flux, meta):
     from specutils import Spectrum
 
-    mask = ~np.isfinite(flux.value)
+    mask = ~np.isfinite(flux)
+    flux = u.Quantity(flux, copy=False)
     return Spectrum(
         spectral_axis=wavelength, flux=flux, meta=meta, mask=mask if mask.any() else None
     )

@@ -51,6 +51,16 @@ ACTIVATIONS = {"silu": _silu, "gelu": _gelu, "tanh": _tanh, "leaky_relu": _leaky
 #: Functions behind the last layer: with "sigmoid" the flux stays between 0 and 1.
 OUTPUTS = {"sigmoid": _sigmoid, "linear": _linear}
 
+# The values alone, by torch's kernels: they and their gradients go over the numbers once.
+_VALUES = {
+    "silu": nn.functional.silu,
+    "gelu": nn.functional.gelu,
+    "tanh": torch.tanh,
+    "leaky_relu": nn.functional.leaky_relu,
+    "sigmoid": torch.sigmoid,
+    "linear": nn.Identity(),
+}
+
 
 class _SideBySide(nn.Module):
     """Linear layers of several networks: (members, n, n_in) or (n, n_in) → (members, n, n_out)."""
@@ -70,7 +80,9 @@ class _SideBySide(nn.Module):
         return self.weight.shape[2]
 
     def forward(self, x):
-        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight.mT)
+        # Spectra in columns: the weights' gradients then come out in the weights' own layout.
+        columns = x.mT.expand(len(self.weight), -1, -1)
+        return torch.baddbmm(self.bias.mT, self.weight, columns).mT
 
 
 class SpectralNetwork(nn.Module):
@@ -180,7 +192,7 @@ class SpectralNetwork(nn.Module):
         """Return the flux that features lead to, shape (..., n_pixels)."""
         z = self.pixels(features)
         # Under autocast the layers are in half precision; flux would be too coarse in it.
-        return OUTPUTS[self.output](z.float() if z.dtype.itemsize < 4 else z)[0]
+        return _VALUES[self.output](z.float() if z.dtype.itemsize < 4 else z)
 
     def features(self, x):
         """Return what the last layer makes pixels of, shape (n, n_features)."""
@@ -189,7 +201,7 @@ class SpectralNetwork(nn.Module):
     def member_features(self, x):
         """Return the same for each member: shape (members, n, n_features), if there are several."""
         for layer in self.hidden:
-            x = ACTIVATIONS[self.activation](layer(x))[0]
+            x = _VALUES[self.activation](layer(x))
         return x if self.coefficients is None else self.coefficients(x)
 
     def _mean(self, of_members):

@@ -178,16 +178,16 @@ class _InPixels(nn.Module):
     def forward(self, x):
         return self.network.flux_of(self.network.member_features(x))
 
-    def target(self, flux):
-        """Return what the network is to give."""
-        return flux
+    def loss(self, found, flux):
+        """Return the mean square of the errors of the flux."""
+        return nn.functional.mse_loss(found, flux.expand_as(found))
 
 
 class _InComponents(nn.Module):
     """The same where flux is a sum of fixed, orthogonal components: their coefficients.
 
-    The mean square of their errors is that of the flux, without pixels in between. The last
-    target is what the components leave out of a spectrum, and the network always gives zero.
+    The squares of their errors are those of the flux, without pixels in between. The last target
+    is what the components leave out of a spectrum, whatever the network gives.
     """
 
     def __init__(self, network):
@@ -196,19 +196,23 @@ class _InComponents(nn.Module):
         network.pixels.requires_grad_(False)
         basis = network.pixels.weight
         self.size = torch.linalg.vector_norm(basis, dim=0)
-        self.scale = ((basis.shape[1] + 1) / len(basis)) ** 0.5
+        self.share = basis.shape[1] / basis.shape[0]  # of a component's error, in a pixel's
 
     def forward(self, x):
-        features = self.network.member_features(x).float() * (self.size * self.scale)
-        return nn.functional.pad(features, (0, 1))
+        return self.network.member_features(x).float() * self.size
 
     def target(self, flux):
         """Return what the network is to give, shape (n, n_components + 1)."""
         along = self.network.pixels.weight / self.size.clamp_min(1e-30)
         depth = flux - self.network.pixels.bias
         found = depth @ along
-        rest = torch.linalg.vector_norm(depth - found @ along.T, dim=1)
-        return torch.cat([found, rest[:, None]], dim=1) * self.scale
+        rest = torch.linalg.vector_norm(torch.addmm(depth, found, along.T, alpha=-1), dim=1)
+        return torch.cat([found, rest[:, None] / len(along) ** 0.5], dim=1)
+
+    def loss(self, found, target):
+        """Return the mean square of the errors of the flux."""
+        along, rest = target[:, :-1], target[:, -1]
+        return nn.functional.mse_loss(found, along.expand_as(found)) * self.share + (rest**2).mean()
 
 
 def _initialise(network, flux):
@@ -395,10 +399,13 @@ def train_network(
         if initialise:
             _initialise(network, flux)
         linear = network.output == "linear" and network.coefficients is not None
-        trained = _InComponents(network) if linear and initialise else _InPixels(network)
         unit = float(flux.var(0).mean()) or 1.0
-        train.aim_at(trained.target)
         del flux
+        trained = _InPixels(network)
+        if linear and initialise:
+            trained = _InComponents(network)
+            train.aim_at(trained.target)
+        signature.append(train.resident)
         state = _State(network, options, signature)
         if resume is not None:
             state.load(resume)
@@ -457,7 +464,7 @@ def _loop(state, trained, unit, train, valid, crew, progress, checkpoint):
             bfloat16 = options.precision == "bfloat16"
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 found = parallel(x)
-            loss = nn.functional.mse_loss(found, y.expand_as(found))
+            loss = trained.loss(found, y)
             # The mean over processes is that over the batch, although parts may differ by one.
             (loss * (len(x) * crew.size / batch_size / unit)).backward()
             state.optimiser.step()

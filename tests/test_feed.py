@@ -78,23 +78,36 @@ def test_faulty_flux_on_disk_is_found_on_the_way(sample, tmp_path):
         PayneModel(hidden_layers=(8,), components=4).train(grid, grid[:9], memory=1e6, max_epochs=2)
 
 
-def test_training_from_disk_is_as_good_as_from_memory(sample, stored):
-    on_disk, in_memory = (PayneModel(hidden_layers=(64, 64), components=32) for _ in range(2))
+def test_what_is_made_of_the_flux_is_kept_if_it_is_small(stored):
+    truth = np.asarray(stored.flux)
+    for memory, kept in ((1e6, True), (2e5, False)):
+        feed = _feed(stored.flux, memory)
+        feed.aim_at(lambda flux: flux[:, ::10])  # 0.47 MB of 4.7 MB
+        assert feed.resident == kept
+        order = feed.epoch(torch.Generator().manual_seed(1), 16)
+        for rows, (_, y) in zip(order, feed.batches(iter([order]), 0, slice(None)), strict=False):
+            assert np.array_equal(y.numpy(), truth[rows, ::10])
+
+
+@pytest.mark.parametrize("output", ["linear", "sigmoid"])
+def test_training_from_disk_is_as_good_as_from_memory(sample, stored, output):
+    on_disk, in_memory = (PayneModel((64, 64), output=output, components=32) for _ in range(2))
     options = {"max_epochs": 60, "batch_size": 32, "train_fraction": 0.8}
     in_memory.train(sample, **options)
     on_disk.train(stored, **options, memory=1e6)
     assert not torch.equal(on_disk.network.pixels.weight, in_memory.network.pixels.weight)
     assert in_memory.meta["validation_rms"] < 0.4 * np.std(sample.flux - sample.flux.mean(0))
     assert on_disk.meta["validation_rms"] < 1.3 * in_memory.meta["validation_rms"]
-    fits = PayneModel(hidden_layers=(64, 64), components=32)
+    fits = PayneModel((64, 64), output=output, components=32)
     fits.train(stored, **options)  # read once, then the same as in memory
     assert torch.equal(fits.network.pixels.weight, in_memory.network.pixels.weight)
 
 
-def test_a_streamed_run_resumes_to_the_same_network(stored, tmp_path, monkeypatch):
+@pytest.mark.parametrize("output", ["linear", "sigmoid"])
+def test_a_streamed_run_resumes_to_the_same_network(stored, tmp_path, monkeypatch, output):
     options = {"max_epochs": 4, "batch_size": 32, "check_interval": 5, "memory": 1e6}
     options |= {"checkpoint_interval": 0, "train_fraction": 0.8}
-    whole, cut = (PayneModel(hidden_layers=(16,), components=8) for _ in range(2))
+    whole, cut = (PayneModel((16,), output=output, components=8) for _ in range(2))
     whole.train(stored, **options)
     true, calls = torch.nn.functional.mse_loss, []
 
