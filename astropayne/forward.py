@@ -522,11 +522,12 @@ class ForwardModel(Broadener):
         mirrored points, of which the continuation is made.
         """
         last = self.network.pixels
-        self._place_rows(
-            self._to_axis(torch.cat([last.weight, last.bias[:, None]], dim=1).contiguous())
-        )
+        rows = torch.cat([last.weight, last.bias[:, None]], dim=1).contiguous()
+        self._on_axis = self._to_axis(rows)
+        self._lay_out_rows()
 
-    def _place_rows(self, rows):
+    def _lay_out_rows(self):
+        rows = self._on_axis
         table = rows.new_zeros(self.n_fft, rows.shape[1])
         table[self._inside] = rows
         position, mirror, _ = self._continued
@@ -570,9 +571,8 @@ class ForwardModel(Broadener):
         some.start, some.end = (np.array([point[p[i]] for p in parts]) for i in (0, -1))
         some.length = np.array([len(p) for p in parts])
         some._lay_out_axis()
-        weight, bias = self._last
-        columns = self._inside[self._tensor(kept, torch.long)]
-        some._place_rows(torch.cat([weight.T, bias[:, None]], dim=1)[columns])
+        some._on_axis = self._on_axis[self._tensor(kept, torch.long)]
+        some._lay_out_rows()
         return some
 
     def _depth_spectra(self, labels, by):
