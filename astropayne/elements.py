@@ -195,7 +195,8 @@ def fit_abundances(
           that ``meta["by"]`` names, all others held;
         - ``Mg_flags``: see `ElementFlag`.
 
-        ``meta["Mg_lines"]`` has the centres of the lines, Å in the list's medium.
+        ``meta["Mg_lines"]`` has the centres of the lines, Å in ``meta["medium"]``: the option
+        ``medium``, or the model's.
 
     Raises
     ------
@@ -479,6 +480,8 @@ class _Analysis:
             name = names[step.index[k]]
             table.remove_columns([name, f"{name}_err"])
         table.meta["by"] = list(names)
+        medium = self.stellar.medium or self.model.medium
+        table.meta["medium"] = medium
         if self.reference is not None:
             table.meta["differential"] = True
         for k, (element, name) in enumerate(zip(self.elements, self.wanted, strict=True)):
@@ -496,7 +499,7 @@ class _Analysis:
                     [getattr(o, attribute) for o in mine], int
                 )
             step, mine_of_it = of_stage[k]
-            lines = step.lines[step.of[mine_of_it]]
+            lines = step.lines[step.of[mine_of_it]].in_medium(medium)
             shapes, n_lines = {"sensitivity": len(names)}, len(lines)
             if per_line:
                 shapes |= dict.fromkeys(("lines", "lines_err", "lines_deviation"), n_lines)
