@@ -6,6 +6,8 @@ units.
 """
 
 import enum
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +16,6 @@ import torch
 from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
 from astropayne.likelihood import Arm, Likelihood, Parameters
-from astropayne.search import Templates
 from astropayne.wavelengths import C_KMS
 
 __all__ = ["BatchFitter", "Flag", "Outcome", "Star"]
@@ -161,7 +162,8 @@ class BatchFitter:
     ----------
     forward : `~astropayne.forward.ForwardModel`
     parameters : Parameters
-    templates : Templates
+    make_templates : callable
+        Returns the `~astropayne.search.Templates`, when they are needed.
     low, high : numpy.ndarray, shape (n_names,)
         Bounds of all parameters; those of rv are relative to where the search finds it.
     fixed, start : dict of str to float
@@ -177,7 +179,7 @@ class BatchFitter:
 
     forward: object
     parameters: Parameters
-    templates: Templates
+    make_templates: Callable
     low: np.ndarray
     high: np.ndarray
     fixed: dict
@@ -189,6 +191,11 @@ class BatchFitter:
     modes: np.ndarray | None
     scale: object
     untrusted: np.ndarray
+
+    @functools.cached_property
+    def templates(self):
+        """The spectra that stars are compared with."""
+        return self.make_templates()
 
     @property
     def names(self):

@@ -590,11 +590,12 @@ def abundances(
     options["fixed"] = dict(options["fixed"])
     for name, path in (("lines", lines), ("stellar_lines", stellar_lines)):
         options[name] = None if path is None else LineList.read(path)
+    read = {"meta": {"medium": options["medium"]}} if options["medium"] else {}
     if reference is not None:
-        options["reference"] = read_spectrum(reference)
+        options["reference"] = read_spectrum(reference, **read)
     model = _load_model(model_file, say)
     measure = partial(fit_abundances, elements=elements, models=bool(plot))
-    table = fit_files(spectra, model, measure=measure, progress=say.progress, **options)
+    table = fit_files(spectra, model, read=read, measure=measure, progress=say.progress, **options)
     written = [output]
     if plot:
         from astropayne.plotting import plot_element
@@ -603,7 +604,7 @@ def abundances(
         good = measured(table)
         for path, name, row, yes in zip(spectra, file_names(spectra), table, good, strict=True):
             for element in elements if yes else ():
-                axes = plot_element(read_spectrum(path), row, element)
+                axes = plot_element(read_spectrum(path, **read), row, element)
                 _save(axes, Path(plot) / f"{name}-{element}.png")
         written.append(f"{good.sum() * len(elements)} pictures in {plot}")
         table.remove_columns([f"{e}_{what}" for e in elements for what in ("best_fit", "without")])

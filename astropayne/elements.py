@@ -1,14 +1,15 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Abundances element by element, from chosen lines: measurements, or upper limits.
 
-The stellar labels come from `~astropayne.fit_spectra`. Then the likelihood of each abundance is
-computed over its range from the windows of its own lines, all else marginalised: see
-`astropayne.profiles`.
+An analysis is a list of stages. The first gives the stellar labels, as `~astropayne.fit_spectra`
+does. In those that follow, the likelihood of each abundance is computed over its range from the
+windows of its own lines, all else marginalised: see `astropayne.profiles`.
 """
 
 import enum
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import astropy.units as u
 import numpy as np
@@ -24,12 +25,13 @@ from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import LabelConversion
 from astropayne.fitting import FitSetup, spectrum_name, take_chunks
 from astropayne.forward import VELOCITIES
+from astropayne.labels import parse_label
 from astropayne.likelihood import Arm, Likelihood
 from astropayne.lines import LineList, find
 from astropayne.network import one_thread
 from astropayne.profiles import Problem, Stars
 
-__all__ = ["ElementFlag", "fit_abundances"]
+__all__ = ["ElementFlag", "Stage", "fit_abundances"]
 
 _CONVENTIONS = ("X_Fe", "X_H", "A_X")
 _DISCREPANT = 3.0  # standard deviations of a line from all lines
@@ -56,6 +58,65 @@ class ElementFlag(enum.IntFlag):
     """The star could not be fitted; the table's ``message`` says why."""
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One stage of an analysis, and what it takes from those before it.
+
+    The first stage of an analysis has no elements: it finds the stellar labels. Each later one
+    measures some elements, then knows them for the stages that follow. What a stage fixes, frees or
+    ties stays so in later ones.
+
+    Parameters
+    ----------
+    elements : sequence of str
+        Symbols; none for the stellar labels.
+    lines : LineList, optional
+        Of these elements, as in `fit_abundances`; of the first stage, those that the stellar
+        labels are taken from instead of the whole spectrum.
+    fixed : mapping of str to value, or sequence of str
+        Labels and velocities that are exactly known: at the values given, or at those that were
+        found before.
+    free : sequence of str
+        What earlier stages have fixed or tied, and this one has not.
+    tied : mapping of str to callable
+        Labels that follow from others, as in `~astropayne.fit_spectrum`.
+    jointly : bool
+        Whether the windows of all elements of the stage measure each of them, which counts where
+        lines are blended. Otherwise only its own do, and those of earlier stages.
+
+    Examples
+    --------
+    Iron lines give the stellar labels while sodium is that of the Sun, then sodium is free, then
+    lithium, for which temperature and gravity are held:
+
+    >>> from astropayne import LineList, PayneModel, fit_abundances
+    >>> from astropayne.elements import Stage
+    >>> model = PayneModel.sample()
+    >>> star = model(teff=5600, logg=4.3, feh=-0.2, vmic=1.1, Na_Fe=0.25, A_Li=2.3, vsini=4)
+    >>> stages = [
+    ...     Stage(lines=LineList.sample().select("Fe"), fixed={"Na_Fe": 0}),
+    ...     Stage(["Na"], free=["Na_Fe"]),
+    ...     Stage(["Li"], fixed=["teff", "logg"]),
+    ... ]
+    >>> table = fit_abundances([star], model, stages)
+    >>> bool(abs(table["Na_Fe"][0] - 0.25) < 0.03)
+    True
+    """
+
+    elements: tuple = ()
+    lines: LineList | None = None
+    fixed: Mapping | tuple = field(default_factory=dict)
+    free: tuple = ()
+    tied: Mapping = field(default_factory=dict)
+    jointly: bool = False
+
+    def __post_init__(self):
+        for name in ("elements", "fixed", "free"):
+            value = getattr(self, name)
+            if not isinstance(value, Mapping):
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+
+
 def fit_abundances(
     spectra,
     model,
@@ -68,7 +129,6 @@ def fit_abundances(
     confidence=0.95,
     detection=3.0,
     clip=False,
-    tied=None,
     reference=None,
     per_line=False,
     models=False,
@@ -82,8 +142,10 @@ def fit_abundances(
     spectra : iterable of `~specutils.Spectrum` or `~specutils.SpectrumList`
         As for `~astropayne.fit_spectra`.
     model : `~astropayne.PayneModel`
-    elements : sequence of str
-        Symbols of elements that the model has labels of.
+    elements : sequence of str or of Stage
+        Symbols of elements that the model has labels of; or stages of an analysis, the first of
+        which finds the stellar labels. Symbols are short for
+        ``[Stage(lines=stellar_lines), Stage(elements, lines)]``.
     lines : LineList, optional
         By default the list that ships with the package, and for elements it has no lines of in
         the model's windows, those that `astropayne.lines.find` finds in the middle of the model's
@@ -100,9 +162,6 @@ def fit_abundances(
         Significance, in standard deviations, from which on a line counts as detected.
     clip : bool
         Whether discrepant lines are left out, and the element fitted once more.
-    tied : mapping of str to callable, optional
-        Labels that follow from the others, as in `~astropayne.fit_spectrum`, in both stages: the
-        lines of elements that are tied to one that is measured count as its own.
     reference : `~specutils.Spectrum` or `~specutils.SpectrumList`, optional
         A star to compare with, such as the Sun, analysed in the same way: abundances are then
         the differences from its own, line by line, so that what is wrong with a line in the model
@@ -117,7 +176,8 @@ def fit_abundances(
     progress : bool, optional
         Whether to show a progress bar; by default on a terminal only.
     **options
-        As for `~astropayne.fit_spectra`: ``resolution``, ``fixed``, ``continuum``…
+        As for `~astropayne.fit_spectra`: ``resolution``, ``fixed``, ``tied``, ``continuum``… of
+        all stages. The lines of elements that are tied to one that is measured count as its own.
 
     Returns
     -------
@@ -135,7 +195,8 @@ def fit_abundances(
           that ``meta["by"]`` names, all others held;
         - ``Mg_flags``: see `ElementFlag`.
 
-        ``meta["Mg_lines"]`` has the centres of the lines, Å in the list's medium.
+        ``meta["Mg_lines"]`` has the centres of the lines, Å in ``meta["medium"]``: the option
+        ``medium``, or the model's.
 
     Raises
     ------
@@ -151,12 +212,14 @@ def fit_abundances(
     >>> print(table["A_Na"].round(2)[0], table["A_Li"].round(2)[0])
     6.34 2.3
     """
-    if tied:
-        options["tied"] = tied
+    elements = (elements,) if isinstance(elements, str | Stage) else tuple(elements)
+    if not any(isinstance(one, Stage) for one in elements):
+        elements = Stage(lines=stellar_lines), Stage(elements, lines)
+    elif lines is not None or stellar_lines is not None:
+        raise ValueError("lines and stellar_lines: stages have lines of their own")
     analysis = _Analysis(
-        model, elements, lines, stellar_lines, convention, solar_scale, confidence, detection,
-        clip, models, options,
-    )  # fmt: skip
+        model, elements, convention, solar_scale, confidence, detection, clip, models, options
+    )
     if reference is not None:
         analysis.compare_with(reference)
     total = len(spectra) if hasattr(spectra, "__len__") else None
@@ -195,22 +258,51 @@ class _Found:
     without: np.ndarray = ()
 
 
-class _Analysis:
-    """The options, checked, and the stages of the analysis."""
+def _following(model, options, stage):
+    """Return the options of a stage, after those before it, and the values that it sets."""
 
-    def __init__(
-        self, model, elements, lines, stellar_lines, convention, solar_scale, confidence,
-        detection, clip, models, options,
-    ):  # fmt: skip
-        if convention not in _CONVENTIONS:
-            raise ValueError(f"convention={convention!r} is not one of {', '.join(_CONVENTIONS)}")
-        if not 0.5 < confidence < 1:
-            raise ValueError(f"confidence={confidence!r} has to be above 0.5 and below 1")
-        if not detection > 0:
-            raise ValueError(f"detection={detection!r} has to be positive")
-        self.model, self.detection, self.clip = model, float(detection), clip
-        self.models, self.confidence, self.reference = models, float(confidence), None
-        self.elements = (elements,) if isinstance(elements, str) else tuple(elements)
+    def own(name):
+        return name if name in VELOCITIES else parse_label(name)
+
+    options = dict(options)
+    before = {
+        what: {own(name): value for name, value in (options.get(what) or {}).items()}
+        for what in ("fixed", "tied")
+    }
+    values = {}
+    if isinstance(stage.fixed, Mapping):
+        values = {own(name): value for name, value in stage.fixed.items()}
+        held = values
+    else:  # the number does not matter: stars keep what was found for each
+        space = model.labels
+        middle = dict(zip(space.names, 0.5 * (space.minimum + space.maximum), strict=True))
+        held = {own(name): middle.get(own(name), 1.0) for name in stage.fixed}
+    tied = {own(name): function for name, function in stage.tied.items()}
+    free = {*map(own, stage.free)}
+    gone = {*free, *held, *tied}
+    options["fixed"] = {n: v for n, v in before["fixed"].items() if n not in gone} | held
+    options["tied"] = {n: f for n, f in before["tied"].items() if n not in gone} | tied
+    given = options.get("free", ())
+    given = {own(name) for name in ([given] if isinstance(given, str) else given)}
+    options["free"] = tuple(sorted((given - {*held, *tied}) | free))
+    return options, values
+
+
+def _with_lines(model, options, lines):
+    """Return the options of a fit of the stellar labels, from some lines only."""
+    if lines is None:
+        return options
+    if options.get("regions") is not None:
+        raise ValueError("lines of the stellar labels and regions say the same: choose one")
+    lines = lines.in_medium(options.get("medium") or model.medium)
+    return {**options, "regions": lines.region()}
+
+
+class _Step:
+    """A stage that measures elements: its options, checked, and its lines."""
+
+    def __init__(self, model, stage, options, values):
+        self.model, self.elements, self.jointly = model, stage.elements, stage.jointly
         labels = {label.element: i for i, label in enumerate(model.labels) if label.element}
         if unknown := [e for e in self.elements if e not in labels] or not self.elements:
             raise ValueError(
@@ -219,27 +311,23 @@ class _Analysis:
                 else "elements: none is given"
             )
         self.index = np.array([labels[e] for e in self.elements])
-        self.setup = self.stellar = FitSetup(model, **options)
+        self.setup = FitSetup(model, **options)
+        fitter = self.setup.fitter
+        self.parameters = fitter.parameters
+        self.values = {n: v for n, v in fitter.fixed.items() if n in values}
         self.moves = [self._moves(i) for i in self.index]
-        self.lines, self.of = self._lines(lines)
-        if stellar_lines is not None:
-            if options.get("regions") is not None:
-                raise ValueError("stellar_lines and regions say the same: choose one")
-            region = stellar_lines.in_medium(options.get("medium") or model.medium).region()
-            self.stellar = FitSetup(model, **{**options, "regions": region})
-        parameters = self.setup.fitter.parameters
+        self.lines, self.of = self._lines(stage.lines)
         names = {self.setup.names[i] for i in self.index}
-        for what, given in (("fixed", self.setup.fitter.fixed), ("tied", parameters.tied)):
+        for what, given in (("fixed", fitter.fixed), ("tied", self.parameters.tied)):
             if lost := names & given.keys():
                 raise ValueError(
-                    f"{', '.join(sorted(lost))}: {what}, so there is nothing to measure"
+                    f"{', '.join(sorted(lost))}: {what}, so there is nothing to measure; a stage "
+                    "can have it in free="
                 )
-        self.wanted = tuple(convention.replace("X", e) for e in self.elements)
-        self.convert = self._conversion(solar_scale)
 
     def _moves(self, index):
         """Return the parameters that move with one: those that are tied to it, too."""
-        parameters, space = self.setup.fitter.parameters, self.model.labels
+        parameters, space = self.parameters, self.model.labels
         theta = np.zeros((1, len(self.setup.names)))
         theta[0, : len(space)] = 0.5 * (space.minimum + space.maximum)
         name = self.setup.names[index]
@@ -273,6 +361,51 @@ class _Analysis:
         space = self.model.labels
         middle = dict(zip(space.names, 0.5 * (space.minimum + space.maximum), strict=True))
         return find(self.model, label, at=middle)
+
+    def expand(self, theta):
+        """Let those parameters follow that are tied."""
+        parameters = self.parameters
+        return parameters.expand(theta[:, parameters.index], theta) if parameters.tied else theta
+
+    def start(self, theta):
+        """Return where the stage starts, of what is known before it."""
+        theta = theta.copy()
+        for name, value in self.values.items():
+            theta[:, self.setup.names.index(name)] = value
+        return self.expand(theta)
+
+
+class _Analysis:
+    """The options, checked, and the stages of the analysis."""
+
+    def __init__(
+        self, model, stages, convention, solar_scale, confidence, detection, clip, models, options
+    ):
+        if convention not in _CONVENTIONS:
+            raise ValueError(f"convention={convention!r} is not one of {', '.join(_CONVENTIONS)}")
+        if not 0.5 < confidence < 1:
+            raise ValueError(f"confidence={confidence!r} has to be above 0.5 and below 1")
+        if not detection > 0:
+            raise ValueError(f"detection={detection!r} has to be positive")
+        self.model, self.detection, self.clip = model, float(detection), clip
+        self.models, self.confidence, self.reference = models, float(confidence), None
+        first, *others = stages
+        if not isinstance(first, Stage) or first.elements or not others:
+            raise ValueError(
+                "stages: the first is Stage() without elements, for the stellar labels; those with "
+                "elements follow"
+            )
+        options, _ = _following(model, options, first)
+        self.stellar = FitSetup(model, **_with_lines(model, options, first.lines))
+        self.steps = []
+        for stage in others:
+            options, values = _following(model, options, stage)
+            self.steps.append(_Step(model, stage, options, values))
+        self.elements = tuple(element for step in self.steps for element in step.elements)
+        if twice := {e for e in self.elements if self.elements.count(e) > 1}:
+            raise ValueError(f"elements: {', '.join(sorted(twice))} is measured twice")
+        self.wanted = tuple(convention.replace("X", e) for e in self.elements)
+        self.convert = self._conversion(solar_scale)
 
     def _conversion(self, solar_scale):
         """Return a function from values and covariances of labels to those wanted."""
@@ -311,18 +444,28 @@ class _Analysis:
         found, stars = [[_Found() for _ in self.elements] for _ in spectra], {}
         for i, outcome in enumerate(outcomes):
             if not outcome.flags & Flag.BAD_INPUT:
-                stars[i] = self.setup.star(spectra[i])
+                stars[i] = self.steps[0].setup.star(spectra[i])
 
         def n_arms(i):
             return len(stars[i].wavelength)
 
         for _, group in itertools.groupby(sorted(stars, key=n_arms), n_arms):
             some = list(group)
-            batch = _Batch(self, [stars[i] for i in some], [outcomes[i] for i in some])
-            for k in range(len(self.elements)):
-                for i, one in zip(some, batch.element(k), strict=True):
-                    found[i][k] = one
+            rows = self._measure([stars[i] for i in some], [outcomes[i] for i in some])
+            for i, row in zip(some, rows, strict=True):
+                found[i] = row
         return outcomes, found
+
+    def _measure(self, stars, outcomes):
+        """Go through the stages: each starts from what those before have found."""
+        theta, fitted, columns = np.array([o.theta for o in outcomes]), None, []
+        for step in self.steps:
+            for _ in range(1 + step.jointly):  # the second time, with the windows of all
+                batch = _Batch(self, step, stars, outcomes, step.start(theta), fitted)
+                found = [batch.element(k, len(columns) + k) for k in range(len(step.elements))]
+                theta, fitted = batch.known(found)
+            columns += found
+        return list(map(list, zip(*columns, strict=True)))
 
     # --- the table
 
@@ -331,11 +474,14 @@ class _Analysis:
         table = self.stellar.table(names, outcomes, False, False)
         if not outcomes:
             return table
-        for i in self.index:
-            name = self.setup.names[i]
+        names = self.stellar.names
+        of_stage = [(step, k) for step in self.steps for k in range(len(step.elements))]
+        for step, k in of_stage:
+            name = names[step.index[k]]
             table.remove_columns([name, f"{name}_err"])
-        centres = self.lines.table["wavelength"].to_value(u.AA)
-        table.meta["by"] = list(self.setup.names)
+        table.meta["by"] = list(names)
+        medium = self.stellar.medium or self.model.medium
+        table.meta["medium"] = medium
         if self.reference is not None:
             table.meta["differential"] = True
         for k, (element, name) in enumerate(zip(self.elements, self.wanted, strict=True)):
@@ -352,8 +498,9 @@ class _Analysis:
                 table[f"{element}_{attribute}"] = np.array(
                     [getattr(o, attribute) for o in mine], int
                 )
-            n_names, n_lines = len(self.setup.names), self.of[k].sum()
-            shapes = {"sensitivity": n_names}
+            step, mine_of_it = of_stage[k]
+            lines = step.lines[step.of[mine_of_it]].in_medium(medium)
+            shapes, n_lines = {"sensitivity": len(names)}, len(lines)
             if per_line:
                 shapes |= dict.fromkeys(("lines", "lines_err", "lines_deviation"), n_lines)
             for attribute, n in shapes.items():
@@ -364,7 +511,7 @@ class _Analysis:
                 longest = max(map(len, rows))
                 rows = [np.pad(r, (0, longest - len(r)), constant_values=np.nan) for r in rows]
                 table[f"{element}_{attribute}"] = np.array(rows)
-            table.meta[f"{element}_lines"] = centres[self.of[k]].tolist()
+            table.meta[f"{element}_lines"] = lines.table["wavelength"].to_value(u.AA).tolist()
         return table
 
 
@@ -376,34 +523,42 @@ def _masked(values):
 class _Batch:
     """The abundances of some stars, whose stellar labels are known."""
 
-    def __init__(self, analysis, stars, outcomes):
-        self.analysis, self.outcomes = analysis, outcomes
-        self.fitter = analysis.setup.fitter
-        theta = np.array([outcome.theta for outcome in outcomes])
+    def __init__(self, analysis, step, stars, outcomes, theta, fitted):
+        self.analysis, self.step, self.outcomes = analysis, step, outcomes
+        self.fitter, self.parameters = step.setup.fitter, step.parameters
         space = analysis.model.labels
         self.unknown = np.isnan(theta)
         middle = np.zeros(theta.shape[1])
         middle[: len(space)] = 0.5 * (space.minimum + space.maximum)
         theta = np.where(self.unknown, middle, theta)  # the spectrum says little of those
-        arms, fitted = self._arms(stars, theta)
-        fitter = self.fitter
+        arms, used = self._arms(stars, theta)
+        fitter, parameters = self.fitter, self.parameters
         emulator = {"error": fitter.error}
         if fitter.modes is not None:
             emulator = {"rest": fitter.rest, "modes": fitter.modes}
-        parameters = analysis.stellar.fitter.parameters
         likelihood = Likelihood(
             fitter.forward, parameters, arms, theta, continuum=fitter.continuum,
             scale=fitter.scale(theta[:, : -len(VELOCITIES)]), **emulator,
         )  # fmt: skip
         chain = parameters.chain(theta[:, parameters.index], theta)
         for row, outcome in zip(chain, outcomes, strict=True):
-            for name in set(outcome.at_bound) & set(VELOCITIES):  # no derivative, no error
+            # no derivative, no error
+            for name in {*outcome.at_bound} & {*VELOCITIES} & {*parameters.free}:
                 row[:, parameters.free.index(name)] = 0
+        fitted = used if fitted is None else fitted
         self.stars = Stars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
         self.scale = np.array([star.scale for star in stars])
         self.lengths = [[len(w) for w in star.wavelength] for star in stars]
         self.widths = [arm.wavelength.shape[1] for arm in arms]
         self.used = self._windows(stars, theta)
+
+    def known(self, found):
+        """Return the parameters, and the pixels they come from, when the stage is over."""
+        theta = np.where(self.unknown, np.nan, self.stars.theta)
+        for index, of_element in zip(self.step.index, found, strict=True):
+            mean = np.array([one.mean if one.n_lines else np.nan for one in of_element])
+            theta[:, index] = np.where(np.isnan(mean), theta[:, index], mean)
+        return self.step.expand(theta), self.stars.fitted | self.used.any(axis=0)
 
     def _arms(self, stars, theta):
         """Return the arms with all pixels that can be used, and those that were."""
@@ -431,7 +586,7 @@ class _Batch:
 
     def _windows(self, stars, theta):
         """Say which pixels are used of which line: (n_lines, n, n_pixels)."""
-        lines, model = self.analysis.lines, self.analysis.model
+        lines, model = self.step.lines, self.analysis.model
         fwhm = [
             instrument_fwhm(
                 min((np.min(r) for r in s.resolution if r is not None), default=None),
@@ -447,34 +602,32 @@ class _Batch:
 
     def _problem(self, k):
         """Return an element's lines, each pixel that of the nearest."""
-        used = self.used[self.analysis.of[k]]
-        centres = self.analysis.lines.vacuum()[self.analysis.of[k], 0]
+        used = self.used[self.step.of[k]]
+        centres = self.step.lines.vacuum()[self.step.of[k], 0]
         away = np.abs(self.stars.rest_wavelength - centres[:, None, None])
         nearest = np.where(used, away, np.inf).argmin(axis=0)
         used = used & (np.arange(len(used))[:, None, None] == nearest)
-        index = int(self.analysis.index[k])
-        return Problem(index, self.analysis.moves[k], used)
+        return Problem(int(self.step.index[k]), self.step.moves[k], used)
 
-    def _expand(self, theta):
-        parameters = self.fitter.parameters
-        return parameters.expand(theta[:, parameters.index], theta) if parameters.tied else theta
+    def element(self, k, column):
+        """Return what is found of an element of the stage, for each star.
 
-    def element(self, k):
-        """Return what is found of an element, for each star."""
+        ``column`` is its position among those of all stages.
+        """
         analysis, problem = self.analysis, self._problem(k)
-        profile = self.stars.profile(problem, self._expand, analysis.confidence)
+        profile = self.stars.profile(problem, self.step.expand, analysis.confidence)
         wrong = np.abs(profile.deviation) > _DISCREPANT
         if analysis.clip and wrong.any():
             lines = problem.lines & ~wrong.T[..., None]
             problem = Problem(problem.index, problem.moves, lines)
-            profile = self.stars.profile(problem, self._expand, analysis.confidence)
+            profile = self.stars.profile(problem, self.step.expand, analysis.confidence)
         low, high = self.stars.low[problem.index], self.stars.high[problem.index]
         n_lines = np.isfinite(profile.lines).sum(axis=1)
         some = n_lines > 0
         detected = some & (profile.significance >= analysis.detection)
         below = detected & (profile.best <= low + _SLACK * (high - low))
         above = detected & (profile.best >= high - _SLACK * (high - low))
-        value, error, limit = self._converted(k, profile)
+        value, error, limit = self._converted(k, column, profile)
         measured = detected & ~below & ~above & np.isfinite(value) & np.isfinite(error)
         limited = some & ~measured & ~above & np.isfinite(limit)
         limited &= profile.excluded > norm.ppf(analysis.confidence)
@@ -489,7 +642,7 @@ class _Batch:
             flags = flags | np.where(which, flag, 0)
         if analysis.reference is not None:
             limited[:] = False
-            value, error = self._differences(k, profile, value, error)
+            value, error = self._differences(column, profile, value, error)
             measured &= np.isfinite(value)
         lines_err = np.sqrt(np.diagonal(profile.lines_covariance, axis1=1, axis2=2))
         lines_err = np.where(np.isfinite(profile.lines), lines_err, np.nan)
@@ -511,10 +664,10 @@ class _Batch:
             for i in range(len(value))
         ]  # fmt: skip
 
-    def _converted(self, k, profile):
+    def _converted(self, k, column, profile):
         """Return values, errors and limits in the convention that is wanted."""
-        n, index = len(self.analysis.model.labels), int(self.analysis.index[k])
-        moves, convert = list(self.analysis.moves[k]), self.analysis.convert
+        n, index = len(self.analysis.model.labels), int(self.step.index[k])
+        moves, convert = list(self.step.moves[k]), self.analysis.convert
         follow = profile.follow[:, :, None] * profile.sigma[:, None, None]
         covariance = profile.rest + follow @ follow.mT
         unknown = self.unknown.copy()  # and what depends on that is not known
@@ -522,15 +675,15 @@ class _Batch:
         covariance = np.where(unknown[:, :, None] | unknown[:, None], np.nan, covariance)
         theta = self.stars.theta.copy()
         theta[:, index] = profile.mean
-        value, covariance = convert(self._expand(theta)[:, :n], covariance[:, :n, :n])
+        value, covariance = convert(self.step.expand(theta)[:, :n], covariance[:, :n, :n])
         theta[:, index] = profile.limit
-        limit = convert(self._expand(theta)[:, :n])[:, k]
-        error = np.sqrt(covariance[:, k, k])
-        return value[:, k], error, np.where(np.isfinite(error), limit, np.nan)
+        limit = convert(self.step.expand(theta)[:, :n])[:, column]
+        error = np.sqrt(covariance[:, column, column])
+        return value[:, column], error, np.where(np.isfinite(error), limit, np.nan)
 
-    def _differences(self, k, profile, value, error):
+    def _differences(self, column, profile, value, error):
         """Return differences from the reference, of the lines that both have."""
-        other = self.analysis.reference[k]
+        other = self.analysis.reference[column]
         if not np.isfinite(other.value):
             return np.full((2, len(value)), np.nan)
         shift, more = np.zeros((2, len(value)))

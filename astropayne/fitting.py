@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Fitting observed spectra: `fit_spectrum` for one star, `fit_spectra` for many."""
 
+import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -394,9 +395,10 @@ class FitSetup:
         for value in given:
             instrument_fwhm(value, model.resolution)  # complains if it is too high
         lowest = None if any(r is None for r in given) else float(min(map(np.min, given)))
-        templates = templates_of(
-            forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, lowest
-        )
+        templates = functools.partial(
+            templates_of,
+            forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, lowest,
+        )  # fmt: skip
         untrusted = np.zeros(len(model.wavelength), dtype=bool)
         if exclude_at_rest is not None:
             untrusted = inside_regions(model.wavelength, exclude_at_rest, model.medium)

@@ -12,7 +12,7 @@ import copy
 import functools
 import inspect
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
@@ -190,17 +190,6 @@ class Pixels:
         """Return some of the stars."""
         return Pixels(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
-    def take(self, columns):
-        """Return some of the pixels of every star: ``columns`` has shape (n, n_kept)."""
-        i = torch.as_tensor(columns, device=self.index.device)[..., None]
-        i = i.expand(-1, -1, self.index.shape[2])
-        arrays = {
-            name: np.take_along_axis(getattr(self, name), columns, axis=1)
-            for name in ("wavelength", "window", "margin")
-        }
-        tensors = {name: torch.gather(getattr(self, name), 1, i) for name in ("index", "weight")}
-        return replace(self, **arrays, **tensors)
-
 
 class Broadener:
     """Velocity, rotation, macroturbulence and instrument, for spectra on one wavelength axis.
@@ -228,7 +217,6 @@ class Broadener:
         self.resolution, self.limb_darkening = resolution, float(limb_darkening)
         self.wavelength = np.asarray(wavelength, dtype=float)
         self._make_axis(self.wavelength)
-        self._transfer_nodes = {}
 
     def _tensor(self, values, dtype=None):
         return torch.as_tensor(np.asarray(values), dtype=dtype or self.dtype, device=self.device)
@@ -253,10 +241,7 @@ class Broadener:
         self.start = np.array([log[w.start] for w in windows])
         self.end = np.array([log[w.stop - 1] for w in windows])
         self.length = np.floor((self.end - self.start) / self.step * (1 + 1e-12)).astype(int) + 1
-        self.offset = np.cumsum([_TAPER, *(self.length[:-1] + 2 * _TAPER)])
-        needed = int(self.offset[-1] + self.length[-1] + _TAPER)
-        # odd factors, and many of them, cost half as much again
-        self.n_fft = _EVEN * scipy.fft.next_fast_len(math.ceil(needed / _EVEN), real=True)
+        self._lay_out_axis()
         index, weight = [], []
         for w, start, length in zip(windows, self.start, self.length, strict=True):
             i, x = _lagrange(log[w], start + self.step * np.arange(length), _TAPS)
@@ -266,8 +251,16 @@ class Broadener:
             self._tensor(np.concatenate(index), torch.long),
             self._tensor(np.concatenate(weight)),
         )
-        self._edges()
+
+    def _lay_out_axis(self):
+        """Put the windows one after another, with room between them."""
+        self.offset = np.cumsum([_TAPER, *(self.length[:-1] + 2 * _TAPER)])
+        needed = int(self.offset[-1] + self.length[-1] + _TAPER)
+        # odd factors, and many of them, cost half as much again
+        self.n_fft = _EVEN * scipy.fft.next_fast_len(math.ceil(needed / _EVEN), real=True)
         self.frequency = self._tensor(np.fft.rfftfreq(self.n_fft, C_KMS * self.step))
+        self._transfer_nodes = {}
+        self._edges()
 
     def _edges(self):
         """Continue each window beyond its edges, so that no step there rings through the FFT.
@@ -529,7 +522,12 @@ class ForwardModel(Broadener):
         mirrored points, of which the continuation is made.
         """
         last = self.network.pixels
-        rows = self._to_axis(torch.cat([last.weight, last.bias[:, None]], dim=1).contiguous())
+        rows = torch.cat([last.weight, last.bias[:, None]], dim=1).contiguous()
+        self._on_axis = self._to_axis(rows)
+        self._lay_out_rows()
+
+    def _lay_out_rows(self):
+        rows = self._on_axis
         table = rows.new_zeros(self.n_fft, rows.shape[1])
         table[self._inside] = rows
         position, mirror, _ = self._continued
@@ -538,6 +536,44 @@ class ForwardModel(Broadener):
         self._sign = rows.new_zeros(self.n_fft)  # of what the last layer gives, in the depth
         self._sign[self._inside] = 1
         self._sign[position] = -self._taper
+
+    def around(self, stretches):
+        """Return the same model of some stretches of its windows only, which is faster.
+
+        Points of the axis, and so what is computed, are the same; the room that broadening needs
+        has to be a part of the stretches (see `reach`).
+
+        Parameters
+        ----------
+        stretches : array_like, shape (n, 2)
+            Their ends, ln λ in vacuum. What overlaps is put together.
+
+        Returns
+        -------
+        ForwardModel
+        """
+        wanted = np.zeros(self.length.sum(), dtype=bool)
+        first = np.cumsum([0, *self.length])
+        for low, high in np.asarray(stretches):
+            for window, start in enumerate(self.start):
+                a = math.floor((low - start) / self.step)
+                b = math.ceil((high - start) / self.step) + 1
+                a, b = np.clip((a, b), 0, self.length[window])
+                wanted[first[window] + a : first[window] + b] = True
+        point = np.concatenate(
+            [s + self.step * np.arange(n) for s, n in zip(self.start, self.length, strict=True)]
+        )
+        window = np.repeat(np.arange(len(self.start)), self.length)
+        kept = np.flatnonzero(wanted)
+        new = (np.diff(kept) > 1) | (np.diff(window[kept]) > 0)
+        parts = np.split(kept, np.flatnonzero(new) + 1)
+        some = copy.copy(self)
+        some.start, some.end = (np.array([point[p[i]] for p in parts]) for i in (0, -1))
+        some.length = np.array([len(p) for p in parts])
+        some._lay_out_axis()
+        some._on_axis = self._on_axis[self._tensor(kept, torch.long)]
+        some._lay_out_rows()
+        return some
 
     def _depth_spectra(self, labels, by):
         """Fourier transform of depth, and flux's derivatives by labels: (n, 1 + n_by, n_freq)."""
@@ -590,3 +626,24 @@ class ForwardModel(Broadener):
                 torch.mul(spectra[:, 0], -by_widths[name], out=products[:, i])
         sampled = self._sample(products, pixels)
         return 1 - sampled[..., 0], sampled[..., 1:]
+
+    @_resolution_may_vary
+    def forward_of_variations(self, theta, pixels, resolution=None):
+        """Return the flux of stars and variations of their labels, with the same velocities.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n, k, n_labels + 3)
+            Variations of a star are beside each other; velocities are those of the first.
+        pixels, resolution
+            As for `forward_and_jacobian`, of ``n`` stars.
+
+        Returns
+        -------
+        torch.Tensor, shape (n, n_pixels, k)
+        """
+        theta = self._tensor(theta)
+        labels, velocities = theta[..., : len(self.width)], theta[:, 0, len(self.width) :]
+        spectra = self._depth_spectra(labels.flatten(0, 1), [])[:, 0].unflatten(0, theta.shape[:2])
+        transfer = self._transfer(velocities, pixels.rv, resolution)[0]
+        return 1 - self._sample(spectra * transfer[:, None], pixels)

@@ -15,7 +15,14 @@ from scipy.optimize import isotonic_regression
 
 from astropayne.evaluation import median_and_scatter
 from astropayne.labels import Label
-from astropayne.wavelengths import C_KMS, find_windows, inside_regions, spectral_equivalencies
+from astropayne.wavelengths import (
+    C_KMS,
+    find_windows,
+    inside_regions,
+    spectral_equivalencies,
+    to_air,
+    to_vacuum,
+)
 
 __all__ = [
     "plot_covariance",
@@ -967,7 +974,11 @@ def plot_element(spectrum, row, element, *, figure=None):
         for what in ("best_fit", "without")
     )
     beta = u.Quantity(row["rv"]).to_value(u.km / u.s) / C_KMS
-    centres = np.array(row.table.meta[f"{element}_lines"]) * np.sqrt((1 + beta) / (1 - beta))
+    meta = row.table.meta
+    centres = to_vacuum(np.array(meta[f"{element}_lines"]), meta["medium"])
+    centres = centres * np.sqrt((1 + beta) / (1 - beta))
+    if spectrum.meta.get("medium", meta["medium"]) == "air":
+        centres = to_air(centres)
     used = np.flatnonzero(np.isfinite(model))
     if not len(used):
         raise ValueError(f"{element}: no line is covered, so there is nothing to draw")

@@ -10,6 +10,7 @@ Plain numpy and torch, no units: wavelengths are Å in vacuum, velocities km/s.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.polynomial import chebyshev
 
 from astropayne.forward import VELOCITIES
@@ -24,6 +25,8 @@ _WIDE = 7.0  # standard deviations from the best abundance to either end of an i
 _CONTAINED = 14.0  # χ² above the least, from which on a posterior is negligible
 _POINTS = 301  # of a posterior
 _PASSES = 4
+_MORE = 0.1  # dex, above the lowest abundance, that shows how lines fade
+_RIDGE = 1e-10  # of a diagonal, which keeps columns apart that are nearly alike
 _FARTHEST = 20.0  # km/s, error of a velocity that counts as unknown
 
 
@@ -144,7 +147,8 @@ class Stars:
         """Collect what all fitted pixels, and priors, say of everything."""
         mask = self.fitted[..., None]
         self.residual = self.observed - self.scale * flux
-        design = np.concatenate([self.by_name @ self.chain, self.linear], axis=2) * mask
+        chain = self.chain.astype(flux.dtype)
+        design = np.concatenate([self.by_name @ chain, self.linear], axis=2) * mask
         products = _products(design, self.residual * self.fitted)
         self.information, self.gradient = products[:, :-1, :-1], products[:, :-1, -1]
         index = parameters.index
@@ -205,6 +209,7 @@ class _Lines:
         self.stars, self.problem, self.expand = stars, problem, expand
         self.low, self.high = stars.low[problem.index], stars.high[problem.index]
         self._take(problem.lines.any(axis=0) & (stars.weight > 0))
+        self._cut()
         own = self.take(stars.by_name)
         nuisance, linear = stars.chain.copy(), self.take(stars.linear)
         nuisance[:, list(problem.moves)] = 0
@@ -225,7 +230,10 @@ class _Lines:
         columns = [
             np.argsort(~m, axis=1, kind="stable")[:, : max(1, m.sum(1).max())] for m in parts
         ]
-        self.pixels = [p.take(c) for p, c in zip(self.stars.pixels, columns, strict=True)]
+        self.wavelength = [
+            np.take_along_axis(p.wavelength, c, axis=1)
+            for p, c in zip(self.stars.pixels, columns, strict=True)
+        ]
         self.resolution = [
             np.take_along_axis(r, c, axis=1) if np.ndim(r) == 2 else r
             for r, c in zip(self.stars.resolution, columns, strict=True)
@@ -237,18 +245,33 @@ class _Lines:
         self.scale = self.take(self.stars.scale)
         self.observed = self.take(self.stars.observed)
 
+    def _cut(self):
+        """Take as much of the model as the lines and the broadening of the stars need."""
+        stars = self.stars
+        rv, vsini, vmac = stars.theta[:, -len(VELOCITIES) :].T
+        room = max(stars.forward.reach(vsini, vmac, r).max() for r in self.resolution) / C_KMS
+        log = np.log(stars.rest_wavelength)
+        lines = [log[line & (stars.weight > 0)] for line in self.problem.lines]
+        ends = [(some.min() - room, some.max() + room) for some in lines if len(some)]
+        self.forward = stars.forward.around(ends) if ends else stars.forward
+        self.pixels = [self.forward.pixels(w, rv) for w in self.wavelength]
+
     def take(self, values):
         """Return values (n, n_pixels, ...) at the pixels of the lines, zero where there is none."""
         shape = (..., *[None] * (values.ndim - 2))
         return np.take_along_axis(values, self.columns[shape], axis=1) * self.used[shape]
 
-    def flux(self, value, rows, by=()):
-        """Return the model's flux for other abundances of some stars, and its derivatives."""
-        theta = self.stars.theta[rows]
-        theta[:, self.problem.index] = value
-        resolution = [r if r is None else r[rows] for r in self.resolution]
-        pixels = [p[rows] for p in self.pixels]
-        return self.stars._model(pixels, resolution, self.expand(theta), by)
+    def flux(self, values, rows):
+        """Return the model's flux for other abundances (n, k) of some stars: (n, n_pixels, k)."""
+        k = values.shape[1]
+        theta = np.repeat(self.stars.theta[rows], k, axis=0)
+        theta[:, self.problem.index] = values.ravel()
+        theta = self.expand(theta).reshape(-1, k, theta.shape[1])
+        parts = [
+            self.forward.forward_of_variations(theta, p[rows], r if r is None else r[rows])
+            for p, r in zip(self.pixels, self.resolution, strict=True)
+        ]
+        return torch.cat(parts, dim=1).cpu().numpy()
 
     def eliminated(self, columns, rows, weights):
         """Return products of residuals (n, K, m) with all else eliminated: (n, m, m).
@@ -265,9 +288,9 @@ class _Lines:
         """Return the `Profile`."""
         n = len(self.stars.theta)
         everything = np.arange(n)
-        lowest, slope = self.flux(self.low, everything, [self.problem.index])
         # The model does not go down to no element; weak lines grow tenfold a dex.
-        self.without = lowest - slope[..., 0] / np.log(10)
+        lowest = self.flux(np.tile([self.low, self.low + _MORE], (n, 1)), everything)
+        self.without = lowest[..., 0] + np.diff(lowest)[..., 0] / (1 - 10**_MORE)
         names = "mean sigma limit best significance excluded".split()
         self.found = {name: np.full(n, np.nan) for name in names}
         self.flux_at, self.slope_at = np.zeros((2, *self.scale.shape))
@@ -307,7 +330,7 @@ class _Lines:
         """Compute posteriors over an interval each; say which are negligible at its ends."""
         nodes, to_coefficients = _chebyshev(n_nodes)
         values = low[:, None] + 0.5 * (1 + nodes) * (high - low)[:, None]
-        flux = np.stack([self.flux(value, rows)[0] for value in values.T], axis=2)
+        flux = self.flux(values, rows)
         scale, observed = self.scale[rows, :, None], self.observed[rows, :, None]
         # Residuals at any abundance in between are sums of those at the nodes, with weights
         # that add up to one.
@@ -406,7 +429,11 @@ def _products(design, residual):
 
 
 def _inverse(matrix):
-    """Return inverses of symmetric matrices, scaled first; what nothing is known of is left out."""
-    scale = np.sqrt(np.maximum(np.diagonal(matrix, axis1=1, axis2=2), 1e-300))
-    scaled = matrix / scale[:, :, None] / scale[:, None]
-    return np.linalg.pinv(scaled, rcond=1e-10, hermitian=True) / scale[:, :, None] / scale[:, None]
+    """Return inverses of symmetric matrices, scaled first; zero for what nothing is known of."""
+    size = np.diagonal(matrix, axis1=1, axis2=2)
+    known = size > 1e-14 * size.max(axis=1, keepdims=True, initial=0.0)
+    scale = np.where(known, 1 / np.sqrt(np.where(known, size, 1.0)), 0.0)
+    scaled = matrix * scale[:, :, None] * scale[:, None]
+    # one where nothing is known, and a little more where columns can hardly be told apart
+    scaled += np.eye(matrix.shape[1]) * np.where(known, _RIDGE, 1.0)[:, None]
+    return np.linalg.inv(scaled) * scale[:, :, None] * scale[:, None]

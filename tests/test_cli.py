@@ -320,7 +320,7 @@ def test_evaluate_writes_a_page_and_judges(model_file, sample, folder):
     assert "--overwrite" in _run(*words).output
 
 
-def test_abundances_and_plans(model_file, folder):
+def test_abundances_and_plans(model_file, folder, monkeypatch):
     """Lines measured or limited, with a row for what cannot be read, and pictures."""
     assert _run("predict", *SUN, "-m", model_file, "-o", "0.txt").exit_code == 0
     Path("bad.txt").write_text("no spectrum")
@@ -333,6 +333,14 @@ def test_abundances_and_plans(model_file, folder):
     assert table["Ca_Fe"].mask.tolist() == [False, True]
     assert {"Ca_lines", "Ca_n_lines"} <= set(table.colnames)
     assert {p.name for p in Path("windows").iterdir()} == {"0-Ca.png", "0-Na.png"}
+    drawn = []
+    words = ("abundances", "0.txt", "-m", model_file, "-o", "v.ecsv", "-e", "Ca", "--plot", "v")
+    with monkeypatch.context() as patch:
+        patch.setattr("astropayne.plotting.plot_element", lambda star, *_: drawn.append(star))
+        patch.setattr("astropayne.cli._save", lambda *_: None)
+        assert _run(*words, "--medium", "vacuum").exit_code == 0
+    assert drawn[0].meta["medium"] == "vacuum"
+    assert QTable.read("v.ecsv")["rv"][0].value == pytest.approx(-83, abs=3)  # it is air
     words = ("abundances", "0.txt", "-m", model_file, "-o", "b.fits", "-e", "Ca")
     result = _run(*words, "--reference", "0.txt")
     assert result.exit_code == 0, result.output

@@ -8,7 +8,7 @@ from specutils import Spectrum
 
 from astropayne import LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
 from astropayne.abundances import solar_scale
-from astropayne.elements import ElementFlag
+from astropayne.elements import ElementFlag, Stage
 
 SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.0, "Na_Fe": 0.1}
 BLURRED = {"rv": 20.0, "vsini": 6.0}
@@ -185,6 +185,59 @@ def test_elements_that_are_tied_share_their_lines(network, rng):
     assert abs(both["Ca_Fe"] - 0.2) < 4 * both["Ca_Fe_err"]
 
 
+def test_symbols_are_short_for_two_stages(network, rng):
+    stars, iron = _stars(network, rng, 3), LineList.sample().select("Fe")
+    short = fit_abundances(stars, network, ["Na", "Ca"], stellar_lines=iron)
+    long = fit_abundances(stars, network, [Stage(lines=iron), Stage(["Na", "Ca"])])
+    for name in ("teff", "Na_Fe", "Ca_Fe_err", "Ca_sensitivity"):
+        assert np.asarray(short[name]) == pytest.approx(np.asarray(long[name]), rel=1e-12)
+
+
+def test_a_stage_fixes_frees_and_ties(network, rng):
+    """Wrong sodium in the first stage does no harm, when it is freed; what is fixed is exact."""
+    stars = _stars(network, rng, 2, snr=300)
+    exact = {n: SUN[n] for n in ("teff", "logg", "feh", "vmic")}
+    first = Stage(fixed={"Na_Fe": -0.3}, tied={"Ti_Fe": lambda labels: labels["Ca_Fe"]})
+    table = fit_abundances(stars, network, [first, Stage(["Na"], free=["Na_Fe"])])
+    fixed = Stage(["Na"], free=["Na_Fe"], fixed=exact)
+    known = fit_abundances(stars, network, [first, fixed, Stage(["Ti"], free=["Ti_Fe"])])
+    held = fit_abundances(stars, network, [first, Stage(["Na"], free=["Na_Fe"], fixed=["teff"])])
+    for name in ("Na_Fe", "Ti_Fe"):
+        truth = SUN.get(name, 0.0)
+        assert np.abs(known[name] - truth).max() < 4.5 * known[f"{name}_err"].min()
+    assert np.all(table["Na_Fe_err"] > held["Na_Fe_err"])
+    assert np.all(held["Na_Fe_err"] > known["Na_Fe_err"])
+    with pytest.raises(ValueError, match=r"Na_Fe: fixed.*free="):
+        fit_abundances(stars, network, [first, Stage(["Na"])])
+
+
+def test_joint_stages_against_a_fit_of_two_abundances_by_scipy(network, rng):
+    """Two elements in windows that overlap, all else held."""
+    star = _stars(network, rng, 1, Ti_Fe=0.3, Ni_Fe=-0.2)[0]
+    lines = LineList([5173.7, 5176.6], half_width=2.5, element=["Ti", "Ni"])
+    held = {n: 0.0 for n in network.labels.names[4:-1] if n not in ("Ti_Fe", "Ni_Fe", "Na_Fe")}
+    held |= {"A_Li": 2.0, "Na_Fe": 0.1} | HELD
+    # all that the first stage knows of them comes from far away
+    first = Stage(lines=LineList([6122.217], half_width=0.5, element="Ca"), fixed=held)
+    table = fit_abundances([star], network, [first, Stage(["Ti", "Ni"], lines, jointly=True)])
+    rest = star.spectral_axis.value * np.sqrt((1 - 20 / 299792.458) / (1 + 20 / 299792.458))
+    width = np.hypot(6.0, 299792.458 * np.sqrt(1 / 18000**2 - 1 / 20000**2)) / 299792.458
+    inside = (rest > 5171.2 / (1 + width)) & (rest < 5179.1 * (1 + width))
+    far = (rest > 6121.717) & (rest < 6122.717)
+
+    def flux(_, titanium, nickel):
+        labels = {**SUN, "Ti_Fe": titanium, "Ni_Fe": nickel}
+        return network(**labels, **BLURRED, resolution=18000).flux.value[inside | far]
+
+    found, covariance = curve_fit(
+        flux, None, star.flux.value[inside | far], [0.0, 0.0],
+        np.full((inside | far).sum(), 0.01), absolute_sigma=True,
+    )  # fmt: skip
+    for name, value, variance in zip(("Ti_Fe", "Ni_Fe"), found, covariance.diagonal(), strict=True):
+        assert table[name][0] == pytest.approx(value, abs=0.2 * variance**0.5)
+        assert table[f"{name}_err"][0] == pytest.approx(variance**0.5, rel=0.05)
+
+
 def test_continuum_arms_and_names(network, rng):
     from specutils import SpectrumList
 
@@ -243,6 +296,9 @@ def test_another_solar_scale(network, rng):
         ({"detection": 0}, "detection"),
         ({"lines": LineList([6100.0], element="Ca")}, "none of Na"),
         ({"fixed": {"Na_Fe": 0.0}}, "Na_Fe: fixed"),
+        ({"elements": [Stage(["Na"]), Stage(["Ca"])]}, "the first is Stage"),
+        ({"elements": [Stage(), Stage(["Na"]), Stage(["Na"])]}, "Na is measured twice"),
+        ({"elements": [Stage()], "lines": LineList([6100.0], element="Ca")}, "lines of their own"),
     ],
 )
 def test_options_that_make_no_sense(network, options, match):

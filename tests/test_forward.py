@@ -152,3 +152,22 @@ def test_few_points_of_the_axis_are_enough():
         good &= fine.supported(there, velocities[:, 1], 0.0, resolution)
         assert good.mean() > 0.9
         assert np.abs((found - expected).numpy())[good].max() < tolerance
+
+
+@pytest.mark.parametrize("resolution", [15000, None])
+def test_a_part_of_the_axis_is_as_good_as_all_of_it(forward, resolution):
+    """Stretches with the room that broadening needs; one of them at the end of a window."""
+    rv, vsini, vmac = THETA[3:]
+    lines = np.log([[5164.5, 5165.5], [5165.0, 5166.0], [6090.1, 6093.0]])
+    room = float(forward.reach(vsini, vmac, resolution)[0, 0]) / C_KMS
+    some = forward.around(lines + np.array([-room, room]))
+    assert some.n_fft < 0.8 * forward.n_fft
+    assert len(some.start) == 2  # what overlaps is one
+    rest = np.concatenate([np.arange(5164.6, 5166, 0.03), np.arange(6091.5, 6092.9, 0.03)])
+    wavelength = rest * np.exp(np.arctanh(rv / C_KMS))
+    theta = np.tile(THETA, (1, 3, 1))
+    theta[0, 1, 0] += 300
+    theta[0, 2, 2] -= 0.5
+    found = some.forward_of_variations(theta, some.pixels(wavelength, rv), resolution)
+    everything = forward.forward(theta[0], forward.pixels(wavelength, rv), resolution)
+    assert found[0].T.numpy() == pytest.approx(everything.numpy(), abs=2e-5)
