@@ -13,7 +13,7 @@ import re
 import unicodedata
 import warnings
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
@@ -132,7 +132,13 @@ def parse_label(text):
     >>> [parse_label(text) for text in ("Teff", "[Fe/H]", "vturb", "[Li/Fe]", "A(Li)")]
     ['teff', 'feh', 'vmic', 'Li_Fe', 'A_Li']
     """
-    text = unicodedata.normalize("NFKC", str(text)).strip()  # as Python does with identifiers
+    return _parsed(str(text))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text):
+    """Return the name of a label; every fit asks for those of all transforms."""
+    text = unicodedata.normalize("NFKC", text).strip()  # as Python does with identifiers
     low = text.lower().replace("α", "alpha")
     if name := _stellar_name(low) or _abundance_name(low):
         return name
