@@ -45,6 +45,8 @@ _TAPER = 48  # pixels over which a window is continued beyond its edges
 # A spectrum of known resolution needs only so many points of the axis a resolution element, and
 # so few of them make an observed pixel: 7e-6 of the depth of the sharpest line.
 _POINTS, _FEW_TAPS = 5.0, 10
+# Nor does it have frequencies beyond so many in its width: its profile lets through 1e-5 there.
+_BAND = 1.8
 _EVEN = 64  # a factor of the lengths of Fourier transforms
 _DEGREE = 8  # of the polynomials that the weights of those points are, to 2e-8
 
@@ -258,7 +260,10 @@ class Broadener:
         needed = int(self.offset[-1] + self.length[-1] + _TAPER)
         # odd factors, and many of them, cost half as much again
         self.n_fft = _EVEN * scipy.fft.next_fast_len(math.ceil(needed / _EVEN), real=True)
-        self.frequency = self._tensor(np.fft.rfftfreq(self.n_fft, C_KMS * self.step))
+        frequency = np.fft.rfftfreq(self.n_fft, C_KMS * self.step)
+        if self.taps == _FEW_TAPS:
+            frequency = frequency[frequency < _BAND * self.resolution / C_KMS]
+        self.frequency = self._tensor(frequency)
         self._transfer_nodes = {}
         self._edges()
 
@@ -284,14 +289,16 @@ class Broadener:
         inside = [o + np.arange(n) for o, n in zip(self.offset, self.length, strict=True)]
         self._inside = self._tensor(np.concatenate(inside), torch.long)
 
-    def _spectrum(self, table):
-        """Fourier transform: depths of shape (n_model_pixels, n) → (n, n_frequencies)."""
-        on_axis = self._to_axis(table).T
+    def _spectrum(self, on_axis):
+        """Fourier transform: depths on the axis, of shape (n, n_axis) → (n, n_frequencies)."""
         row = on_axis.new_zeros(len(on_axis), self.n_fft)
         row[:, self._inside] = on_axis
         position, mirror, edge = self._continued
         row[:, position] = self._taper * (2 * row[:, edge] - row[:, mirror])
-        return torch.fft.rfft(row)
+        return self._transform(row)
+
+    def _transform(self, rows):
+        return torch.fft.rfft(rows)[..., : len(self.frequency)]
 
     def pixels(self, wavelength, rv=0.0):
         """Place observed pixels on the axis.
@@ -391,7 +398,7 @@ class Broadener:
         torch.Tensor, shape (n, n_pixels)
         """
         velocities = torch.atleast_2d(self._tensor(velocities))
-        spectra = self._spectrum((1 - self._tensor(flux)).T.contiguous())
+        spectra = self._spectrum(self._to_axis((1 - self._tensor(flux)).T.contiguous()).T)
         transfer = self._transfer(velocities, pixels.rv, resolution)[0]
         return 1 - self._sample((spectra * transfer)[:, None], pixels)[..., 0]
 
@@ -412,7 +419,7 @@ class Broadener:
         """
         velocities = torch.atleast_2d(self._tensor(velocities))
         transfer = self._transfer(velocities, pixels.rv, resolution)[0]
-        spectra = self._spectrum(self._tensor(rows).T.contiguous())
+        spectra = self._spectrum(self._to_axis(self._tensor(rows).T.contiguous()).T)
         return self._sample(spectra * transfer[:, None], pixels)
 
     def _transfer(self, velocities, placed_rv, resolution):
@@ -502,9 +509,9 @@ class ForwardModel(Broadener):
     def rows(self, theta, resolution=None):
         """Return the flux on the axis uniform in ln λ: shape (n, n_fft), in the rest frame."""
         labels, velocities = self._split(theta)
-        spectra = self._depth_spectra(labels, [])[:, 0]
+        spectra = self._flux_spectra(labels, [])[:, 0]
         transfer = self._transfer(velocities, 0.0, resolution)[0]
-        return 1 - torch.fft.irfft(spectra * transfer, n=self.n_fft)
+        return 1 + torch.fft.irfft(spectra * transfer, n=self.n_fft)
 
     def _split(self, theta):
         """Return labels and velocities."""
@@ -516,26 +523,33 @@ class ForwardModel(Broadener):
         return theta[:, :n_labels], theta[:, n_labels:]
 
     def _lay_out_network(self):
-        """Give the last layer the points of the axis for pixels: nothing is interpolated later.
+        """Give the last layer the axis for pixels: nothing is interpolated or continued later.
 
-        What is interpolated is its output before the last function. Beyond the windows' edges are
-        mirrored points, of which the continuation is made.
+        Where flux is linear in what this layer is given, broadening is so too, and the layer's
+        columns are transformed once for all.
         """
         last = self.network.pixels
         rows = torch.cat([last.weight, last.bias[:, None]], dim=1).contiguous()
+        self._linear = self.network.output == "linear"
+        if self._linear:
+            rows[:, -1] -= 1  # what is broadened is the depth
         self._on_axis = self._to_axis(rows)
         self._lay_out_rows()
 
     def _lay_out_rows(self):
-        rows = self._on_axis
-        table = rows.new_zeros(self.n_fft, rows.shape[1])
-        table[self._inside] = rows
-        position, mirror, _ = self._continued
-        table[position] = table[mirror]
-        self._last = table[:, :-1].T.contiguous(), table[:, -1].contiguous()
-        self._sign = rows.new_zeros(self.n_fft)  # of what the last layer gives, in the depth
-        self._sign[self._inside] = 1
-        self._sign[position] = -self._taper
+        rows = self._on_axis.T
+        if self._linear:
+            table = torch.view_as_real(self._spectrum(rows).resolve_conj()).flatten(1)
+        else:
+            table = rows.new_zeros(len(rows), self.n_fft)
+            table[:, self._inside] = rows
+            # what is interpolated is the output before the last function
+            position, mirror, _ = self._continued
+            table[:, position] = table[:, mirror]
+            self._sign = rows.new_zeros(self.n_fft)  # of the flux in the continued one
+            self._sign[self._inside] = 1
+            self._sign[position] = -self._taper
+        self._weight, self._bias = table[:-1].contiguous(), table[-1].contiguous()
 
     def around(self, stretches):
         """Return the same model of some stretches of its windows only, which is faster.
@@ -575,19 +589,21 @@ class ForwardModel(Broadener):
         some._lay_out_rows()
         return some
 
-    def _depth_spectra(self, labels, by):
-        """Fourier transform of depth, and flux's derivatives by labels: (n, 1 + n_by, n_freq)."""
+    def _flux_spectra(self, labels, by):
+        """Fourier transforms of flux minus one, and of its derivatives: (n, 1 + n_by, n_freq)."""
         scaled = (labels - self.minimum) / self.width - 0.5
         features, tangents = self.network.features_and_tangents(scaled, by)
         tangents = tangents / self.width[by][:, None]
-        weight, bias = self._last
-        depth = torch.cat([features[:, None], tangents], dim=1) @ weight
-        flux, slope = OUTPUTS[self.network.output](depth[:, 0] + bias)
-        depth[:, 0] = (1 - flux) * self._sign
-        depth[:, 1:] *= (slope * self._sign)[:, None]
+        rows = torch.cat([features[:, None], tangents], dim=1) @ self._weight
+        rows[:, 0] += self._bias
+        if self._linear:
+            return torch.view_as_complex(rows.unflatten(2, (-1, 2)))
+        flux, slope = OUTPUTS[self.network.output](rows[:, 0])
+        rows[:, 0] = (flux - 1) * self._sign
+        rows[:, 1:] *= (slope * self._sign)[:, None]
         position, _, edge = self._continued
-        depth[..., position] += 2 * self._taper * depth[..., edge]
-        return torch.fft.rfft(depth)
+        rows[..., position] += 2 * self._taper * rows[..., edge]
+        return self._transform(rows)
 
     @_resolution_may_vary
     def forward_and_jacobian(self, theta, pixels, resolution=None, by=None):
@@ -614,18 +630,18 @@ class ForwardModel(Broadener):
         by = range(n_labels + len(VELOCITIES)) if by is None else by
         by_labels = [i for i in by if i < n_labels]
         by_velocities = [VELOCITIES[i - n_labels] for i in by if i >= n_labels]
-        spectra = self._depth_spectra(labels, by_labels)
+        spectra = self._flux_spectra(labels, by_labels)
         transfer, by_rv, by_widths = self._transfer(velocities, pixels.rv, resolution)
         k = spectra.shape[1]
         products = spectra.new_empty(len(spectra), k + len(by_velocities), len(self.frequency))
         torch.mul(spectra, transfer[:, None], out=products[:, :k])
         for i, name in enumerate(by_velocities, start=k):
             if name == "rv":
-                torch.mul(products[:, 0], -by_rv, out=products[:, i])
+                torch.mul(products[:, 0], by_rv, out=products[:, i])
             else:
-                torch.mul(spectra[:, 0], -by_widths[name], out=products[:, i])
+                torch.mul(spectra[:, 0], by_widths[name], out=products[:, i])
         sampled = self._sample(products, pixels)
-        return 1 - sampled[..., 0], sampled[..., 1:]
+        return 1 + sampled[..., 0], sampled[..., 1:]
 
     @_resolution_may_vary
     def forward_of_variations(self, theta, pixels, resolution=None):
@@ -644,6 +660,6 @@ class ForwardModel(Broadener):
         """
         theta = self._tensor(theta)
         labels, velocities = theta[..., : len(self.width)], theta[:, 0, len(self.width) :]
-        spectra = self._depth_spectra(labels.flatten(0, 1), [])[:, 0].unflatten(0, theta.shape[:2])
+        spectra = self._flux_spectra(labels.flatten(0, 1), [])[:, 0].unflatten(0, theta.shape[:2])
         transfer = self._transfer(velocities, pixels.rv, resolution)[0]
-        return 1 - self._sample(spectra * transfer[:, None], pixels)
+        return 1 + self._sample(spectra * transfer[:, None], pixels)

@@ -135,8 +135,9 @@ def parse_label(text):
     return _parsed(str(text))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _parsed(text):
+    """Return the name of a label; every fit asks for those of all transforms."""
     text = unicodedata.normalize("NFKC", text).strip()  # as Python does with identifiers
     low = text.lower().replace("α", "alpha")
     if name := _stellar_name(low) or _abundance_name(low):

@@ -221,13 +221,18 @@ class SpectralNetwork(nn.Module):
         features : torch.Tensor, shape (n, n_features)
         tangents : torch.Tensor, shape (n, n_by, n_features)
         """
-        activation, shape = ACTIVATIONS[self.activation], (len(x), len(by))
-        directions = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)[list(by)]
-        tangents = directions.repeat(len(x), 1)  # a row for each spectrum and label
+        shape, tangents = (len(x), len(by)), None  # of a row for each spectrum and label
         for layer in self.hidden:
-            x, slope = activation(layer(x))
-            tangents = (tangents @ layer.weight.mT).unflatten(-2, shape) * slope[..., None, :]
+            x, slope = ACTIVATIONS[self.activation](layer(x))
+            if tangents is None:  # the derivatives of its input are one each
+                tangents = layer.weight.mT[..., None, list(by), :] * slope[..., None, :]
+            else:
+                tangents = (tangents @ layer.weight.mT).unflatten(-2, shape)
+                tangents *= slope[..., None, :]
             tangents = tangents.flatten(-3, -2)
+        if tangents is None:
+            directions = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+            tangents = directions[list(by)].repeat(len(x), 1)
         if self.coefficients is not None:
             x = self.coefficients(x)
             tangents = tangents @ self.coefficients.weight.mT

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
-from astropy.nddata import InverseVariance, StdDevUncertainty
+from astropy.nddata import StdDevUncertainty
 
 from astropayne.forward import VELOCITIES, Broadener
 from astropayne.resampling import degrade
@@ -104,16 +104,17 @@ def observe(spectrum, medium="air", regions=None, exclude=None):
 
 def _standard_deviation(spectrum):
     """Return σ in the flux's unit, and where it is known; zeros if there is no uncertainty."""
-    n = len(spectrum.flux)
-    if spectrum.uncertainty is None:
+    uncertainty, n = spectrum.uncertainty, len(spectrum.flux)
+    if uncertainty is None:
         return np.zeros(n), np.ones(n, dtype=bool)
     with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = spectrum.uncertainty.represent_as(InverseVariance)
-        values = np.array(inverse.array, dtype=float)
-        if inverse.unit is not None:
-            values = (values * inverse.unit).to_value(spectrum.flux.unit**-2)
-        known = np.isfinite(values) & (values > 0)
-        return np.where(known, 1 / np.sqrt(np.where(known, values, 1.0)), np.inf), known
+        if not isinstance(uncertainty, StdDevUncertainty):
+            uncertainty = uncertainty.represent_as(StdDevUncertainty)
+        sigma = np.array(uncertainty.array, dtype=float)
+        if uncertainty.unit not in (None, spectrum.flux.unit):
+            sigma = (sigma * uncertainty.unit).to_value(spectrum.flux.unit)
+    known = np.isfinite(sigma) & (sigma > 0)
+    return np.where(known, sigma, np.inf), known
 
 
 def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, limb_darkening=0.6):
