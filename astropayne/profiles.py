@@ -150,6 +150,7 @@ class Stars:
         chain = self.chain.astype(flux.dtype)
         design = np.concatenate([self.by_name @ chain, self.linear], axis=2) * mask
         products = _products(design, self.residual * self.fitted)
+        self.shared = design.mT @ self.by_name
         self.information, self.gradient = products[:, :-1, :-1], products[:, :-1, -1]
         index = parameters.index
         k, n_modes = len(index), self.linear.shape[2] - self.n_continuum
@@ -220,6 +221,7 @@ class _Lines:
         more = self.nuisance.mT @ self.nuisance
         self.information = stars.information - known[:, :-1, :-1] + more
         self.gradient = stars.gradient - known[:, :-1, -1]
+        self.beyond = stars.shared - design.mT @ own  # of derivatives, in pixels of no line
         self.inverse = _inverse(self.information)
         self.map = nuisance
 
@@ -408,17 +410,21 @@ class _Lines:
     def _held(self, own):
         """Return changes of the abundance by each other parameter, all others held.
 
-        What is linear (the continuum, the emulator's errors) is not held.
+        What is linear (the continuum, the emulator's errors) is not held, nor is what the element
+        does beyond its lines: they follow what the parameter changes in all pixels.
         """
-        k = self.map.shape[2]
-        inverse = _inverse(self.information[:, k:, k:])
-        linear = self.nuisance[..., k:]
+        own, moves = own[..., None], list(self.problem.moves)
+        free = np.ones(self.information.shape[1], dtype=bool)
+        chain = self.stars.chain[:, moves]
+        free[: chain.shape[2]] = (chain != 0).any(axis=(0, 1))
+        inverse = _inverse(self.information[:, free][:, :, free])
+        nuisance = self.nuisance[..., free]
         names = self.take(self.stars.by_name).astype(float)
-        both = np.concatenate([own[..., None], names], axis=2)
-        mixed = linear.mT @ both
-        products = own[:, None] @ both - mixed[..., :1].mT @ inverse @ mixed
-        by = -products[:, 0, 1:] / np.maximum(products[:, 0, :1], 1e-300)
-        by[:, list(self.problem.moves)] = 0.0
+        follows = (nuisance.mT @ own).mT @ inverse
+        size = own.mT @ own - follows @ (nuisance.mT @ own)
+        change = own.mT @ names - follows @ (nuisance.mT @ names + self.beyond[:, free])
+        by = -(change / np.maximum(size, 1e-300))[:, 0]
+        by[:, moves] = 0.0
         return by
 
 

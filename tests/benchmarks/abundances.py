@@ -5,6 +5,13 @@
 
 GRID is the folder of the full grid. Its second part, ``split(0.8, seed=42)``, was never trained
 on. Spectra are rotated, degraded and shifted by plain convolutions in real space.
+
+A line is truly below detection where the significance to expect of it is below 3 - 1.645, so that
+noise lifts it over the threshold of 3 in less than 5 % of the stars. That significance is the root
+of the sum over the pixels of the element's windows of (what the element takes away / noise)²,
+without noise, at the true labels, as if everything else were known. Where even the strongest line
+of the model's range has less than 3 + 1.645, the spectrum can set no limit within the range: such
+stars are counted apart.
 """
 
 import argparse
@@ -19,8 +26,9 @@ from astropy.nddata import StdDevUncertainty
 from scipy.interpolate import CubicSpline
 from specutils import Spectrum
 
-from astropayne import PayneModel, SpectralGrid, fit_abundances, fit_spectra
-from astropayne.wavelengths import find_windows
+from astropayne import LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
+from astropayne.elements import Stage
+from astropayne.wavelengths import find_windows, to_vacuum
 
 ELEMENTS = ("Mg", "Ca", "Ti", "Na", "Al", "Ni", "Ba", "Li")
 LABELS = {e: f"{e}_Fe" if e != "Li" else "A_Li" for e in ELEMENTS}
@@ -51,11 +59,12 @@ def broadened(wavelength, flux, resolution, of_grid, vsini, rv, epsilon=0.6):
 
 
 def observed(grid, snr, rng):
-    """Return noisy spectra of all of a grid."""
+    """Return noisy spectra of all of a grid; how each was made is in its metadata."""
     wavelength, stars = grid.wavelength.value, []
     for flux in grid.flux:
         resolution, vsini = rng.uniform(12000, 19000), rng.uniform(1, 15)
         rv = rng.uniform(-50, 50)
+        made = {"resolution": resolution, "true_vsini": vsini, "true_rv": rv}
         flux = broadened(wavelength, np.asarray(flux, float), resolution, 20000, vsini, rv)
         sigma = 1 / rng.choice(np.atleast_1d(snr))
         stars.append(
@@ -64,10 +73,97 @@ def observed(grid, snr, rng):
                 flux=(flux + rng.normal(0, sigma, flux.size)) * u.one,
                 mask=~np.isfinite(flux),
                 uncertainty=StdDevUncertainty(np.full(flux.size, sigma)),
-                meta={"resolution": resolution},
+                meta=made,
             )
         )
     return stars
+
+
+def expected_significance(stars, labels, model, element):
+    """Return the significance that noise-free lines of an element have, all else known.
+
+    That of their true abundance, and of the model's largest.
+    """
+    name, more = LABELS[element], 0.1
+    lowest, weak, most = labels.copy(), labels.copy(), labels.copy()
+    lowest[name] = model.labels.minimum[model.labels.index(name)]
+    most[name] = model.labels.maximum[model.labels.index(name)]
+    weak[name] = lowest[name] + more
+    flux, strongest, low, above = (
+        model.predict(table[list(model.labels.names)]).flux.value
+        for table in (labels, most, lowest, weak)
+    )
+    without = low + (low - above) / (10**more - 1)  # weak lines grow tenfold a dex
+    lines = LineList.sample().select(element)
+    wavelength, found = model.wavelength.value, []
+    for star, *fluxes in zip(stars, flux, strongest, without, strict=True):
+        resolution, vsini, rv = (star.meta[n] for n in ("resolution", "true_vsini", "true_rv"))
+        one, top, none = (broadened(wavelength, f, resolution, 20000, vsini, rv) for f in fluxes)
+        rest = to_vacuum(wavelength, "air") * np.exp(-np.arctanh(rv / C_KMS))
+        width = np.hypot(vsini, C_KMS * np.sqrt(resolution**-2 - 20000.0**-2))
+        used = lines.inside_windows(rest, width).any(axis=0) & ~star.mask
+        noise = star.uncertainty.array
+        found.append([np.sqrt(np.sum(((none - f) / noise)[used] ** 2)) for f in (one, top)])
+    return np.array(found).T
+
+
+def tell_undetectable(table, stars, labels, model):
+    """Say how many of the lines that are truly below detection come out as limits."""
+    print("truly below detection: stars, limits, measured, neither; apart: no limit is possible")
+    total = np.zeros(5, dtype=int)
+    for element in ELEMENTS:
+        significance, most = expected_significance(stars, labels, model, element)
+        below = significance < 3 - 1.645
+        apart = below & (most < 3 + 1.645)
+        below &= ~apart
+        limited = ~np.ma.getmaskarray(table[f"{LABELS[element]}_upper_limit"]) & below
+        measured = ~np.ma.getmaskarray(table[f"{element}_Fe"]) & below
+        neither = below & ~limited & ~measured
+        counts = np.array([a.sum() for a in (below, limited, measured, neither, apart)])
+        total += counts
+        print(f"{element:7s} {counts}")
+    print(f"all     {total}: limits {total[1] / max(total[0], 1):.3f}")
+
+
+def tell_sensitivities(held, model, n, shift=100.0):
+    """Fix everything but one abundance, and the temperature too high on purpose."""
+    sigma = np.full(held.flux.shape[1], 1e-2)
+    found = {e: [] for e in ELEMENTS}
+    for flux, row in zip(held.flux[:n], held.labels[:n], strict=True):
+        star = Spectrum(
+            spectral_axis=held.wavelength,
+            flux=flux * u.one,
+            uncertainty=StdDevUncertainty(sigma),
+        )
+        true = {name: u.Quantity(row[name]).value for name in model.labels.names}
+        true |= {"rv": 0.0, "vsini": 0.01}
+        pair = [
+            fit_abundances([star], model, _one_by_one(true | {"teff": true["teff"] + more}))[0]
+            for more in (0, shift)
+        ]
+        k = pair[0].meta["by"].index("teff")
+        for e in ELEMENTS:
+            if not any(one[f"{e}_flags"] for one in pair):
+                moved = pair[1][f"{e}_Fe"] - pair[0][f"{e}_Fe"]
+                told = shift * pair[0][f"{e}_sensitivity"][k]
+                found[e].append((moved, told, pair[0][f"{e}_Fe_err"]))
+    print(f"teff {shift:+.0f} K: stars, median dex, slope over sensitivity, share of stars within")
+    print("10 % or a tenth of the error")
+    for e in ELEMENTS:
+        moved, told, error = np.transpose(found[e])
+        slope = (moved * told).sum() / (told * told).sum()
+        good = np.abs(moved - told) < np.maximum(0.1 * np.abs(told), 0.1 * error)
+        print(f"{e:7s} {len(moved):4d} {np.median(moved):7.3f} {slope:7.3f} {good.mean():6.2f}")
+
+
+def _one_by_one(true):
+    """Return stages that measure each element with all else fixed."""
+    stages, before = [Stage()], true
+    for e in ELEMENTS:
+        fixed = {name: value for name, value in before.items() if name != LABELS[e]}
+        stages.append(Stage([e], fixed=fixed, free=[LABELS[e]]))
+        before = {LABELS[e]: true[LABELS[e]]}
+    return stages
 
 
 def tell_pulls(table, truth):
@@ -100,6 +196,7 @@ def main():
     parser.add_argument("--stars", type=int, default=200)
     parser.add_argument("--limits", type=int, default=429)
     parser.add_argument("--cost", type=int, default=256)
+    parser.add_argument("--shift", type=int, default=40)
     options = parser.parse_args()
     model, rng = PayneModel.sample(), np.random.default_rng(6)
     grid = SpectralGrid.read(options.grid, format="tsfitpy").transform_labels("A_Li")
@@ -111,12 +208,16 @@ def main():
         table = fit_abundances(stars, model, ELEMENTS, convention="X_Fe")
         print(f"S/N 100, {time.process_time() - start:.0f} s")
         tell_pulls(_as_labels(table, model), some.labels)
+        tell_undetectable(table, stars, some.labels, model)
     if options.limits:
         some = held[: options.limits]
         stars = observed(some, [15, 25, 40], rng)
         table = fit_abundances(stars, model, ELEMENTS)
         print("S/N 15 to 40")
         tell_pulls(_as_labels(table, model), some.labels)
+        tell_undetectable(table, stars, some.labels, model)
+    if options.shift:
+        tell_sensitivities(held, model, options.shift)
     if options.cost:
         n = options.cost
         stars = observed(held[np.arange(n) % len(held)], 100, rng)
