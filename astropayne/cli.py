@@ -207,7 +207,7 @@ def _regions(pairs):
 @click.option(
     "-l", "--label", "labels", multiple=True, help="Label wanted in place of the grid's own: A(Li)."
 )
-@click.option("-j", "--workers", default=1, show_default=True, help="Processes that read.")
+@click.option("-j", "--workers", default=1, show_default=True, help="Files that are read at once.")
 @click.option("--strict", is_flag=True, help="Stop at the first fault.")
 @_overwrite
 @_pass_say
@@ -441,6 +441,49 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
     say(f"written   {', '.join(map(str, [*written, *([plot] if plot else [])]))}")
 
 
+_OBSERVED = (
+    click.option("--degrade-from", type=float, metavar="R",
+                 help="Resolution that spectra have, if the model's is lower: degrade them first."),
+    click.option("--continuum", type=int, metavar="DEGREE",
+                 help="Fit a polynomial continuum, for spectra that are not normalised."),
+    click.option("--fixed", multiple=True, type=_Pairs(), help="What is known: teff=5777, vmac=3."),
+    click.option("--trusted", is_flag=True,
+                 help="Leave out where the model is known to be wrong, see `fitting` in the docs."),
+    click.option("--noise-floor", default=0.0, help="Added to every error, a part of the flux."),
+    click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of the wavelengths."),
+    click.option("--format", help="Of the files, as specutils calls it. [default: found out]"),
+    click.option("--wavelength-unit", default="Angstrom", show_default=True, help="Of text files."),
+    click.option("--columns", type=int, help="Of text files; 2: the third is not the error."),
+)  # fmt: skip
+
+
+def _observed(function):
+    """Add the options of whatever measures files of observed spectra."""
+    for option in reversed(_OBSERVED):
+        function = option(function)
+    return function
+
+
+def _how_to_read(model, resolution, options):
+    """Take out of the options how files are read, and put in what the model says of itself."""
+    read = {name: options.pop(name) for name in ("format", "wavelength_unit", "columns")}
+    options["fixed"] = dict(options["fixed"])
+    if degrade_from := options.pop("degrade_from"):
+        wanted = resolution or model.resolution
+        if wanted is None:
+            raise click.UsageError("--degrade-from needs -R: the model's resolution is not known.")
+        read["degrade"] = degrade_from, wanted
+    if options.pop("trusted"):
+        options["exclude_at_rest"] = model.untrusted
+        if options["exclude_at_rest"] is None:
+            raise click.UsageError(
+                'The model does not say where it is wrong (meta["untrusted"]): leave --trusted out.'
+            )
+    if resolution:
+        options["resolution"] = resolution
+    return read
+
+
 @main.command()
 @click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
 @_model
@@ -448,16 +491,7 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
 @click.option("-R", "--resolution", "resolutions", type=float, multiple=True,
               help="λ/FWHM; repeated, that of each arm. [default: the file's, or model's]",
 )  # fmt: skip
-@click.option("--degrade-from", type=float, metavar="R",
-              help="Resolution that spectra have, if the model's is lower: degrade them first.",
-)  # fmt: skip
-@click.option(
-    "--continuum",
-    type=int,
-    metavar="DEGREE",
-    help="Fit a polynomial continuum, for spectra that are not normalised.",
-)
-@click.option("--fixed", multiple=True, type=_Pairs(), help="What is known: teff=5777, vmac=3.")
+@_observed
 @click.option("--free", multiple=True, metavar="NAME", help="Fit what is fixed by default: vmac.")
 @click.option("--start", multiple=True, type=_Pairs(), help="Where to start, instead of a search.")
 @click.option("--bounds", multiple=True, type=_Pairs(2), help="Narrower range: teff=5000:6000.")
@@ -465,14 +499,9 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
 @click.option("--region", "regions", multiple=True, type=_Region(), help="Use only this, Å.")
 @click.option("--exclude", multiple=True, type=_Region(), help="Leave this out, Å.")
 @click.option("--report", multiple=True, metavar="LABEL", help="Report this, too: A(Mg), [Ca/H].")
-@click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of the wavelengths.")
-@click.option("--noise-floor", default=0.0, help="Added to every error, a part of the flux.")
 @click.option("--loss", type=click.Choice(["linear", "huber"]), default="linear",
               help="huber: outliers pull less.")  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, auto.")
-@click.option("--format", help="Of the files, as specutils calls it. [default: found out]")
-@click.option("--wavelength-unit", default="Angstrom", show_default=True, help="Of text files.")
-@click.option("--columns", type=int, help="Of text files; 2: the third is not the error.")
 @click.option("--plot", metavar="FOLDER", help="Draw a picture of every fit.",
               type=click.Path(file_okay=False))  # fmt: skip
 @_overwrite
@@ -489,7 +518,7 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
       astropayne fit stars/*.fits -m model.asdf -o stars.ecsv -R 18000 --medium vacuum
       astropayne fit star.txt -o star.csv --fixed teff=5777 --free vmac --report "A(Mg)"
       astropayne fit blue.fits,red.fits -o star.ecsv -R 20000 -R 18000
-      astropayne fit sharp.fits -o star.ecsv --degrade-from 115000
+      astropayne fit sharp.fits -o star.ecsv --degrade-from 115000 --noise-floor 0.02
     """
     from astropayne.spectrum_files import (
         describe_fits,
@@ -502,19 +531,14 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
 
     writable_suffix(output)
     _refuse_existing(output, overwrite)
-    read = {name: options.pop(name) for name in ("format", "wavelength_unit", "columns")}
-    degrade_from = options.pop("degrade_from")
-    for name in ("fixed", "start", "bounds", "priors"):
+    for name in ("start", "bounds", "priors"):
         options[name] = dict(options[name])
     for name in ("regions", "exclude"):
         options[name] = _regions(options[name])
     model = _load_model(model_file, say)
-    if resolutions:
-        options["resolution"] = resolutions if len(resolutions) > 1 else resolutions[0]
-    elif model.resolution and not degrade_from:
+    read = _how_to_read(model, resolutions[0] if len(resolutions) == 1 else resolutions, options)
+    if model.resolution and not (resolutions or "degrade" in read):
         say(f"No --resolution is given: where a file says none, it is R = {model.resolution:g}.")
-    if degrade_from:
-        read["degrade"] = degrade_from, options.get("resolution", model.resolution)
     stars = [files_of(star) for star in stars]
     table = fit_files(stars, model, read=read, progress=say.progress, **options)
     write_table(table, output, overwrite=overwrite)
@@ -550,16 +574,14 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
 @click.option("--clip", is_flag=True, help="Leave out lines that disagree with the others.")
 @click.option("--per-line", is_flag=True, help="Give the abundance of each line, too.")
 @click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the file's, or model's]")
-@click.option("--continuum", type=int, metavar="DEGREE", help="Fit a polynomial continuum.")
-@click.option("--fixed", multiple=True, type=_Pairs(), help="What is known: teff=5777, vmac=3.")
-@click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of the wavelengths.")
-@click.option("--noise-floor", default=0.0, help="Added to every error, a part of the flux.")
-@click.option("--plot", metavar="FOLDER", help="Draw every line of every star.")
+@_observed
+@click.option("--plot", metavar="FOLDER", help="Draw every line of every star.",
+              type=click.Path(file_okay=False))  # fmt: skip
 @_overwrite
 @_pass_say
 def abundances(
-    say, spectra, model_file, output, elements, lines, stellar_lines, reference, plot, overwrite,
-    **options,
+    say, spectra, model_file, output, elements, lines, stellar_lines, reference, resolution, plot,
+    overwrite, **options,
 ):  # fmt: skip
     """Measure abundances from chosen lines, or limit them.
 
@@ -570,6 +592,7 @@ def abundances(
       astropayne abundances star.txt -o star.ecsv -e Mg,Li --plot pictures
       astropayne abundances stars/*.fits -o stars.ecsv -e Na -l mylines.csv --convention A_X
       astropayne abundances star.txt -o star.ecsv -e Ca,Ni --reference sun.txt --per-line
+      astropayne abundances sharp.fits -o star.ecsv -e Ca --degrade-from 115000 --continuum 3
     """
     from functools import partial
 
@@ -579,7 +602,7 @@ def abundances(
         file_names,
         fit_files,
         measured,
-        read_spectrum,
+        read_star,
         writable_suffix,
         write_table,
     )
@@ -587,34 +610,27 @@ def abundances(
     writable_suffix(output)
     _refuse_existing(output, overwrite)
     elements = [symbol.strip() for symbol in elements.replace(",", " ").split()]
-    options["fixed"] = dict(options["fixed"])
     for name, path in (("lines", lines), ("stellar_lines", stellar_lines)):
         options[name] = None if path is None else LineList.read(path)
-    read = {"meta": {"medium": options["medium"]}} if options["medium"] else {}
-    if reference is not None:
-        options["reference"] = read_spectrum(reference, **read)
     model = _load_model(model_file, say)
+    read = _how_to_read(model, resolution, options)
+    if reference is not None:
+        options["reference"] = read_star([reference], **read)
     measure = partial(fit_abundances, elements=elements, models=bool(plot))
     table = fit_files(spectra, model, read=read, measure=measure, progress=say.progress, **options)
+    models = [f"{e}_{what}" for e in elements for what in ("best_fit", "without")] if plot else []
+    write_table(table[[n for n in table.colnames if n not in models]], output, overwrite=overwrite)
+    good = measured(table)
+    for row, yes in zip(table, good, strict=True):
+        say(str(row["name"]) if yes else f"{row['name']} not measured: {row['message']}")
+        for element in elements if yes else ():
+            say(f"  {_abundance_text(row, options['convention'].replace('X', element), element)}")
     written = [output]
     if plot:
-        from astropayne.plotting import plot_element
-
-        Path(plot).mkdir(parents=True, exist_ok=True)
-        good = measured(table)
-        for path, name, row, yes in zip(spectra, file_names(spectra), table, good, strict=True):
-            for element in elements if yes else ():
-                axes = plot_element(read_spectrum(path, **read), row, element)
-                _save(axes, Path(plot) / f"{name}-{element}.png")
-        written.append(f"{good.sum() * len(elements)} pictures in {plot}")
-        table.remove_columns([f"{e}_{what}" for e in elements for what in ("best_fit", "without")])
-    write_table(table, output, overwrite=overwrite)
-    for row in table:
-        say(str(row["name"]))
-        for element in elements:
-            say(f"  {_abundance_text(row, options['convention'].replace('X', element), element)}")
+        stars = [(files, name, row) for files, name, row, yes
+                 in zip(spectra, file_names(spectra), table, good, strict=True) if yes]  # fmt: skip
+        written.append(_plot_elements(stars, elements, plot, read))
     say(f"written   {', '.join(written)}")
-    good = measured(table)
     if not good.all():
         raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
 
@@ -626,10 +642,11 @@ def _abundance_text(row, name, element):
     from astropayne.labels import Label
 
     text, n = Label(name).text, row[f"{element}_n_lines"]
+    lines = f"({n} line{'s' if n != 1 else ''})"
     if row[name] is not masked:
-        return f"{text:8s} {row[name]:6.2f} ± {row[f'{name}_err']:.2f}  ({n} lines)"
+        return f"{text:8s} {row[name]:6.2f} ± {row[f'{name}_err']:.2f}  {lines}"
     if row[f"{name}_upper_limit"] is not masked:
-        return f"{text:8s} < {row[f'{name}_upper_limit']:.2f}  ({n} lines)"
+        return f"{text:8s} < {row[f'{name}_upper_limit']:.2f}  {lines}"
     said = ElementFlag(int(row[f"{element}_flags"])).name or "no value"
     return f"{text:8s} not measured: {said.lower().replace('_', ' ')}"
 
@@ -689,6 +706,24 @@ def _plot_fits(stars, folder, model, read, options):
         plt.savefig(Path(folder) / f"{name}.png", dpi=150)
         plt.close()
     return f"{len(stars)} picture{'s' if len(stars) > 1 else ''} in {folder}"
+
+
+def _plot_elements(stars, elements, folder, read):
+    """Draw the lines of those elements that have any in a star's spectrum."""
+    from numpy import isfinite
+
+    from astropayne.plotting import plot_element
+    from astropayne.spectrum_files import read_star
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    n = 0
+    for path, name, row in stars:
+        spectrum = read_star([path], **read)
+        for element in elements:
+            if isfinite(row[f"{element}_best_fit"]).any():
+                _save(plot_element(spectrum, row, element), Path(folder) / f"{name}-{element}.png")
+                n += 1
+    return f"{n} picture{'s' if n != 1 else ''} in {folder}"
 
 
 def _save(axes, path):

@@ -94,7 +94,11 @@ class PayneModelRead(UnifiedReadWrite):
         try:
             return self.registry.read(self._cls, str(path), *args, **kwargs)
         except registry.IORegistryError as error:
-            raise ValueError(f"{path} is not a model that can be read: {error}") from None
+            formats = ", ".join(self.registry.get_formats(self._cls, "Read")["Format"])
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"{path} is not a model that can be read (formats: {formats}): {reason}"
+            ) from None
 
 
 class PayneModelWrite(UnifiedReadWrite):

@@ -3,14 +3,17 @@
 
 ``figure`` may be a `~matplotlib.figure.SubFigure`, so that pictures can be put together in one.
 Nothing is shown or saved: that is `matplotlib.pyplot.show` and ``axes[0].figure.savefig``, in any
-format that matplotlib has.
+format that matplotlib has. Under `astropy.visualization.quantity_support` axes have units: what is
+drawn into them then, such as ``ax.axvline(516.7 * u.nm)``, is converted.
 """
 
 import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import units
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Ellipse
+from scipy.ndimage import maximum_filter1d
 from scipy.optimize import isotonic_regression
 
 from astropayne.evaluation import median_and_scatter
@@ -219,12 +222,13 @@ def plot_variations(
 class _Windows:
     """Axes (rows, windows) for spectra: a column a window, as wide as its range."""
 
-    def __init__(self, axis, meta, regions, unit, figure, rows=2):
+    def __init__(self, axis, meta, regions, unit, figure, rows=2, kept=None):
         self.meta, self.medium = meta, meta.get("medium") or "air"
         axis = u.Quantity(axis, subok=False)
-        kept = np.ones(len(axis), dtype=bool)
         if regions is not None:
             kept = inside_regions(axis, regions, self.medium)
+        elif kept is None:
+            kept = np.ones(len(axis), dtype=bool)
         if not kept.any():
             raise ValueError(
                 f"nothing to draw: the spectrum ({axis.min():.0f} to {axis.max():.0f}) is outside "
@@ -252,6 +256,7 @@ class _Windows:
             column[-1].ticklabel_format(axis="x", useOffset=False)
             for ax in column:
                 ax.grid(alpha=0.2)
+                _set_unit(ax.xaxis, self.unit)
 
     def plot(self, row, y, **style):
         for ax, window in zip(self.axes[row], self.windows, strict=True):
@@ -297,6 +302,8 @@ class _Windows:
 
     def say(self, flux_unit, title):
         """Name the axes, and the picture."""
+        for ax in self.axes[0]:
+            _set_unit(ax.yaxis, flux_unit)
         self.axes[0, 0].set_ylabel(_with_unit("flux", flux_unit))
         self.figure.supxlabel(_axis_text(self.unit, self.meta), fontsize="medium")
         if title:
@@ -317,7 +324,8 @@ def _compared(spectrum, observed, used, what, regions, unit, figure):
     usable = np.isfinite(flux) if observed.mask is None else ~observed.mask
     kept = np.where(usable if used is None else used, flux, np.nan)
     meta = {**spectrum.meta, **observed.meta}
-    drawing = _Windows(spectrum.spectral_axis, meta, regions, unit, figure)
+    near = _where_known(spectrum.flux.value)
+    drawing = _Windows(spectrum.spectral_axis, meta, regions, unit, figure, kept=near)
     drawing.plot(0, flux, color="0.7", lw=1.0, label="not used")
     drawing.plot(0, kept, color=_OBSERVED, lw=1.2, label="observed")
     drawing.plot(0, spectrum.flux.value, color=_MODEL, lw=0.9, label=what)
@@ -326,6 +334,21 @@ def _compared(spectrum, observed, used, what, regions, unit, figure):
     drawing.axes[1, 0].set_ylabel(f"observed\n- {what.removeprefix('best ')}")
     drawing.axes[0, -1].legend(loc="lower right", fontsize="small")
     return drawing
+
+
+def _where_known(flux):
+    """Return the pixels in which there is flux, and some around them."""
+    known = np.isfinite(flux)
+    if not known.any():
+        return ~known
+    return maximum_filter1d(known.astype(np.uint8), 2 * (known.sum() // 50) + 1).astype(bool)
+
+
+def _set_unit(axis, unit):
+    """Give an axis its unit, if matplotlib has been told what a quantity is."""
+    if u.Quantity in units.registry and unit not in (None, u.one):
+        axis.update_units(1 * unit)
+        axis.set_label_text("")  # astropy writes the unit only
 
 
 def _kms(velocity):
@@ -516,6 +539,7 @@ def plot_error_trends(spectra, names=None, *, figure=None):
         parts = np.array_split(np.argsort(x), min(10, len(x)))
         middle = [(np.median(x[p]), np.median(y[p])) for p in parts]
         ax.semilogy(*np.transpose(middle), "-", color=_MODEL, lw=1.5)
+        ax.tick_params(axis="y", which="both", labelsize="x-small")
         _label_axis(ax, "x", name, spectra[name].unit)
     figure.supylabel("rms flux error", fontsize="medium")
     return axes
@@ -560,6 +584,8 @@ def plot_recovery(truth, table, names=None, *, colour=None, figure=None):
         ax.axline((true.mean(), true.mean()), slope=1, color="0.6", lw=0.8)
         ax.errorbar(true, found, np.nan_to_num(error), fmt="none", lw=0.8, ecolor="0.7", zorder=1)
         points = ax.scatter(true, found, s=9, lw=0, zorder=2, **shades)
+        for axis in (ax.xaxis, ax.yaxis):
+            _set_unit(axis, truth[name].unit)
         ax.set_title(_text(name, truth[name].unit), fontsize="small")
         text = _bias_and_scatter((found - true)[np.isfinite(found)], len(found))
         ax.text(0.96, 0.04, text, transform=ax.transAxes, ha="right", fontsize="x-small",
@@ -659,6 +685,8 @@ def plot_differences(truth, table, names=None, *, along="feh", figure=None):
         if reach > 0:
             ax.set_ylim(-reach, reach)
         _turn(ax, "x", along)
+        _set_unit(ax.xaxis, truth[along].unit)
+        _set_unit(ax.yaxis, truth[name].unit)
         ax.set_title(_text(name, truth[name].unit), fontsize="small")
         ax.tick_params(labelsize="x-small")
     figure.supxlabel(_text(along, truth[along].unit), fontsize="medium")
@@ -925,6 +953,7 @@ def _label_names(table):
 
 def _label_axis(ax, which, name, unit):
     """Name an axis, and turn it round if the label is drawn so."""
+    _set_unit(getattr(ax, f"{which}axis"), unit)
     getattr(ax, f"set_{which}label")(_text(name, unit), fontsize="small")
     ax.tick_params(axis=which, labelsize="x-small")
     _turn(ax, which, name)

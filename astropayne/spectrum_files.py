@@ -535,20 +535,24 @@ def describe_fits(table, *, everything=False, n_rows=20):
     width = max([4, *map(len, table["name"])])
     yield f"{'name':{width}s}" + "".join(f"{name:>16s}" for name in shown) + "  flags"
     for row in table if everything else table[:n_rows]:
-        cells = "".join(
-            f"{_with_error(row[name], row[f'{name}_err'], digits):>16s}"
-            for name, digits in shown.items()
-        )
+        cells = "".join(f"{_shown(row, name, digits):>16s}" for name, digits in shown.items())
         yield f"{row['name']:{width}s}{cells}  {_flags_text(row)}"
     if not everything and len(table) > n_rows:
         yield f"... and {len(table) - n_rows} more"
-    yield f"{len(table)} spectra, {good.sum()} measured"
+    yield f"{len(table)} {'spectrum' if len(table) == 1 else 'spectra'}, {good.sum()} measured"
     for row in table[~good]:
-        yield f"not measured: {row['name']}: {row['message'].removeprefix(row['name'] + ': ')}"
+        named = row["name"] in row["message"]
+        yield "not measured: " + ("" if named else f"{row['name']}: ") + row["message"]
 
 
-def _with_error(value, error, digits):
-    value, error = (getattr(part, "value", part) for part in (value, error))
+def _shown(row, name, digits):
+    """Return a value with its error, or as an upper limit."""
+    value, error, limit = (
+        u.Quantity(row[column]).value if column in row.colnames else np.nan
+        for column in (name, f"{name}_err", f"{name}_limit")
+    )
+    if np.isfinite(limit):
+        return f"< {limit:.{digits}f}"
     if not np.isfinite(value):
         return "-"
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")

@@ -203,6 +203,22 @@ def test_spectra_sharper_than_the_model_are_degraded(model_file, folder):
     assert QTable.read("a.ecsv")["teff"].value == pytest.approx(table["teff"].value)
 
 
+def test_what_the_model_has_wrong_is_left_out(model_file, folder):
+    model = PayneModel.read(model_file)
+    _run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "-q")
+    words = ("fit", "sun.txt", "-o", "a.ecsv", "--trusted", "--quiet", "--overwrite", "-m")
+    result = _run(*words, model_file)
+    assert (result.exit_code, "leave --trusted out" in result.output) == (2, True)
+    model.meta["untrusted"] = [[5165.0, 5185.0]]
+    model.write("careful.asdf")
+    assert _run(*words, "careful.asdf").exit_code == 0
+    alone = QTable.read("a.ecsv")["dof"][0]
+    model.meta["untrusted"] = [[5165.0, 5166.0]]
+    model.write("careful.asdf", overwrite=True)
+    assert _run(*words, "careful.asdf").exit_code == 0
+    assert QTable.read("a.ecsv")["dof"][0] - alone > 300
+
+
 def test_the_shell_completes_commands_and_files(folder):
     def complete(words):
         values = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
@@ -231,7 +247,7 @@ def test_fit_says_what_it_could_not_measure(model_file, folder):
     words = ("fit", "bad.txt", "good.txt", "-m", model_file, "-o", "table.csv")
     result = _run(*words)
     assert result.exit_code == 3
-    assert "not measured: bad.txt: bad.txt is neither text" in result.output
+    assert "not measured: bad.txt is neither text" in result.output
     assert len(QTable.read("table.csv")) == 2
     assert _run(*words).exit_code == 1
     result = _run(*words, "--overwrite", "--quiet")
@@ -341,6 +357,15 @@ def test_abundances_and_plans(model_file, folder, monkeypatch):
         assert _run(*words, "--medium", "vacuum").exit_code == 0
     assert drawn[0].meta["medium"] == "vacuum"
     assert QTable.read("v.ecsv")["rv"][0].value == pytest.approx(-83, abs=3)  # it is air
+    blue = [line for line in Path("0.txt").read_text().splitlines() if line[:2] in ("# ", "51")]
+    Path("blue.txt").write_text("\n".join(blue))
+    words = ("abundances", "blue.txt", "-m", model_file, "-o", "c.ecsv", "-e", "Mg,Li")
+    result = _run(*words, "--plot", "windows", "--degrade-from", 30000, "-R", 15000)
+    assert result.exit_code == 0, result.output
+    assert "not measured: no lines" in result.output
+    assert "1 picture in windows" in result.output
+    assert QTable.read("c.ecsv")["Mg_n_lines"][0] > 0
+    assert "Mg_best_fit" not in QTable.read("c.ecsv").colnames
     words = ("abundances", "0.txt", "-m", model_file, "-o", "b.fits", "-e", "Ca")
     result = _run(*words, "--reference", "0.txt")
     assert result.exit_code == 0, result.output

@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from astropy.table import QTable
+from astropy.visualization import quantity_support
 from specutils import SpectralRegion, Spectrum, SpectrumList
 
 from astropayne import LineList, fit_spectrum
@@ -91,6 +92,30 @@ def test_any_part_of_a_spectrum_is_drawn_in_any_unit(model):
 
 def to_thz(air):
     return u.Quantity(to_vacuum(air, "air"), u.AA).to_value(u.THz, u.spectral())
+
+
+def test_quantities_are_drawn_into_a_picture_in_its_units(model):
+    star = model(teff=5600, logg=4.2, feh=0, vmic=1)
+    with quantity_support():
+        first, *_ = plot_spectrum(star)
+        (line,) = first.plot([516.7, 516.8] * u.nm, [0.5, 0.5])
+        (along,) = plot_coverage(QTable({"teff": [5000, 6000] * u.K, "logg": [4.0, 4.5]}))
+        (hot,) = along.plot([5.5, 5.6] * u.kK, [4, 4])
+    assert line.get_xdata(orig=False) == pytest.approx([5167, 5168])
+    assert hot.get_xdata(orig=False) == pytest.approx([5500, 5600])
+    assert first.get_xlabel() == ""
+    assert (along.get_xlabel(), along.get_ylabel()) == ("Teff / K", "log g")
+
+
+def test_of_a_wide_spectrum_only_what_the_model_knows_is_drawn(model):
+    wavelength = np.arange(5000, 7000, 0.2) * u.AA
+    star = model(teff=5600, logg=4.2, feh=0, vmic=1, wavelength=wavelength)
+    wide = Spectrum(spectral_axis=wavelength, flux=np.nan_to_num(star.flux.value, nan=1) * u.one)
+    above, _ = plot_spectrum(star, wide)
+    edges = [edge for ax in above for edge in ax.get_xlim()]
+    assert edges == pytest.approx([5160, 5240, 6090, 6170, 6690, 6725], abs=6)
+    low, *_ = edges
+    assert low < np.min(wavelength[np.isfinite(star.flux)]).value
 
 
 def test_lines_are_named_where_the_star_has_them(model):
