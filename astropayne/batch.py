@@ -291,8 +291,7 @@ class BatchFitter:
         n = max(sum(map(len, star.flux)) for star in stars)
 
         def rows(name, rest):
-            joined = (np.concatenate(getattr(star, name)) for star in stars)
-            return np.stack([np.pad(a, (0, n - len(a)), constant_values=rest) for a in joined])
+            return _filled([np.concatenate(getattr(star, name)) for star in stars], n, rest)
 
         wavelength, flux, sigma = (
             rows("wavelength", np.nan),
@@ -418,10 +417,9 @@ class BatchFitter:
         for a in range(len(stars[0].wavelength)):
             n = max(len(star.wavelength[a]) for star in stars)
             wavelength, flux, sigma = (
-                np.stack([np.pad(getattr(s, name)[a], (0, n - len(s.flux[a])), constant_values=rest)
-                          for s in stars])
+                _filled([getattr(star, name)[a] for star in stars], n, rest)
                 for name, rest in (("wavelength", np.nan), ("flux", 0.0), ("sigma", np.inf))
-            )  # fmt: skip
+            )
             resolution = resolution_of(stars, a, n)
             rv = theta[:, self.names.index("rv")]
             margin = self.forward.margin(wavelength, rv)
@@ -609,6 +607,14 @@ class BatchFitter:
             step = np.abs(np.gradient(np.log(wavelength))) if len(wavelength) > 1 else 0.0
             covered += np.sum(step * mine)
         return covered < 0.5 * (self.forward.end - self.forward.start).sum()
+
+
+def _filled(rows, n, rest):
+    """Return rows as one array with ``n`` columns, filled up where they are shorter."""
+    table = np.full((len(rows), n), rest)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return table
 
 
 def _blocks(items, size):

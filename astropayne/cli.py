@@ -468,6 +468,8 @@ def _how_to_read(model, resolution, options):
     """Take out of the options how files are read, and put in what the model says of itself."""
     read = {name: options.pop(name) for name in ("format", "wavelength_unit", "columns")}
     options["fixed"] = dict(options["fixed"])
+    if options["medium"]:
+        read["meta"] = {"medium": options["medium"]}
     if degrade_from := options.pop("degrade_from"):
         wanted = resolution or model.resolution
         if wanted is None:

@@ -402,7 +402,8 @@ class KnownLabels:
     """
 
     def __init__(self, names, known, solar=None):
-        _forbid_same(known, _network())
+        if known:
+            _forbid_same(known, _network())
         self.names, self.solar = tuple(names), solar
         self.values = {name: value for name, value in known.items() if name in self.names}
         self.ties = {}
@@ -418,6 +419,8 @@ class KnownLabels:
 
     def say(self, labels):
         """Say values of labels, by name, in the model's own."""
+        if not labels:
+            return {}
         _forbid_same(labels, _network())
         found = {name: value for name, value in labels.items() if name in self.names}
         others = [same_label(self.names, name) for name in labels if name not in self.names]

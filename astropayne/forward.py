@@ -30,7 +30,7 @@ from astropayne.broadening import (
 from astropayne.network import OUTPUTS
 from astropayne.wavelengths import C_KMS, find_windows
 
-__all__ = ["FASTEST", "VELOCITIES", "Broadener", "ForwardModel", "Pixels"]
+__all__ = ["FASTEST", "VELOCITIES", "Broadener", "ForwardModel", "Pixels", "fast_length"]
 
 #: Parameters of the forward model that come after the labels, in km/s.
 VELOCITIES = ("rv", "vsini", "vmac")
@@ -67,6 +67,14 @@ class _Interpolation:
         return torch.nn.functional.embedding_bag(
             self.index, table, per_sample_weights=self.weight, mode="sum"
         )
+
+
+def fast_length(n):
+    """Return a length of at least ``n`` whose real Fourier transforms are fast.
+
+    Those of odd lengths take two to three times as long.
+    """
+    return _EVEN * scipy.fft.next_fast_len(math.ceil(n / _EVEN), real=True)
 
 
 def _lagrange(nodes, points, taps):
@@ -258,8 +266,7 @@ class Broadener:
         """Put the windows one after another, with room between them."""
         self.offset = np.cumsum([_TAPER, *(self.length[:-1] + 2 * _TAPER)])
         needed = int(self.offset[-1] + self.length[-1] + _TAPER)
-        # odd factors, and many of them, cost half as much again
-        self.n_fft = _EVEN * scipy.fft.next_fast_len(math.ceil(needed / _EVEN), real=True)
+        self.n_fft = fast_length(needed)
         frequency = np.fft.rfftfreq(self.n_fft, C_KMS * self.step)
         if self.taps == _FEW_TAPS:
             frequency = frequency[frequency < _BAND * self.resolution / C_KMS]
@@ -422,31 +429,32 @@ class Broadener:
         spectra = self._spectrum(self._to_axis(self._tensor(rows).T.contiguous()).T)
         return self._sample(spectra * transfer[:, None], pixels)
 
-    def _transfer(self, velocities, placed_rv, resolution):
-        """Return the transfer function, its derivatives by rv over itself, and by the widths.
+    def _transfer(self, velocities, placed_rv, resolution, by=()):
+        """Return the transfer function, its derivatives by rv over itself, and by some widths.
 
         Shape (n, n_frequencies) each; the last is a dict. Of the velocity, only what the pixels
         have not been placed with is left.
         """
         rv, vsini, vmac = velocities.T
+        widths = [name for name in VELOCITIES[1:] if name in by]
         phase, by_rv = doppler_shift(self.frequency, rv, self._tensor(placed_rv))
-        phase = phase * self._instrument(resolution)
-        broad, *by_widths = self._rotation_macroturbulence(vsini, vmac)
-        by_widths = {name: phase * x for name, x in zip(VELOCITIES[1:], by_widths, strict=True)}
+        phase *= self._instrument(resolution)
+        broad, *by_widths = self._rotation_macroturbulence(vsini, vmac, widths)
+        by_widths = {name: phase * x for name, x in zip(widths, by_widths, strict=True)}
         return phase * broad, by_rv, by_widths
 
-    def _rotation_macroturbulence(self, vsini, vmac):
+    def _rotation_macroturbulence(self, vsini, vmac, widths):
         """Interpolate the transfer functions from the few frequencies their width asks for."""
         width = float(half_width(float(vsini.abs().max()), float(vmac.abs().max()), 0.0))
         period = self.n_fft * C_KMS * self.step
         stride = 2 ** int(np.log2(max(1.0, period / (2 * max(width, 1.0) * _OVERSAMPLING))))
-        if stride == 1:
-            return rotation_macroturbulence(self.frequency, vsini, vmac, self.limb_darkening)
         if stride not in self._transfer_nodes:
             self._transfer_nodes[stride] = self._coarser_frequencies(stride)
         few, to_all = self._transfer_nodes[stride]
-        coarse = torch.cat(rotation_macroturbulence(few, vsini, vmac, self.limb_darkening))
-        return to_all(coarse.T.contiguous()).T.reshape(3, len(vsini), -1)
+        transfer, *derivatives = rotation_macroturbulence(few, vsini, vmac, self.limb_darkening)
+        wanted = [x for name, x in zip(VELOCITIES[1:], derivatives, strict=True) if name in widths]
+        coarse = torch.cat([transfer, *wanted])
+        return to_all(coarse.T.contiguous()).T.reshape(1 + len(wanted), len(vsini), -1)
 
     def _coarser_frequencies(self, stride):
         """Return each so many-th frequency, and the interpolation to all of them."""
@@ -474,7 +482,7 @@ class Broadener:
             table = rows.reshape(n * k, length).T.contiguous()
             sampled = _Interpolation(pixels.index[0], pixels.weight[0])(table)
             return sampled.reshape(-1, n, k).transpose(0, 1)
-        table = rows.transpose(1, 2).reshape(n * length, k)
+        table = rows.new_empty(n, length, k).copy_(rows.mT).flatten(0, 1)
         first = length * torch.arange(n, dtype=torch.int32, device=self.device)[:, None, None]
         sampling = _Interpolation((pixels.index + first).flatten(0, 1), pixels.weight.flatten(0, 1))
         return sampling(table).reshape(n, -1, k)
@@ -631,7 +639,9 @@ class ForwardModel(Broadener):
         by_labels = [i for i in by if i < n_labels]
         by_velocities = [VELOCITIES[i - n_labels] for i in by if i >= n_labels]
         spectra = self._flux_spectra(labels, by_labels)
-        transfer, by_rv, by_widths = self._transfer(velocities, pixels.rv, resolution)
+        transfer, by_rv, by_widths = self._transfer(
+            velocities, pixels.rv, resolution, by_velocities
+        )
         k = spectra.shape[1]
         products = spectra.new_empty(len(spectra), k + len(by_velocities), len(self.frequency))
         torch.mul(spectra, transfer[:, None], out=products[:, :k])

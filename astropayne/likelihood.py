@@ -83,6 +83,10 @@ class Parameters:
 
         Zero for what is fixed, NaN for what depends on what is not known.
         """
+        if not self.tied:
+            everything = np.zeros((len(free), len(self.names), len(self.names)))
+            everything[:, self.index[:, None], self.index] = covariance
+            return everything
         by = self.chain(free, theta)
         unknown = np.isnan(np.diagonal(covariance, axis1=1, axis2=2))
         everything = by @ np.nan_to_num(covariance) @ by.transpose(0, 2, 1)

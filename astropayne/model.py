@@ -770,12 +770,12 @@ class PayneModel:
                 tree = cKDTree(nodes)
                 self._planes.append((plane, tree, np.median(tree.query(nodes, k=2)[0][:, 1])))
         scaled = self.labels.scale(np.asarray(values, dtype=float))
-        farthest = np.zeros(len(scaled))
-        for plane, tree, spacing in self._planes:
-            known = np.isfinite(scaled[:, plane]).all(axis=1)
-            distance = tree.query(scaled[known][:, plane])[0] / spacing
-            farthest[known] = np.maximum(farthest[known], distance)
-        return farthest
+        known, scaled = np.isfinite(scaled), np.nan_to_num(scaled)
+        distances = [
+            tree.query(scaled[:, plane])[0] / spacing * known[:, plane].all(axis=1)
+            for plane, tree, spacing in self._planes
+        ]
+        return np.max(distances, axis=0)
 
     def _network_flux(self, scaled):
         """Return the network's flux for scaled labels, shape (n, n_pixels)."""

@@ -221,6 +221,8 @@ class SpectralNetwork(nn.Module):
         features : torch.Tensor, shape (n, n_features)
         tangents : torch.Tensor, shape (n, n_by, n_features)
         """
+        if not len(by):
+            return self.features(x), x.new_empty(len(x), 0, self.pixels.in_features)
         shape, tangents = (len(x), len(by)), None  # of a row for each spectrum and label
         for layer in self.hidden:
             x, slope = ACTIVATIONS[self.activation](layer(x))

@@ -6,11 +6,10 @@ import weakref
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 import torch
 from scipy.stats import qmc
 
-from astropayne.forward import VELOCITIES
+from astropayne.forward import VELOCITIES, fast_length
 from astropayne.wavelengths import C_KMS
 
 __all__ = ["Templates", "Velocity", "templates_of"]
@@ -20,7 +19,7 @@ _NEAR = 100.0  # km/s, around a velocity that is said to be about right
 _N_CANDIDATES = 32  # label vectors of templates, a power of two
 _VSINI = (8.0, 40.0)  # km/s, of templates
 _POINTS = 2.5  # of the correlation's axis, a resolution element
-_VARIANCE = 3e-4  # of the templates, that their principal components leave out
+_VARIANCE = 1e-3  # of the templates, that their principal components leave out
 
 # The regression: so many spectra, the principal components of some of them, products of the first
 # components; the noise of a pixel it is made for, and what is added to the observed.
@@ -88,7 +87,7 @@ class _Window:
     def __init__(self, start, rows, reach):
         self.start, self.n_shifts = start, 2 * reach + 1
         self.n_data = rows.shape[1] + 2 * reach
-        self.n_fft = scipy.fft.next_fast_len(self.n_data, real=True)
+        self.n_fft = fast_length(self.n_data)
         self.rows, self.squares = _Basis.of(rows, self.n_fft), _Basis.of(rows**2, self.n_fft)
         self.ones = torch.fft.rfft(torch.ones_like(rows[0]), self.n_fft).conj().resolve_conj()
 
