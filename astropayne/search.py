@@ -19,7 +19,7 @@ _NEAR = 100.0  # km/s, around a velocity that is said to be about right
 _N_CANDIDATES = 32  # label vectors of templates, a power of two
 _VSINI = (8.0, 40.0)  # km/s, of templates
 _POINTS = 2.5  # of the correlation's axis, a resolution element
-_VARIANCE = 1e-3  # of the templates, that their principal components leave out
+_VARIANCE = 3e-4  # of the templates, that their principal components leave out
 
 # The regression: so many spectra, the principal components of some of them, products of the first
 # components; the noise of a pixel it is made for, and what is added to the observed.
