@@ -45,8 +45,6 @@ _TAPER = 48  # pixels over which a window is continued beyond its edges
 # A spectrum of known resolution needs only so many points of the axis a resolution element, and
 # so few of them make an observed pixel: 7e-6 of the depth of the sharpest line.
 _POINTS, _FEW_TAPS = 5.0, 10
-# Nor does it have frequencies beyond so many in its width: its profile lets through 1e-5 there.
-_BAND = 1.8
 _EVEN = 64  # a factor of the lengths of Fourier transforms
 _DEGREE = 8  # of the polynomials that the weights of those points are, to 2e-8
 
@@ -267,10 +265,7 @@ class Broadener:
         self.offset = np.cumsum([_TAPER, *(self.length[:-1] + 2 * _TAPER)])
         needed = int(self.offset[-1] + self.length[-1] + _TAPER)
         self.n_fft = fast_length(needed)
-        frequency = np.fft.rfftfreq(self.n_fft, C_KMS * self.step)
-        if self.taps == _FEW_TAPS:
-            frequency = frequency[frequency < _BAND * self.resolution / C_KMS]
-        self.frequency = self._tensor(frequency)
+        self.frequency = self._tensor(np.fft.rfftfreq(self.n_fft, C_KMS * self.step))
         self._transfer_nodes = {}
         self._edges()
 
@@ -302,10 +297,7 @@ class Broadener:
         row[:, self._inside] = on_axis
         position, mirror, edge = self._continued
         row[:, position] = self._taper * (2 * row[:, edge] - row[:, mirror])
-        return self._transform(row)
-
-    def _transform(self, rows):
-        return torch.fft.rfft(rows)[..., : len(self.frequency)]
+        return torch.fft.rfft(row)
 
     def pixels(self, wavelength, rv=0.0):
         """Place observed pixels on the axis.
@@ -611,7 +603,7 @@ class ForwardModel(Broadener):
         rows[:, 1:] *= (slope * self._sign)[:, None]
         position, _, edge = self._continued
         rows[..., position] += 2 * self._taper * rows[..., edge]
-        return self._transform(rows)
+        return torch.fft.rfft(rows)
 
     @_resolution_may_vary
     def forward_and_jacobian(self, theta, pixels, resolution=None, by=None):
