@@ -449,7 +449,8 @@ def _loop(state, trained, unit, train, valid, crew, progress, checkpoint):
         n_steps = min(n_steps, 3 * options.t_max)
     parallel = crew.parallel(trained)
     batches = train.batches(_epochs(train, batch_size, options), state.step, crew.part)
-    squares = []
+    # One number that is added to: kept losses would each split memory that batches have left.
+    squares, n_squares = torch.zeros((), device=device), 0
     with contextlib.closing(batches), _bar(progress, crew) as bar:
         while not _finished(state, n_steps):
             seconds = state.seconds
@@ -468,15 +469,13 @@ def _loop(state, trained, unit, train, valid, crew, progress, checkpoint):
             # The mean over processes is that over the batch, although parts may differ by one.
             (loss * (len(x) * crew.size / batch_size / unit)).backward()
             state.optimiser.step()
-            squares.append(loss.detach())
-            state.step += 1
+            squares += loss.detach()
+            state.step, n_squares = state.step + 1, n_squares + 1
             bar.update(min(max(part, state.step / n_steps), 1.0) - bar.n)
             last = state.step == n_steps or part >= 1
             if state.step % options.check_interval == 0 or last:
-                train_rms = (
-                    crew.sum(float(torch.stack(squares).mean()), device) / crew.size
-                ) ** 0.5
-                squares.clear()
+                train_rms = (crew.sum(float(squares) / n_squares, device) / crew.size) ** 0.5
+                squares, n_squares = torch.zeros_like(squares), 0
                 valid_rms = rms_error(state.network, valid, crew)
                 if not (math.isfinite(train_rms) and math.isfinite(valid_rms)):
                     _stop_not_finite(state)
