@@ -29,7 +29,14 @@ from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.grid import SpectralGrid
 from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
-from astropayne.residuals import leading_components, scale_at, scale_by_labels, white_rest
+from astropayne.residuals import (
+    leading_components,
+    scale_at_labels,
+    scale_at_spread,
+    scale_by_labels,
+    scale_by_spread,
+    white_rest,
+)
 from astropayne.training import TrainingOptions, train_network
 from astropayne.wavelengths import (
     checked_velocity,
@@ -44,6 +51,7 @@ __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite", "TrainingHistory"]
 _BLOCK = 1 << 18  # pixels that are predicted at a time
 _ERROR_COMPONENTS = 32
 _MEMBERS = 4  # of an ensemble, where it costs little
+_SPREAD_ROWS = 1 << 12  # whose spread is computed at a time
 _RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
 _MOST_LABELS = 50_000  # kept of the training spectra
 _MOST_NEIGHBOURS = 5_000  # of them looked at, where labels are compared with them
@@ -175,8 +183,9 @@ class PayneModel:
         The emulator's own error: rms on the validation spectra, pixel by pixel.
     bias : numpy.ndarray, shape (n_pixels,)
         Mean of predicted minus true flux there.
-    error_scale : numpy.ndarray
-        How the size of the errors goes with labels, for `error_scale_at`.
+    error_scale : numpy.ndarray, shape (2,) or (3 + 2 · n_labels,)
+        How the size of the errors goes with the spread of the members, or with labels where there
+        is one only: for `error_scale_at`.
     error_components : numpy.ndarray, shape (n_components, n_pixels)
         How errors of pixels go together: the leading part of their covariance about ``bias``,
         each spectrum's divided by its scale, is ``error_components.T @ error_components``.
@@ -303,7 +312,7 @@ class PayneModel:
             ("bias", bias, n_pixels),
             ("error_rest", error_rest, n_pixels),
             ("error_components", error_components, n_pixels),
-            ("error_scale", error_scale, 3 + 2 * n_labels),
+            ("error_scale", error_scale, 2 if np.size(error_scale) == 2 else 3 + 2 * n_labels),
             ("training_labels", training_labels, n_labels),
         ):
             if value is not None and np.shape(value)[-1:] != (last,):
@@ -531,8 +540,12 @@ class PayneModel:
             total += np.sum(residual, axis=0, dtype=float)
             size.append(np.sqrt(np.mean(residual.astype(float) ** 2, axis=1)))
         self.error, self.bias = np.sqrt(squares / len(x)), total / len(x)
-        self.error_scale = scale_by_labels(x, np.maximum(np.concatenate(size), 1e-12))
-        scale = scale_at(self.error_scale, x).astype(np.float32)
+        size = np.maximum(np.concatenate(size), 1e-12)
+        if self.network.members > 1:
+            self.error_scale = scale_by_spread(self._spread(x), size)
+        else:
+            self.error_scale = scale_by_labels(x, size)
+        scale = self._error_scale(x).astype(np.float32)
         chosen = _some(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
         residual = np.empty((len(chosen), n_pixels), dtype=np.float32)
         first = 0
@@ -847,7 +860,19 @@ class PayneModel:
         """
         if self.error_scale is None:
             return np.ones(len(values))
-        return scale_at(self.error_scale, self.labels.scale(np.asarray(values, dtype=float)))
+        return self._error_scale(self.labels.scale(np.asarray(values, dtype=float)))
+
+    def _error_scale(self, x):
+        if len(self.error_scale) == 2:
+            return scale_at_spread(self.error_scale, self._spread(x))
+        return scale_at_labels(self.error_scale, x)
+
+    def _spread(self, x):
+        """Return the spread of the members at scaled labels, in blocks of rows: (n,)."""
+        blocks = torch.as_tensor(x, dtype=torch.float32).split(_SPREAD_ROWS)
+        with torch.no_grad():
+            spread = torch.cat([self.network.spread(block) for block in blocks])
+        return np.maximum(spread.numpy().astype(float), 1e-12)
 
     def forward_model(self, *, limb_darkening=0.6, dtype=torch.float64, device="cpu"):
         """Return the `~astropayne.forward.ForwardModel` of this model, made once.

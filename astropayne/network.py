@@ -61,6 +61,8 @@ _VALUES = {
     "linear": nn.Identity(),
 }
 
+_SPREAD_PIXELS = 512  # at least, that say how far members are apart
+
 
 class _SideBySide(nn.Module):
     """Linear layers of several networks: (members, n, n_in) or (n, n_in) → (members, n, n_out)."""
@@ -203,6 +205,27 @@ class SpectralNetwork(nn.Module):
         for layer in self.hidden:
             x = _VALUES[self.activation](layer(x))
         return x if self.coefficients is None else self.coefficients(x)
+
+    def spread(self, x):
+        """Return how far the members are from their mean.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, n_labels)
+
+        Returns
+        -------
+        torch.Tensor, shape (n,)
+            The rms over members and some hundred pixels; zero without members.
+        """
+        features = self.member_features(x)
+        some = slice(None, None, max(1, self.pixels.out_features // _SPREAD_PIXELS))
+        layer = self.pixels.weight[some], self.pixels.bias[some]
+        flux, mean = (
+            _VALUES[self.output](nn.functional.linear(z, *layer))
+            for z in (features, self._mean(features))
+        )
+        return (flux - mean).square().mean(-1).reshape(-1, len(x)).mean(0).sqrt()
 
     def _mean(self, of_members):
         return of_members.mean(0) if self.members > 1 else of_members

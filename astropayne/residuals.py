@@ -5,7 +5,14 @@ import numpy as np
 
 from astropayne.wavelengths import find_windows
 
-__all__ = ["leading_components", "scale_at", "scale_by_labels", "white_rest"]
+__all__ = [
+    "leading_components",
+    "scale_at_labels",
+    "scale_at_spread",
+    "scale_by_labels",
+    "scale_by_spread",
+    "white_rest",
+]
 
 _RIDGE = 0.1  # of the regression of errors on labels
 _ALIKE = 0.15  # correlation below which it is not the profile's that makes pixels alike
@@ -16,7 +23,8 @@ def scale_by_labels(x, size):
 
     It differs by a factor of three between spectra: where lines are strong, and near the ends of
     the ranges, errors are large. A ridge regression of its logarithm on labels and their squares
-    says most of that, and with few spectra little.
+    says most of that, and with few spectra little. Where the emulator has members,
+    `scale_by_spread` says more.
 
     Parameters
     ----------
@@ -28,8 +36,8 @@ def scale_by_labels(x, size):
     Returns
     -------
     numpy.ndarray, shape (3 + 2 · n_labels,)
-        For `scale_at`, whose mean square over these spectra is one: the logarithm's constant, its
-        lowest and its highest value, and the coefficients.
+        For `scale_at_labels`, whose mean square over these spectra is one: the logarithm's
+        constant, its lowest and its highest value, and the coefficients.
     """
     terms, y = _terms(x), np.log(size)
     middle = terms.mean(axis=0)
@@ -40,7 +48,7 @@ def scale_by_labels(x, size):
     return np.concatenate([[shift, log.min(), log.max()], slope])
 
 
-def scale_at(coefficients, x):
+def scale_at_labels(coefficients, x):
     """Return how large errors are at labels, relative to the rms of all: (n,).
 
     Parameters
@@ -52,6 +60,52 @@ def scale_at(coefficients, x):
     """
     shift, lowest, highest, *slope = coefficients
     return np.exp(shift + np.clip(_terms(x) @ np.array(slope), lowest, highest))
+
+
+def scale_by_spread(spread, size):
+    """Say how the size of errors goes with the spread of an ensemble.
+
+    Where networks that were trained on the same spectra do not agree, their mean is wrong too:
+    by a power of their spread. Two numbers, which few spectra determine.
+
+    Parameters
+    ----------
+    spread, size : numpy.ndarray, shape (n_spectra,)
+        The members' spread, and the rms error of their mean, of each spectrum.
+
+    Returns
+    -------
+    numpy.ndarray, shape (2,)
+        For `scale_at_spread`, whose mean square over these spectra is one: the logarithm of the
+        factor, and the power.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.residuals import scale_at_spread, scale_by_spread
+    >>> spread = np.array([0.001, 0.002, 0.008])
+    >>> law = scale_by_spread(spread, 2 * spread)
+    >>> (scale_at_spread(law, spread) / scale_at_spread(law, spread[:1])).round(6).tolist()
+    [1.0, 2.0, 8.0]
+    """
+    x, y = np.log(spread), np.log(size)
+    x, y = x - x.mean(), y - y.mean()
+    power = x @ y / max(x @ x, np.finfo(float).tiny)
+    factor = np.mean(spread ** (2 * power)) ** -0.5
+    return np.array([np.log(factor), power])
+
+
+def scale_at_spread(coefficients, spread):
+    """Return how large errors are at a spread, relative to the rms of all: (n,).
+
+    Parameters
+    ----------
+    coefficients : numpy.ndarray
+        Of `scale_by_spread`.
+    spread : numpy.ndarray, shape (n,)
+    """
+    log_factor, power = coefficients
+    return np.exp(log_factor) * spread**power
 
 
 def _terms(x):

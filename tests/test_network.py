@@ -53,6 +53,19 @@ def test_the_network_against_numpy(activation, output, components, members, rng)
         assert jacobian[:, i].detach().numpy() == pytest.approx(number, abs=1e-7)
 
 
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_the_spread_of_members(output, rng):
+    torch.manual_seed(1)
+    network = SpectralNetwork(4, 50, (9, 11), "gelu", output, 7, 3)
+    x = torch.as_tensor(rng.uniform(-0.5, 0.5, (6, 4)), dtype=torch.float32)
+    with torch.no_grad():
+        members = torch.stack([network.flux_of(z) for z in network.member_features(x)])
+        expected = (members - network(x)).square().mean(dim=(0, 2)).sqrt()
+        assert network.spread(x).numpy() == pytest.approx(expected.numpy(), rel=1e-5)
+        alone = SpectralNetwork(4, 50, (9, 11), "gelu", output, 7)
+        assert (alone.spread(x) == 0).all()
+
+
 def test_the_architecture_makes_the_network_again():
     network = SpectralNetwork(4, 50, (9, 11), "gelu", "linear", 7, 3)
     again = SpectralNetwork(**network.architecture)

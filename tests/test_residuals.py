@@ -5,7 +5,14 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from astropayne import SpectralGrid
-from astropayne.residuals import leading_components, scale_at, scale_by_labels, white_rest
+from astropayne.residuals import (
+    leading_components,
+    scale_at_labels,
+    scale_at_spread,
+    scale_by_labels,
+    scale_by_spread,
+    white_rest,
+)
 
 WAVELENGTH = np.concatenate([np.arange(5000, 5020, 0.05), np.arange(6000, 6020, 0.05)])
 
@@ -52,12 +59,37 @@ def test_the_size_of_errors_goes_with_labels(rng, n, within):
     true = np.exp(-7 + 1.2 * x[:, 0] + 3 * x[:, 1] ** 2 - 0.8 * x[:, 2])
     size = true * np.exp(rng.normal(0, 0.2, len(x)))
     coefficients = scale_by_labels(x[:n], size[:n])
-    scale = scale_at(coefficients, x)
+    scale = scale_at_labels(coefficients, x)
     assert np.mean(scale[:n] ** 2) == pytest.approx(1)
     ratio = np.log(true[n:] / scale[n:])
     assert ratio.std() < within < np.log(true).std()
-    beyond = scale_at(coefficients, np.full((1, 6), 9.0))
+    beyond = scale_at_labels(coefficients, np.full((1, 6), 9.0))
     assert scale[:n].min() * 0.99 < beyond[0] < scale[:n].max() * 1.01
+
+
+def test_the_size_of_errors_goes_with_the_spread(rng):
+    spread = np.exp(rng.normal(-7, 0.6, 500))
+    size = 0.5 * spread**0.8 * np.exp(rng.normal(0, 0.2, 500))
+    law = scale_by_spread(spread[:30], size[:30])
+    scale = scale_at_spread(law, spread)
+    assert np.mean(scale[:30] ** 2) == pytest.approx(1)
+    assert law[1] == pytest.approx(0.8, abs=0.15)
+    assert np.log(size / scale).std() < 0.23 < np.log(size).std()
+    same = scale_by_spread(np.full(5, 1e-3), size[:5])  # says nothing
+    assert scale_at_spread(same, np.full(2, 1e-3)) == pytest.approx(1)
+
+
+def test_the_spread_of_members_tells_where_a_model_errs(model, sample):
+    """On spectra that had no part in the training, and by a law that other spectra gave."""
+    _, unseen = sample.split(0.8, seed=42)
+    assert model.error_scale.shape == (2,)
+    assert 0.4 < model.error_scale[1] < 1.6
+    scale = model.error_scale_at(model.labels.to_array(unseen.labels))
+    residual = model.predict(unseen.labels).flux.value - unseen.flux
+    size = np.log(np.sqrt(np.mean(residual**2, axis=1)))
+    assert np.std(size - np.log(scale)) < 0.7 * np.std(size)
+    far = model.error_scale_at(model.labels.unscale(np.full((1, len(model.labels)), 0.9)))
+    assert far > 3 * scale.max()  # beyond all spectra, it goes on to grow
 
 
 def test_a_model_measures_its_error_on_other_spectra(model, sample):
