@@ -60,6 +60,8 @@ class Flag(enum.IntFlag):
     """χ² is more than noise and the emulator's error explain."""
     OUTSIDE_COVERAGE = 512
     """The labels are far from those of all training spectra: the model is a guess there."""
+    EMULATOR_LIMITED = 1024
+    """The emulator's error is not small beside the noise: errors of labels may be too small."""
 
 
 @dataclass(frozen=True)

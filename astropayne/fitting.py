@@ -18,7 +18,7 @@ from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
-from astropayne.likelihood import Parameters
+from astropayne.likelihood import Parameters, pixel_width
 from astropayne.network import one_thread, pick_device
 from astropayne.observation import observe
 from astropayne.search import templates_of
@@ -31,6 +31,7 @@ _KMS = u.km / u.s
 _RANGE = {"rv": (-60.0, 60.0), **{name: (0.01, most) for name, most in FASTEST.items()}}
 _SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
 _HOLE = 8.0  # distance from training spectra, as `PayneModel.coverage` has it, of a hole
+_LIMITED = 0.3  # of the noise; with an emulator's error of that size, errors are a fifth too small
 _STARS_AT_ONCE, _PIXELS_AT_ONCE = 64, 1 << 20
 
 
@@ -240,7 +241,8 @@ def fit_spectrum(
     given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
     setup = FitSetup(model, **given)
     with torch.no_grad(), one_thread():
-        outcome = setup.judged(setup.fitter.fit([setup.star(observed)], best_fits=True))[0]
+        star = setup.star(observed)
+        outcome = setup.judged([star], setup.fitter.fit([star], best_fits=True))[0]
     if outcome.flags & Flag.BAD_INPUT:
         raise ValueError(outcome.message)
     return setup.result(observed, outcome)
@@ -591,22 +593,39 @@ class FitSetup:
 
         for _, group in itertools.groupby(sorted(stars, key=kind), kind):
             some = list(group)
-            found = self.fitter.fit([stars[i] for i in some], best_fits=best_fits)
-            for i, outcome in zip(some, self.judged(found), strict=True):
+            these = [stars[i] for i in some]
+            found = self.fitter.fit(these, best_fits=best_fits)
+            for i, outcome in zip(some, self.judged(these, found), strict=True):
                 outcomes[i] = outcome
         return outcomes
 
-    def judged(self, outcomes):
-        """Return outcomes; those far from all training spectra with the flag that says so."""
+    def judged(self, stars, outcomes):
+        """Return outcomes, with flags for what the model knows of its own limits."""
         values = np.array([o.theta[: len(self.model.labels)] for o in outcomes])
         with np.errstate(invalid="ignore"):
             outside = self.model.labels.outside(values).any(axis=1)
         if self.model.training_labels is not None:
             outside |= self.model.distance_to_training(values) > _HOLE
-        for outcome, far in zip(outcomes, outside, strict=True):
-            if far:
-                outcome.flags |= Flag.OUTSIDE_COVERAGE
+        limited = self._emulator_over_noise(stars, outcomes, values) > _LIMITED
+        for which, flag in ((outside, Flag.OUTSIDE_COVERAGE), (limited, Flag.EMULATOR_LIMITED)):
+            for i in np.flatnonzero(which):
+                outcomes[i].flags |= flag
         return outcomes
+
+    def _emulator_over_noise(self, stars, outcomes, values):
+        """Return the emulator's rms error over the noise, of pixels as wide as the model's: (n,).
+
+        Zero where either is not known.
+        """
+        if self.model.error is None:
+            return np.zeros(len(stars))
+        middle = self.model.labels.unscale(np.zeros(values.shape[1]))
+        scale = self.model.error_scale_at(np.where(np.isfinite(values), values, middle))
+        error = scale * np.sqrt(np.mean(self.model.error**2))
+        width = pixel_width(self.model.vacuum_wavelength[None]).mean()
+        return error * [
+            np.sqrt(width * _information(*pair)) for pair in zip(stars, outcomes, strict=True)
+        ]
 
     # --- arrays to results
 
@@ -709,6 +728,16 @@ def _model_spectrum(observed, flux, labels):
         mask=~np.isfinite(flux),
         meta=dict(labels),
     )
+
+
+def _information(star, outcome):
+    """Return the mean of the inverse variances of a star's pixels over their widths in ln λ."""
+    information = covered = 0.0
+    if star.noise_known:
+        for wavelength, sigma, used in zip(star.wavelength, star.sigma, outcome.used, strict=False):
+            information += np.sum(sigma[used] ** -2.0)
+            covered += pixel_width(wavelength[None])[0, used].sum()
+    return information / covered if covered else 0.0
 
 
 def _emulator_error(model):

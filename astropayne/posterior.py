@@ -103,7 +103,7 @@ class Posterior:
         fitter = self._setup.fitter
         with torch.no_grad(), one_thread():
             star = self._setup.star(observed)
-            outcome = self._setup.judged(fitter.fit([star], best_fits=True))[0]
+            outcome = self._setup.judged([star], fitter.fit([star], best_fits=True))[0]
             if outcome.flags & Flag.BAD_INPUT:
                 raise ValueError(outcome.message)
             if outcome.flags & Flag.NO_UNCERTAINTY:

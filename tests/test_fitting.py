@@ -576,6 +576,32 @@ def test_the_gradient_of_the_robust_loss(model, exact, rng):
         assert float(gradient[0, i]) == pytest.approx(by_chi2, rel=2e-2, abs=0.5 / size)
 
 
+def test_the_emulator_is_said_to_be_the_limit(model, ideal, exact, rng):
+    """Where its error is not small beside the noise: by the signal, the star, the pixels' width."""
+
+    def limited(star, of=model, **options):
+        flags = fit_spectrum(star, of, resolution=16000, **options).flags
+        return bool(flags & Flag.EMULATOR_LIMITED)
+
+    scale = model.error_scale_at([[TRUTH[name] for name in model.labels.names]])[0]
+    noise = scale * np.sqrt(np.mean(model.error**2)) / 0.3
+    assert not limited(_noisy(exact, 1.1 * noise, rng))
+    assert limited(_noisy(exact, 0.9 * noise, rng))
+    assert limited(_noisy(exact, 0.9 * noise, rng, scale=3e4), continuum=1)
+    assert not limited(_noisy(exact, 0.9 * noise, rng), noise_floor=0.02)
+    assert not limited(_noisy(exact, 0.1 * noise, rng), ideal)
+    assert not limited(exact)  # of unknown noise
+    star, half = _noisy(exact, 0.9 * noise, rng), slice(None, None, 2)
+    few = Spectrum(  # half as many pixels, of twice the width
+        spectral_axis=star.spectral_axis[half], flux=star.flux[half], mask=star.mask[half],
+        uncertainty=StdDevUncertainty(star.uncertainty.array[half]),
+    )  # fmt: skip
+    assert not limited(few)
+    hard = copy.copy(model)
+    hard.error = 3 * model.error
+    assert limited(few, hard)
+
+
 def test_the_emulator_errs_more_for_some_stars(model, exact, rng):
     """Where its errors are known to be twice as large, so is their part of the errors."""
     quiet, loud = copy.copy(model), copy.copy(model)
