@@ -164,9 +164,7 @@ def main():
     ambiguous = (table["flags"] & Flag.VELOCITY_AMBIGUOUS) > 0
     limited = (table["flags"] & Flag.EMULATOR_LIMITED) > 0
     print(f"velocities: {wrong.sum()} wrong, {ambiguous.sum()} ambiguous, of {len(table)}")
-    print(
-        f"limited by the emulator: {limited.sum()}, {(limited & cool).sum()} cool dwarfs' of {cool.sum()}"
-    )
+    print(f"limited by the emulator: {limited.sum()}, of cool dwarfs' {(limited & cool).sum()}")
     stopped = ((table["flags"] & Flag.NOT_CONVERGED) > 0).sum()
     poor = ((table["flags"] & Flag.POOR_FIT) > 0).sum()
     ratio = np.median(table["chi2"] / table["dof"])
