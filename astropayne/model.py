@@ -858,7 +858,7 @@ class PayneModel:
         numpy.ndarray, shape (n,)
             One where it is not known.
         """
-        if self.error_scale is None:
+        if self.error is None or self.error_scale is None:
             return np.ones(len(values))
         return self._error_scale(self.labels.scale(np.asarray(values, dtype=float)))
 
