@@ -25,6 +25,7 @@ _VARIANCE = 3e-4  # of the templates, that their principal components leave out
 # components; the noise of a pixel it is made for, and what is added to the observed.
 _N_SPECTRA, _N_FOR_COMPONENTS, _N_COMPONENTS, _N_SQUARED = 1024, 384, 24, 20
 _NOISE, _FLOOR = 1e-2, 3e-3
+_CORRECTIONS = 2  # of what is found, by the same regression on the model for it
 _FASTEST = 45.0  # km/s, vsini of the spectra for the regression
 _EDGE = 50.0  # km/s from the edges of windows that the regression leaves out
 _BLOCK = 256  # spectra that are computed at a time
@@ -156,7 +157,7 @@ class Templates:
     """
 
     def __init__(self, forward, labels, solar, known, resolution):
-        self._forward = forward
+        self._forward, self._resolution = forward, resolution
         points = _candidates(labels, solar)
         self.theta = np.concatenate(
             [np.column_stack([points, np.tile([0, v, 0], (len(points), 1))]) for v in _VSINI]
@@ -242,18 +243,29 @@ class Templates:
         sound : numpy.ndarray of bool, shape (n,)
             Whether the star is of the kinds the regression is made for.
         """
-        forward = self._forward
+        forward, guess = self._forward, self._regression
         rest = np.log(wavelength) - np.arctanh(rv / C_KMS)[:, None]
-        index = np.full(rest.shape, forward.n_fft)
+        place = np.full(rest.shape, float(forward.n_fft))
         for start, end, offset in zip(forward.start, forward.end, forward.offset, strict=True):
             inside = (rest > start + _EDGE / C_KMS) & (rest < end - _EDGE / C_KMS)
-            index[inside] = offset + np.rint((rest[inside] - start) / forward.step).astype(int)
+            place[inside] = offset + (rest[inside] - start) / forward.step
+        index = self._tensor(np.rint(place), torch.long)
         weight = self._tensor(weight)
         weight = weight / (1 + _FLOOR**2 * weight)
-        binned = _binned(
-            self._tensor(index, torch.long), forward.n_fft, weight, weight * self._tensor(flux)
-        )
-        theta, sound = self._regression(*binned, degree)
+
+        (seen,) = _binned(index, forward.n_fft, weight)
+
+        def regressed(flux):
+            return guess(seen, *_binned(index, forward.n_fft, weight * flux), degree)
+
+        found = first = regressed(self._tensor(flux))
+        points, shares = _cubic(self._tensor(place, torch.float64), forward.n_fft)
+        for _ in range(_CORRECTIONS):
+            # What it makes of the model for what it has found says how far off it is there.
+            rows = _flux_on_axis(forward, guess.parameters(found)[0], self._resolution)
+            model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
+            found = found + first - regressed(model)
+        theta, sound = guess.parameters(found)
         theta[:, -len(VELOCITIES)] = rv
         return theta, sound
 
@@ -265,6 +277,18 @@ def _binned(index, n, *values):
     """Return sums of values (rows are stars) with the same index; those with index n are lost."""
     empty = values[0].new_zeros(len(index), n + 1)
     return [empty.scatter_add(1, index, v)[:, :n] for v in values]
+
+
+def _cubic(place, n):
+    """Return the first of four columns of ``n`` around places, and what the four count there.
+
+    The cubic polynomial through them is what interpolates between columns.
+    """
+    middle = place.floor().clamp(1, n - 3)
+    x = (place - middle).clamp(0, 1).float()
+    a, b, c = x + 1, x - 1, x - 2
+    shares = (-x * b * c / 6, a * b * c / 2, -a * x * c / 2, a * x * b / 6)
+    return middle.long() - 1, shares
 
 
 class _Regression:
@@ -283,7 +307,7 @@ class _Regression:
         theta[:, -2] = _FASTEST * points[:, -1] ** 1.5
         theta[:, list(known)] = list(known.values())
         depth = 1 - _flux_on_axis(forward, theta, resolution)
-        self._n, self._forward = n, forward
+        self._n, self._forward, self._known = n, forward, known
         self._low = forward._tensor(labels.minimum, torch.float32)
         self._width = forward._tensor(labels.width, torch.float32)
         self._mean = depth.mean(dim=0)
@@ -326,7 +350,7 @@ class _Regression:
         return self._designs[degree]
 
     def __call__(self, weight, weighted_flux, degree):
-        """Return parameters, rv zero, and whether they are of the kind the spectra were made for.
+        """Return what `parameters` are made of: (n, n_labels + 1).
 
         Both arguments are sums over pixels on the axis, (n, n_fft).
         """
@@ -343,11 +367,15 @@ class _Regression:
             found = torch.linalg.solve(normal.double(), right.double()).float()
             polynomials = found[:, _N_COMPONENTS:] @ columns[_N_COMPONENTS:] / (self._mean - 1)
             level = (level * (1 + polynomials)).clamp(0.2, 5)
-        guess = self._features(found[:, :_N_COMPONENTS]) @ self._coefficients
+        return self._features(found[:, :_N_COMPONENTS]) @ self._coefficients
+
+    def parameters(self, guess):
+        """Return parameters, rv zero, and whether the regression is for stars like these."""
         theta = guess.new_zeros(len(guess), self._n)
         theta[:, : -len(VELOCITIES)] = self._low + guess[:, :-1].clamp(0, 1) * self._width
         theta[:, -2] = _FASTEST * guess[:, -1].clamp(0, 1) ** 2
         theta = theta.double().cpu().numpy()
+        theta[:, list(self._known)] = list(self._known.values())
         return theta, np.isfinite(theta).all(axis=1) & (theta[:, -2] < 0.8 * _FASTEST)
 
 
