@@ -25,7 +25,6 @@ _VARIANCE = 3e-4  # of the templates, that their principal components leave out
 # components; the noise of a pixel it is made for, and what is added to the observed.
 _N_SPECTRA, _N_FOR_COMPONENTS, _N_COMPONENTS, _N_SQUARED = 1024, 384, 24, 20
 _NOISE, _FLOOR = 1e-2, 3e-3
-_CORRECTIONS = 2  # of what is found, by the same regression on the model for it
 _FASTEST = 45.0  # km/s, vsini of the spectra for the regression
 _EDGE = 50.0  # km/s from the edges of windows that the regression leaves out
 _BLOCK = 256  # spectra that are computed at a time
@@ -258,13 +257,12 @@ class Templates:
         def regressed(flux):
             return guess(seen, *_binned(index, forward.n_fft, weight * flux), degree)
 
-        found = first = regressed(self._tensor(flux))
+        found = regressed(self._tensor(flux))
+        # What it makes of the model for what it has found says how far off it is there.
+        rows = _flux_on_axis(forward, guess.parameters(found)[0], self._resolution)
         points, shares = _cubic(self._tensor(place, torch.float64), forward.n_fft)
-        for _ in range(_CORRECTIONS):
-            # What it makes of the model for what it has found says how far off it is there.
-            rows = _flux_on_axis(forward, guess.parameters(found)[0], self._resolution)
-            model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
-            found = found + first - regressed(model)
+        model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
+        found = 2 * found - regressed(model)
         theta, sound = guess.parameters(found)
         theta[:, -len(VELOCITIES)] = rv
         return theta, sound
