@@ -350,17 +350,13 @@ def write_spectrum(spectrum, path, *, overwrite=False):
     ----------
     spectrum : `~specutils.Spectrum`
         One-dimensional.
-    path : path-like
-        ``*.ecsv`` or ``*.fits``, with units, mask, medium and resolution; ``*.csv`` or ``*.txt``.
-    overwrite : bool
-        Whether a file that is there may be replaced.
+    path, overwrite
+        As for `write_table`. ``*.ecsv`` and ``*.fits`` hold units, mask, medium and resolution.
 
     Raises
     ------
-    OSError
-        If there is such a file already.
-    ValueError
-        If the name ends in something else.
+    OSError, ValueError
+        As `write_table`.
 
     Examples
     --------

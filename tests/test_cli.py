@@ -370,8 +370,13 @@ def test_abundances_and_plans(model_file, folder, monkeypatch):
     result = _run(*words, "--reference", "0.txt")
     assert result.exit_code == 0, result.output
     assert abs(QTable.read("b.fits")["Ca_Fe"][0]) < 1e-6
-    star = ("teff=5700", "logg=4.4", "feh=0", "vmic=1", "A_Li=1")
+    star = ("teff=5700", "logg=4.4", "feh=0", "vmic=1", "A_Li=1", "vsini=0")
     result = _run("plan", *star, "-m", model_file, "--snr", "50", "-o", "p.ecsv", "--plot", "p.png")
     assert result.exit_code == 0, result.output
     assert Path("p.png").stat().st_size > 10_000
+    told = {line.split()[0]: line.split()[1:] for line in result.output.splitlines()}
+    assert told["teff"][0] == "5700"
+    assert told["teff"][-1] == "K"
+    assert told["A_Li"][3] == "dex"
+    assert told["vsini"] == ["0.00", "-", "-", "km", "/", "s"]  # no first derivative, no error
     assert "A_Li" in QTable.read("p.ecsv")["label"].tolist()
