@@ -61,6 +61,9 @@ class _Command(click.Command):
     def invoke(self, ctx):
         debug = ctx.params.pop("debug")
         ctx.obj = _Say(ctx.params.pop("quiet"), ctx.params.pop("verbose"))
+        # As it is imported, astropy takes over how warnings are shown.
+        import astropy  # noqa: F401
+
         with warnings.catch_warnings():
             if not debug:
                 warnings.simplefilter("ignore")

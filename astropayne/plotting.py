@@ -776,7 +776,7 @@ def plot_covariance(result, names=None, *, figure=None):
     covariance, n = result.covariance[np.ix_(rows, rows)], len(names)
     centre = [result.labels[name].value for name in names]
     sigma = np.sqrt(np.diag(covariance))
-    size = max(3.0, 1.1 * n)
+    size = max(3.0, 1.4 * n)
     figure = figure or plt.figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots(n, n, squeeze=False, sharex="col")
     for i, j in np.ndindex(n, n):
@@ -805,20 +805,20 @@ def _draw_ellipses(ax, x, y, covariance):
         ax.add_patch(Ellipse((x, y), width, height, angle=angle, color=_ERROR, alpha=alpha, lw=0))
     correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
     ax.annotate(_number(round(correlation, 2) + 0.0, ".2f"), (0.95, 0.95), xycoords="axes fraction",
-                ha="right", va="top", fontsize="xx-small")  # fmt: skip
+                ha="right", va="top", fontsize="x-small")  # fmt: skip
 
 
 def _finish_corner(ax, i, j, n, names, result):
     """Name what stands at the edge of a corner plot, and number only that."""
-    ax.tick_params(labelsize="xx-small", labelbottom=i == n - 1, labelleft=j == 0 and i > 0)
+    ax.tick_params(labelsize="x-small", labelbottom=i == n - 1, labelleft=j == 0 and i > 0)
     ax.tick_params(axis="x", rotation=45)
     for axis in (ax.xaxis, ax.yaxis) if i != j else (ax.xaxis,):
         axis.set_major_locator(plt.MaxNLocator(3))
         axis.get_major_formatter().set_useOffset(False)
     if i == n - 1:
-        ax.set_xlabel(_text(names[j], _shown(result, names[j])), fontsize="x-small")
+        ax.set_xlabel(_text(names[j], _shown(result, names[j])), fontsize="small")
     if j == 0 and i > 0:
-        ax.set_ylabel(_text(names[i], _shown(result, names[i])), fontsize="x-small")
+        ax.set_ylabel(_text(names[i], _shown(result, names[i])), fontsize="small")
 
 
 def _shown(result, name):

@@ -59,6 +59,16 @@ def test_help_is_light():
     assert result.stderr.strip() == b""
 
 
+def test_warnings_are_ours_though_astropy_comes_late(folder):
+    """In a fresh process astropy, imported by the command, puts its own way of warning in place."""
+    labels = "'teff=7500', 'logg=4', 'feh=0', 'vmic=1'"
+    code = f"from astropayne.cli import main; main(['predict', {labels}, '-o', 'a.txt'])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.startswith(b"Warning: ")
+    assert b"[astropayne" not in result.stderr
+
+
 def test_plugins_are_listed():
     result = _run("plugins")
     assert result.exit_code == 0
