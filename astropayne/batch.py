@@ -434,6 +434,8 @@ class BatchFitter:
 
     def trusted(self, wavelength, rv):
         """Say which pixels are, in the star's frame, where the model is to be believed."""
+        if not self.untrusted.any():
+            return np.ones(wavelength.shape, dtype=bool)
         rest = wavelength * np.exp(-np.arctanh(rv / C_KMS))[:, None]
         return np.interp(rest, self.forward.wavelength, self.untrusted.astype(float)) < 0.5
 

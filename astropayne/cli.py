@@ -61,6 +61,9 @@ class _Command(click.Command):
     def invoke(self, ctx):
         debug = ctx.params.pop("debug")
         ctx.obj = _Say(ctx.params.pop("quiet"), ctx.params.pop("verbose"))
+        # As it is imported, astropy takes over how warnings are shown.
+        import astropy  # noqa: F401
+
         with warnings.catch_warnings():
             if not debug:
                 warnings.simplefilter("ignore")
@@ -666,10 +669,13 @@ def _abundance_text(row, name, element):
 def plan(say, labels, model_file, output, plot, overwrite, **options):
     """Say how well a star could be measured, before it is observed.
 
-    Errors are the least that a measurement can have, all labels unknown at once.
+    Errors are the least that a measurement can have, all labels unknown at once; "alone" is what
+    they were if all else were known. Abundances that would not be seen at three standard
+    deviations are named, with those that would.
 
       astropayne plan teff=5700 logg=4.4 feh=0 vmic=1.1 A_Li=1.5 vsini=3 --snr 80 -R 18000
     """
+    from astropayne.planning import describe_plan
     from astropayne.planning import plan as expect
     from astropayne.spectrum_files import writable_suffix, write_table
 
@@ -678,14 +684,8 @@ def plan(say, labels, model_file, output, plot, overwrite, **options):
     for path in filter(None, (output, plot)):
         _refuse_existing(path, overwrite)
     table = expect(_load_model(model_file, say), dict(labels), **options)
-    say("label      value     error  alone      detectable from")
-    for row in table:
-        least = row["detectable_from"]
-        text = "" if least != least else f"{least:9.2f}"
-        if row["significance"] == row["significance"] and not row["measurable"]:
-            text += "  not measurable"
-        say(f"{row['label']:6s} {row['value']:9.2f} {row['error']:9.3f} "
-            f"{row['error_alone']:9.3f} {text}".rstrip())  # fmt: skip
+    for line in describe_plan(table):
+        say(line)
     if output:
         write_table(table, output, overwrite=overwrite)
     if plot:

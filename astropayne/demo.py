@@ -41,6 +41,7 @@ def _observe(grid, snr, rng):
                 flux=star.flux + noise * star.flux.unit,
                 uncertainty=StdDevUncertainty(np.full(len(noise), 1 / snr)),
                 mask=star.mask,
+                meta={"medium": grid.meta["medium"]},
             )
         )
     return stars, truth

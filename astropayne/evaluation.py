@@ -4,6 +4,7 @@
 import warnings
 from dataclasses import dataclass
 
+import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable, hstack, vstack
@@ -527,7 +528,7 @@ def judge(pixels, spectra, summary, thresholds=None):
         if row["information"] != "none":
             name = f"scatter_{row['label']}"
             limit = limits.get(name, limits["scatter_abundance"])
-            unit = f", in {row['unit']}" if row["unit"] else ""
+            unit = f", in {u.Unit(row['unit']):unicode}" if row["unit"] else ""
             text = f"scatter of {Label(row['label']).text} without noise{unit}"
             rows.append((name, text, float(row["scatter"]), limit))
     noisy = summary[np.isfinite(summary["snr"]) & (summary["information"] != "none")]

@@ -45,8 +45,11 @@ _TAPER = 48  # pixels over which a window is continued beyond its edges
 # A spectrum of known resolution needs only so many points of the axis a resolution element, and
 # so few of them make an observed pixel: 7e-6 of the depth of the sharpest line.
 _POINTS, _FEW_TAPS = 5.0, 10
+_ALIGNED = 16  # numbers of a row of a table, or a multiple
 _EVEN = 64  # a factor of the lengths of Fourier transforms
 _DEGREE = 8  # of the polynomials that the weights of those points are, to 2e-8
+
+_BLOCK = 1 << 16  # pixels that are placed at a time
 
 # The transfer function of a narrow kernel is wide and smooth: it is computed at few frequencies,
 # so many times more than its width asks for, and interpolated. Good to 1e-8.
@@ -130,10 +133,11 @@ def _sampling_weights(points, taps):
 
 def _chebyshev(x, coefficients):
     """Return Chebyshev series of the elements of a tensor: (..., n_series)."""
-    values = [torch.ones_like(x), x]
-    while len(values) < len(coefficients):
-        values.append(2 * x * values[-1] - values[-2])
-    return torch.stack(values, dim=-1) @ coefficients
+    values = x.new_ones(len(coefficients), x.numel())
+    values[1] = x.flatten()
+    for k in range(2, len(coefficients)):
+        torch.mul(values[1], values[k - 1], out=values[k]).mul_(2).sub_(values[k - 2])
+    return (values.T @ coefficients).unflatten(0, x.shape)
 
 
 def _resolution_may_vary(method):
@@ -188,8 +192,8 @@ class Pixels:
     rv: np.ndarray
     window: np.ndarray
     margin: np.ndarray
-    index: torch.Tensor  # (n, n_pixels, taps), of the points of the axis that make up the pixel
-    weight: torch.Tensor  # (n, n_pixels, taps)
+    first: torch.Tensor  # (n, n_pixels), of the points of the axis that make up the pixel
+    weight: torch.Tensor  # (n, n_pixels, taps), of these points
 
     def __len__(self):
         return len(self.rv)
@@ -317,31 +321,36 @@ class Broadener:
         n = max(len(wavelength), len(rv))
         wavelength = np.broadcast_to(wavelength, (n, wavelength.shape[1]))
         rv = np.array(np.broadcast_to(rv, n), dtype=float)
+        size = max(1, _BLOCK // max(1, wavelength.shape[1]))
+        blocks = (slice(i, i + size) for i in range(0, n, size))
+        parts = zip(*(self._place(wavelength[b], rv[b]) for b in blocks), strict=True)
+        window, margin, first, weight = parts
+        return Pixels(
+            wavelength, rv, np.concatenate(window), np.concatenate(margin),
+            torch.cat(first), torch.cat(weight),
+        )  # fmt: skip
+
+    def _place(self, wavelength, rv):
+        """Return window, margin, first point and weights of pixels, as `Pixels` has them."""
         rest, row, margin = self._locate(wavelength, rv)
         position = np.nan_to_num((rest - self.start[row]) / self.step)
         middle = np.floor(position)
         weight = _chebyshev(self._tensor(2 * (position - middle) - 1), self._sampling)
-        weight[self._tensor(np.isnan(rest), torch.bool)] = 0
+        if (nowhere := np.isnan(rest)).any():
+            weight[self._tensor(nowhere, torch.bool)] = 0
         first = self.offset[row] + middle.astype(int) - (self.taps // 2 - 1)
-        first = np.clip(first, 0, self.n_fft - self.taps).astype(np.int32)  # far from any window
-        return Pixels(
-            wavelength,
-            rv,
-            np.where(margin >= -1e-6 * C_KMS * self.step, row, -1),
-            margin,
-            self._tensor(first[..., None] + np.arange(self.taps, dtype=np.int32), torch.int32),
-            weight,
-        )
+        first = np.clip(first, 0, self.n_fft - self.taps)  # far from any window
+        window = np.where(margin >= -1e-6 * C_KMS * self.step, row, -1)
+        return window, margin, self._tensor(first, torch.int32), weight
 
     def _locate(self, wavelength, rv):
         """Return ln λ in the star's frame, the nearest window, and the distance from its edges."""
         rest = np.log(wavelength) - np.arctanh(rv / C_KMS)[:, None]
-        row, inside = np.full(rest.shape, -1), np.full(rest.shape, -np.inf)
-        for window, (start, end) in enumerate(zip(self.start, self.end, strict=True)):
-            distance = np.minimum(rest - start, end - rest)
-            nearer = distance > inside
-            row[nearer], inside[nearer] = window, distance[nearer]
-        return rest, row, C_KMS * inside
+        # which is beyond the middles of the gaps to the left
+        row = np.searchsorted(0.5 * (self.end[:-1] + self.start[1:]), rest)
+        row = np.where(np.isnan(rest), -1, row)
+        inside = np.minimum(rest - self.start[row], self.end[row] - rest)
+        return rest, row, C_KMS * np.nan_to_num(inside, nan=-np.inf)
 
     def margin(self, wavelength, rv):
         """Return the distance in km/s of pixels from the edges of their windows, as in `Pixels`."""
@@ -470,14 +479,15 @@ class Broadener:
         """Go back to wavelengths: (n, k, n_frequencies) → (n, n_pixels, k)."""
         rows = torch.fft.irfft(spectra, n=self.n_fft)
         n, k, length = rows.shape
+        point = torch.arange(self.taps, dtype=torch.int32, device=self.device)
         if len(pixels) == 1:  # all stars have the same pixels
             table = rows.reshape(n * k, length).T.contiguous()
-            sampled = _Interpolation(pixels.index[0], pixels.weight[0])(table)
+            sampled = _Interpolation(pixels.first[0, :, None] + point, pixels.weight[0])(table)
             return sampled.reshape(-1, n, k).transpose(0, 1)
         table = rows.new_empty(n, length, k).copy_(rows.mT).flatten(0, 1)
-        first = length * torch.arange(n, dtype=torch.int32, device=self.device)[:, None, None]
-        sampling = _Interpolation((pixels.index + first).flatten(0, 1), pixels.weight.flatten(0, 1))
-        return sampling(table).reshape(n, -1, k)
+        star = torch.arange(n, dtype=torch.int32, device=self.device)[:, None]
+        index = (pixels.first + length * star).flatten()[:, None] + point
+        return _Interpolation(index, pixels.weight.flatten(0, 1))(table).reshape(n, -1, k)
 
 
 class ForwardModel(Broadener):
@@ -549,6 +559,8 @@ class ForwardModel(Broadener):
             self._sign = rows.new_zeros(self.n_fft)  # of the flux in the continued one
             self._sign[self._inside] = 1
             self._sign[position] = -self._taper
+        # products are faster where rows begin at multiples of 64 bytes
+        table = torch.nn.functional.pad(table, (0, -table.shape[1] % _ALIGNED))
         self._weight, self._bias = table[:-1].contiguous(), table[-1].contiguous()
 
     def around(self, stretches):
@@ -597,7 +609,7 @@ class ForwardModel(Broadener):
         rows = torch.cat([features[:, None], tangents], dim=1) @ self._weight
         rows[:, 0] += self._bias
         if self._linear:
-            return torch.view_as_complex(rows.unflatten(2, (-1, 2)))
+            return torch.view_as_complex(rows.unflatten(2, (-1, 2)))[..., : len(self.frequency)]
         flux, slope = OUTPUTS[self.network.output](rows[:, 0])
         rows[:, 0] = (flux - 1) * self._sign
         rows[:, 1:] *= (slope * self._sign)[:, None]

@@ -13,6 +13,7 @@ __all__ = ["Solution", "levenberg_marquardt"]
 
 _DAMPING = 1e-3  # at first, relative to the diagonal
 _LEAST, _MOST = 1e-9, 1e8
+_LEFT = 2  # of the tolerance, that the step after the last would lower χ² by
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iteration
         Where to start, within the bounds; float64.
     low, high : torch.Tensor, shape (n, k)
     tolerance : float or torch.Tensor, shape (n,)
-        Converged is a problem whose next step promises to lower χ² by less. That step is still
-        taken, on trust.
+        Converged is a problem whose next step promises to lower χ² by less, or by so little that
+        the one after it would hardly lower it: every parameter's steps shrink by about the same
+        factor. That step is still taken, on trust.
     max_iterations : int
         Evaluations at most.
     rounding : float or torch.Tensor, shape (n,)
@@ -92,13 +94,18 @@ def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iteration
         torch.as_tensor(a, dtype=chi2.dtype, device=x.device).expand(n)
         for a in (tolerance, rounding)
     )
-    best = chi2.clone()
+    best, before = chi2.clone(), torch.zeros_like(x)
     for _ in range(max_iterations):
         here = x[rows], gradient[rows], hessian[rows], low[rows], high[rows]
-        step, gain = _step(*here, damping[rows])
         # What a step without damping promises decides: damped ones may just be short.
-        last, promise = _step(*here, 0 * gain + _LEAST)
-        done = (promise < tolerance[rows]) & torch.isfinite(chi2[rows])
+        twice = (part.repeat(2, *[1] * (part.ndim - 1)) for part in here)
+        both = torch.cat([damping[rows], torch.full_like(damping[rows], _LEAST)])
+        (step, last), (gain, promise) = (part.chunk(2) for part in _step(*twice, both))
+        share = here[2].diagonal(dim1=1, dim2=2) * last**2
+        left = (share * (share / before[rows]).nan_to_num(1.0).clamp(max=1.0)).sum(dim=1)
+        before[rows] = share
+        done = (promise < tolerance[rows]) | (left < _LEFT * tolerance[rows])
+        done &= torch.isfinite(chi2[rows])
         converged[rows[done]] = True
         x[rows[done]] = torch.clamp(x[rows] + last, low[rows], high[rows])[done]
         chi2[rows[done]] -= promise[done]

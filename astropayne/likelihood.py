@@ -258,7 +258,9 @@ class Likelihood:
                 forward.broaden_rows(modes, velocities, p, r)
                 for p, r in zip(self.pixels, self.resolution, strict=True)
             )
-            self.modes = torch.cat(list(broadened), dim=1) * self._tensor(scale * level)[..., None]
+            size = self.weight * self._tensor(scale * level)
+            self.modes = torch.cat(list(broadened), dim=1).mul_(size[..., None])
+            self._of_modes = _root(self.modes)
 
     def __len__(self):
         return len(self.theta)
@@ -316,6 +318,8 @@ class Likelihood:
                 pixels = pixels[i]
                 resolution = resolution if resolution is None else resolution[i]
             parts.append(self.forward.forward_and_jacobian(theta, pixels, resolution, by))
+        if len(parts) == 1:
+            return parts[0]
         return tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))
 
     def _solve_continuum(self, flux, rows):
@@ -354,21 +358,30 @@ class Likelihood:
         if self.parameters.tied and derivatives:
             by_free = self.parameters.chain(vector, base)[:, self._moving]
             jacobian = jacobian @ self._tensor(by_free)
-        rows = _as_slice(rows)
-        level, residual, linear, root, excess, _ = self._linear_part(flux, rows)
-        jacobian = jacobian * (self.weight[rows] * level)[..., None]
-        matrix = torch.cat([jacobian, *linear, residual[..., None]], dim=2)
+        rows, k = _as_slice(rows), jacobian.shape[2]
+        level, residual, design, root, excess, _ = self._linear_part(flux, rows)
+        columns = residual.new_empty(*residual.shape, k + design.shape[2] + 1)
+        torch.mul(jacobian, (self.weight[rows] * level)[..., None], out=columns[..., :k])
+        columns[..., k:-1], columns[..., -1] = design, residual
+        modes = None if self.modes is None else self.modes[rows]
         if root is not None:
-            matrix = matrix * root[..., None]
-        products = (matrix.mT @ matrix).double()
-        return self._eliminate(products, jacobian.shape[2], free, excess)
+            columns = columns * root[..., None]
+            modes = None if modes is None else modes * root[..., None]
+        products = (columns.mT @ columns).double()
+        if modes is not None:
+            lower = self._of_modes[rows] if root is None else _root(modes)
+            shared = torch.linalg.solve_triangular(
+                lower, (modes.mT @ columns).double(), upper=False
+            )
+            products = products - shared.mT @ shared
+        return self._eliminate(products, k, free, excess)
 
     def _eliminate(self, products, k, free, excess):
-        """Eliminate what is linear from the products of all columns, and add the priors.
+        """Eliminate the continuum from the products of all columns, and add the priors.
 
         The first ``k`` columns are derivatives, the last one is the residual.
         """
-        inner = self._with_priors(products[:, k:-1, k:-1].clone())
+        inner = products[:, k:-1, k:-1]
         outer = torch.cat([products[:, k:-1, :k], products[:, k:-1, -1:]], dim=2)
         keep = [*range(k), products.shape[1] - 1]
         reduced = products[:, keep][:, :, keep]
@@ -391,8 +404,8 @@ class Likelihood:
             The continuum.
         residual : torch.Tensor, shape (n, n_pixels)
             Model minus observed flux over σ.
-        linear : list of torch.Tensor, shape (n, n_pixels, n_linear)
-            What else can be added to it: columns of the continuum and of the emulator's errors.
+        design : torch.Tensor, shape (n, n_pixels, n_basis)
+            What the continuum's coefficients multiply.
         root : torch.Tensor, shape (n, n_pixels), or None
             Roots of the weights by which squares of residuals count, if they differ.
         excess : torch.Tensor, shape (n,)
@@ -401,22 +414,21 @@ class Likelihood:
             Of the continuum.
         """
         weight, observed = self.weight[rows], self.flux[rows]
-        level, coefficients, linear = 1.0, None, []
+        level, coefficients, design = 1.0, None, flux.new_empty(*flux.shape, 0)
         if self.basis is not None:
             coefficients, level = self._solve_continuum(flux, rows)
-            linear.append(self.basis[rows] * (flux * weight)[..., None])
-        if self.modes is not None:
-            linear.append(self.modes[rows] * weight[..., None])
+            design = self.basis[rows] * (flux * weight)[..., None]
         residual = (flux * level - observed) * weight
         if self.loss == "linear":
-            return level, residual, linear, None, 0.0, coefficients
+            return level, residual, design, None, 0.0, coefficients
+        linear = design if self.modes is None else torch.cat([design, self.modes[rows]], dim=2)
         change, root, excess = self._reweighted(residual, linear)
         if self.basis is not None:
             change = change[:, : self.basis.shape[2]]
             coefficients = coefficients + change
             level = level + (self.basis[rows] @ change.to(level.dtype)[..., None])[..., 0]
             residual = (flux * level - observed) * weight
-        return level, residual, linear, root, excess, coefficients
+        return level, residual, design, root, excess, coefficients
 
     def _reweighted(self, residual, linear):
         """Minimise Huber's loss over what is linear, by squares that are weighted again and again.
@@ -425,12 +437,11 @@ class Likelihood:
         towards its minimum.
         """
         best, coefficients = residual, None
-        linear = torch.cat(linear, dim=2) if linear else None
         for _ in range(_REWEIGHTINGS):
             size = best.abs()
             root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
             excess = (_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1).double()
-            if linear is None:
+            if not linear.shape[2]:
                 break
             columns = linear * root[..., None]
             normal = self._with_priors((columns.mT @ columns).double())
@@ -470,6 +481,12 @@ def pixel_width(wavelength):
     step = np.where(np.isnan(step), np.inf, step)
     width = np.minimum(np.hstack([no_step, step]), np.hstack([step, no_step]))
     return np.where(np.isfinite(width), width, 1.0)
+
+
+def _root(modes):
+    """Return L of MᵀM + 1 = LLᵀ for the emulator's errors M, in units of σ; double precision."""
+    products = (modes.mT @ modes).double()
+    return torch.linalg.cholesky(products + torch.eye(len(products[0])).to(products))
 
 
 def _as_slice(rows):

@@ -1,11 +1,13 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """From a spectrum with units to arrays: the only place where specutils objects are unpacked."""
 
+import warnings
 from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
+from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.forward import VELOCITIES, Broadener
 from astropayne.resampling import degrade
@@ -198,7 +200,9 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     to_resolution : float
         λ/FWHM wanted.
     resolution : float, optional
-        λ/FWHM it has; by default that of its ``meta["resolution"]``. Without either, perfect.
+        λ/FWHM it has; by default that of its ``meta["resolution"]``. Without either, perfect. If
+        it contradicts that entry, or the profile would be narrower than a pixel, there is a
+        warning.
 
     Returns
     -------
@@ -220,9 +224,11 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     """
     from specutils import Spectrum
 
-    resolution = spectrum.meta.get("resolution") if resolution is None else resolution
+    stated = spectrum.meta.get("resolution")
+    resolution = stated if resolution is None else resolution
     observation = observe(spectrum, "vacuum")  # the medium does not matter here
     order = np.argsort(observation.wavelength)
+    _doubt(resolution, stated, observation.wavelength[order])
     known = observation.has_uncertainty
     flux, sigma, correlation = degrade(
         observation.wavelength[order],
@@ -241,4 +247,22 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
         uncertainty=StdDevUncertainty(sigma * observation.unit) if known else None,
         mask=mask,
         meta={**spectrum.meta, **meta},
+    )
+
+
+def _doubt(resolution, stated, wavelength):
+    """Warn of a resolution that a spectrum can hardly have."""
+    if resolution is None or not np.isfinite(resolution):
+        return
+    pixels = np.median(wavelength[1:] / np.diff(wavelength)) / resolution
+    if stated is not None and abs(stated / resolution - 1) > 0.01:
+        reason = f"the spectrum itself says R = {stated:g}"
+    elif pixels < 1:
+        reason = f"the profile would then be {pixels:.2f} pixels wide"
+    else:
+        return
+    warnings.warn(
+        f"R = {resolution:g} is taken for a spectrum's resolution, but {reason}",
+        AstropyUserWarning,
+        stacklevel=3,
     )

@@ -6,11 +6,11 @@ from astropy.table import QTable
 from numpy.polynomial import chebyshev
 
 from astropayne.forward import VELOCITIES
-from astropayne.labels import parse_label
+from astropayne.labels import Label, parse_label
 from astropayne.lines import sensitivity
 from astropayne.wavelengths import C_KMS, find_windows
 
-__all__ = ["plan"]
+__all__ = ["describe_plan", "plan"]
 
 _BISECTIONS = 10
 
@@ -57,10 +57,12 @@ def plan(
     Returns
     -------
     `~astropy.table.QTable`
-        A row a label: its name ``label``, its ``value``, ``error`` (all in its own unit),
-        ``error_alone``, which it had if all else were known; and for the abundance of an element
-        ``significance`` of its lines, whether it is ``measurable``, and ``detectable_from``, the
-        least abundance that is (NaN if that is not in the model's range).
+        A row a label: its name ``label`` and its ``unit``; in that unit its ``value``, its
+        ``error``, and ``error_alone``, which it had if all else were known (both NaN where the
+        spectrum does not change at first order, as with the rotation of a star that has none);
+        and for the abundance of an element ``significance`` of its lines, whether it is
+        ``measurable``, and ``detectable_from``, the least abundance that is (NaN if that is not
+        in the model's range).
 
     Raises
     ------
@@ -86,14 +88,51 @@ def plan(
     rows = []
     for name in wanted:
         k = names.index(name)
-        row = [name, scene.theta[k], *scene.errors(k), np.nan, False, np.nan]
+        unit = "km / s" if name in VELOCITIES else str(Label(name).column_unit or "")
+        row = [name, unit, scene.theta[k], *scene.errors(k), np.nan, False, np.nan]
         if k < len(model.labels) and model.labels.labels[k].element:
-            row[4] = scene.significance(k, scene.theta[k])
-            row[5] = bool(row[4] >= detection)
-            row[6] = scene.detectable_from(k, detection)
+            row[5] = scene.significance(k, scene.theta[k])
+            row[6] = bool(row[5] >= detection)
+            row[7] = scene.detectable_from(k, detection)
         rows.append(row)
-    columns = "label value error error_alone significance measurable detectable_from".split()
-    return QTable(rows=rows, names=columns)
+    columns = "label unit value error error_alone significance measurable detectable_from"
+    return QTable(rows=rows, names=columns.split())
+
+
+def describe_plan(table):
+    """Tell in lines what a plan says.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        Of `plan`.
+
+    Yields
+    ------
+    str
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel
+    >>> from astropayne.planning import describe_plan, plan
+    >>> star = {"teff": 5700, "logg": 4.4, "feh": 0.0, "vmic": 1.1, "A_Li": 1.0, "vsini": 3}
+    >>> table = plan(PayneModel.sample(), star, labels=["teff", "A_Li"], snr=60)
+    >>> for line in describe_plan(table):
+    ...     print(line)
+    label      value     error     alone  unit    detectable from
+    teff        5700        ...  K
+    A_Li        1.00      ...  dex     1.4..., not measurable
+    """
+    yield f"{'label':6s}{'value':>10s}{'error':>10s}{'alone':>10s}  {'unit':6s}  detectable from"
+    for row in table:
+        numbers = [f"{row['value']:.{0 if abs(row['value']) >= 1000 else 2}f}"]
+        for name in ("error", "error_alone"):
+            numbers.append(f"{row[name]:#.2g}".rstrip(".") if np.isfinite(row[name]) else "-")
+        least, hidden = row["detectable_from"], np.isfinite(row["significance"])
+        said = [f"{least:.2f}"] if np.isfinite(least) else []
+        said += ["not measurable"] if hidden and not row["measurable"] else []
+        cells = "".join(f"{number:>10s}" for number in numbers)
+        yield f"{row['label']:6s}{cells}  {row['unit'] or 'dex':6s}  {', '.join(said)}".rstrip()
 
 
 def _known(name, names):
@@ -139,9 +178,11 @@ class _Scene:
     def errors(self, k):
         """Return the error of a parameter, all others unknown, and all others known."""
         information = self.columns.T @ self.columns + np.diag(self.prior)
+        i = self.free.index(k)
+        if not information[i, i] > 0:
+            return np.nan, np.nan
         scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
         inverse = np.linalg.pinv(information / scale / scale[:, None], 1e-12, hermitian=True)
-        i = self.free.index(k)
         return np.sqrt(inverse[i, i]) / scale[i], 1 / scale[i]
 
     def significance(self, k, value):

@@ -209,7 +209,7 @@ def plot_variations(
         own = model.labels.labels[i]
         step = float(own.to_value(change))
         changed = model(**{**star, own.name: star[own.name] + step}, **options)
-        text = f"{own.text} {'-' if step < 0 else '+'} {abs(step):g}"
+        text = f"{own.text} {'−' if step < 0 else '+'} {abs(step):g}"
         text += f" {own.column_unit.to_string('unicode')}" if own.column_unit else ""
         drawing.plot(1, (changed.flux - spectrum.flux).value, color=colour, lw=0.9, label=text)
     drawing.axes[1, 0].set_ylabel("change of flux")
@@ -331,7 +331,7 @@ def _compared(spectrum, observed, used, what, regions, unit, figure):
     drawing.plot(0, spectrum.flux.value, color=_MODEL, lw=0.9, label=what)
     drawing.level(1)
     drawing.plot(1, kept - spectrum.flux.value, color=_ERROR, lw=0.7)
-    drawing.axes[1, 0].set_ylabel(f"observed\n- {what.removeprefix('best ')}")
+    drawing.axes[1, 0].set_ylabel(f"observed\n− {what.removeprefix('best ')}")
     drawing.axes[0, -1].legend(loc="lower right", fontsize="small")
     return drawing
 
@@ -381,7 +381,7 @@ def _title(result):
             unit = f" {value.unit.to_string('unicode')}" if str(value.unit) else ""
             spread = f" ± {error:.{digits}f}" if np.isfinite(error) else ""
             shown = round(value.value, digits) + 0.0  # not minus zero
-            parts.append(f"{text} {shown:.{digits}f}{spread}{unit}")
+            parts.append(f"{text} {_number(shown, f'.{digits}f')}{spread}{unit}")
     return ",  ".join(parts)
 
 
@@ -392,9 +392,8 @@ def plot_pixel_errors(pixels, *, figure=None, label=None):
     ----------
     pixels : `~astropy.table.QTable`
         Of `~astropayne.evaluation.flux_errors`.
-    figure : `~matplotlib.figure.Figure`, optional
-    label : str, optional
-        Title.
+    figure, label
+        As for `plot_spectrum`.
 
     Returns
     -------
@@ -420,7 +419,7 @@ def plot_pixel_errors(pixels, *, figure=None, label=None):
     drawing.level(0)
     drawing.fill(1, 0, pixels["rms"], color=_OBSERVED, alpha=0.75, lw=0)
     drawing.say(None, label)
-    drawing.axes[0, 0].set_ylabel("predicted - true flux")
+    drawing.axes[0, 0].set_ylabel("predicted − true flux")
     _rms_below(drawing)
     return drawing.axes
 
@@ -432,9 +431,8 @@ def plot_pixel_comparison(pixels, *, figure=None, label=None):
     ----------
     pixels : mapping of str to `~astropy.table.QTable`
         For each model, what `~astropayne.evaluation.flux_errors` found with the same spectra.
-    figure : `~matplotlib.figure.Figure`, optional
-    label : str, optional
-        Title.
+    figure, label
+        As for `plot_spectrum`.
 
     Returns
     -------
@@ -617,13 +615,11 @@ def plot_pulls(truth, table, names=None, *, figure=None):
 
     Examples
     --------
-    >>> import astropy.units as u
     >>> from astropy.table import QTable
-    >>> truth = QTable({"teff": [5000, 5500, 6000] * u.K, "feh": [-1.0, 0.0, 0.3]})
-    >>> table = QTable({"teff": [5020, 5490, 6010] * u.K, "teff_err": [15, 15, 20] * u.K})
     >>> from astropayne.plotting import plot_pulls
-    >>> plot_pulls(truth, table)[0].get_title()
-    'Teff'
+    >>> fitted = QTable({"feh": [-0.98, 0.01, 0.27], "feh_err": [0.02, 0.01, 0.02]})
+    >>> plot_pulls(QTable({"feh": [-1.0, 0.0, 0.3]}), fitted)[0].get_title()
+    '[Fe/H]'
     """
     names = _names_in_both(truth, table, names)
     figure, axes = _panels(len(names), min(6, len(names)), (1.9, 1.7), figure, sharex=True)
@@ -639,7 +635,7 @@ def plot_pulls(truth, table, names=None, *, figure=None):
         ax.text(0.97, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize="x-small")
         ax.set_yticks([])
         ax.tick_params(labelsize="x-small")
-    figure.supxlabel("(fitted - true) / error; beyond ±5 in the last bins", fontsize="medium")
+    figure.supxlabel("(fitted − true) / error; beyond ±5 in the last bins", fontsize="medium")
     return axes
 
 
@@ -661,13 +657,11 @@ def plot_differences(truth, table, names=None, *, along="feh", figure=None):
 
     Examples
     --------
-    >>> import astropy.units as u
     >>> from astropy.table import QTable
-    >>> truth = QTable({"teff": [5000, 5500, 6000] * u.K, "feh": [-1.0, 0.0, 0.3]})
-    >>> table = QTable({"teff": [5020, 5490, 6010] * u.K, "teff_err": [15, 15, 20] * u.K})
     >>> from astropayne.plotting import plot_differences
-    >>> plot_differences(truth, table)[0].get_title()
-    'Teff / K'
+    >>> truth = QTable({"feh": [-1.0, 0.0, 0.3], "Mg_Fe": [0.3, 0.1, 0.0]})
+    >>> plot_differences(truth, QTable({"Mg_Fe": [0.32, 0.09, 0.0]}))[0].get_title()
+    '[Mg/Fe]'
     """
     names = _names_in_both(truth, table, names)
     figure, axes = _panels(len(names), 4, (2.7, 1.9), figure, sharex=True)
@@ -690,7 +684,7 @@ def plot_differences(truth, table, names=None, *, along="feh", figure=None):
         ax.set_title(_text(name, truth[name].unit), fontsize="small")
         ax.tick_params(labelsize="x-small")
     figure.supxlabel(_text(along, truth[along].unit), fontsize="medium")
-    figure.supylabel("fitted - true", fontsize="medium")
+    figure.supylabel("fitted − true", fontsize="medium")
     return axes
 
 
@@ -732,7 +726,7 @@ def plot_scatter(summaries, names=None, *, figure=None):
             ax.plot(x, rows["scatter"], "o-", color=colour, ms=4, lw=1.2, label=f"scatter {text}")
             ax.plot(x, rows["error"], "_--", color=colour, lw=0.8, label=f"stated error {text}")
         ax.set_ylim(bottom=0)
-        ax.set_xticks(range(len(ratios)), [f"{r:g}".replace("inf", "∞") for r in ratios])
+        ax.set_xticks(range(len(ratios)), ["no noise" if np.isinf(r) else f"{r:g}" for r in ratios])
         ax.margins(x=0.15)
         unit = rows["unit"][0] if len(rows) else ""
         ax.set_title(_text(name, u.Unit(unit) if unit else None), fontsize="small")
@@ -782,7 +776,7 @@ def plot_covariance(result, names=None, *, figure=None):
     covariance, n = result.covariance[np.ix_(rows, rows)], len(names)
     centre = [result.labels[name].value for name in names]
     sigma = np.sqrt(np.diag(covariance))
-    size = max(3.0, 1.1 * n)
+    size = max(3.0, 1.4 * n)
     figure = figure or plt.figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots(n, n, squeeze=False, sharex="col")
     for i, j in np.ndindex(n, n):
@@ -810,21 +804,21 @@ def _draw_ellipses(ax, x, y, covariance):
         width, height = 2 * np.sqrt(-2 * np.log(1 - probability) * np.maximum(lengths[::-1], 0))
         ax.add_patch(Ellipse((x, y), width, height, angle=angle, color=_ERROR, alpha=alpha, lw=0))
     correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-    ax.annotate(f"{round(correlation, 2) + 0.0:.2f}", (0.95, 0.95), xycoords="axes fraction",
-                ha="right", va="top", fontsize="xx-small")  # fmt: skip
+    ax.annotate(_number(round(correlation, 2) + 0.0, ".2f"), (0.95, 0.95), xycoords="axes fraction",
+                ha="right", va="top", fontsize="x-small")  # fmt: skip
 
 
 def _finish_corner(ax, i, j, n, names, result):
     """Name what stands at the edge of a corner plot, and number only that."""
-    ax.tick_params(labelsize="xx-small", labelbottom=i == n - 1, labelleft=j == 0 and i > 0)
+    ax.tick_params(labelsize="x-small", labelbottom=i == n - 1, labelleft=j == 0 and i > 0)
     ax.tick_params(axis="x", rotation=45)
     for axis in (ax.xaxis, ax.yaxis) if i != j else (ax.xaxis,):
         axis.set_major_locator(plt.MaxNLocator(3))
         axis.get_major_formatter().set_useOffset(False)
     if i == n - 1:
-        ax.set_xlabel(_text(names[j], _shown(result, names[j])), fontsize="x-small")
+        ax.set_xlabel(_text(names[j], _shown(result, names[j])), fontsize="small")
     if j == 0 and i > 0:
-        ax.set_ylabel(_text(names[i], _shown(result, names[i])), fontsize="x-small")
+        ax.set_ylabel(_text(names[i], _shown(result, names[i])), fontsize="small")
 
 
 def _shown(result, name):
@@ -969,7 +963,12 @@ def _bias_and_scatter(difference, n):
         return "not measured"
     bias, scatter = median_and_scatter(difference)
     missing = f"\n{n - len(difference)} not measured" if len(difference) < n else ""
-    return f"bias {bias:.2g}\nscatter {scatter:.2g}{missing}"
+    return f"bias {_number(bias, '.2g')}\nscatter {scatter:.2g}{missing}"
+
+
+def _number(value, spec):
+    """Return a number with the minus sign of the axes, not a hyphen."""
+    return f"{value:{spec}}".replace("-", "−")
 
 
 def _text(name, unit):

@@ -135,7 +135,7 @@ class Stars:
             linear.append(basis * (flux * self.weight)[..., None])
         self.n_continuum = sum(part.shape[2] for part in linear)
         if likelihood.modes is not None:
-            linear.append(likelihood.modes.cpu().numpy() * self.weight[..., None])
+            linear.append(likelihood.modes.cpu().numpy())
         self.linear = np.concatenate([*linear, np.zeros((*flux.shape, 0), flux.dtype)], axis=2)
         self.scale = self.level * self.weight
         self.by_name *= self.scale[..., None]

@@ -8,6 +8,7 @@ import io
 from dataclasses import fields
 from pathlib import Path
 
+import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -208,7 +209,7 @@ def _recovery(recovery, summary):
             )
         columns = "bias scatter error pull_bias pull_scatter".split()
         rows = [
-            (row["label"], row["unit"], *(_number(row[c]) for c in columns),
+            (row["label"], f"{u.Unit(row['unit']):unicode}", *(_number(row[c]) for c in columns),
              f"{100 * row['measured']:.0f} %", row["information"])
             for row in summary[summary["snr"] == snr]
         ]  # fmt: skip
@@ -275,7 +276,10 @@ def _cell(value):
 
 
 def _number(value):
-    return f"{value:.3g}" if np.isfinite(value) else "-"
+    if not np.isfinite(value):
+        return "–"
+    digits, _, exponent = f"{value:.3g}".replace("-", "−").partition("e")
+    return digits + (f" × 10<sup>{exponent.replace('−0', '−')}</sup>" if exponent else "")
 
 
 def _page(title, body):

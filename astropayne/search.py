@@ -156,7 +156,7 @@ class Templates:
     """
 
     def __init__(self, forward, labels, solar, known, resolution):
-        self._forward = forward
+        self._forward, self._resolution = forward, resolution
         points = _candidates(labels, solar)
         self.theta = np.concatenate(
             [np.column_stack([points, np.tile([0, v, 0], (len(points), 1))]) for v in _VSINI]
@@ -242,18 +242,28 @@ class Templates:
         sound : numpy.ndarray of bool, shape (n,)
             Whether the star is of the kinds the regression is made for.
         """
-        forward = self._forward
+        forward, guess = self._forward, self._regression
         rest = np.log(wavelength) - np.arctanh(rv / C_KMS)[:, None]
-        index = np.full(rest.shape, forward.n_fft)
+        place = np.full(rest.shape, float(forward.n_fft))
         for start, end, offset in zip(forward.start, forward.end, forward.offset, strict=True):
             inside = (rest > start + _EDGE / C_KMS) & (rest < end - _EDGE / C_KMS)
-            index[inside] = offset + np.rint((rest[inside] - start) / forward.step).astype(int)
+            place[inside] = offset + (rest[inside] - start) / forward.step
+        index = self._tensor(np.rint(place), torch.long)
         weight = self._tensor(weight)
         weight = weight / (1 + _FLOOR**2 * weight)
-        binned = _binned(
-            self._tensor(index, torch.long), forward.n_fft, weight, weight * self._tensor(flux)
-        )
-        theta, sound = self._regression(*binned, degree)
+
+        (seen,) = _binned(index, forward.n_fft, weight)
+
+        def regressed(flux):
+            return guess(seen, *_binned(index, forward.n_fft, weight * flux), degree)
+
+        found = regressed(self._tensor(flux))
+        # What it makes of the model for what it has found says how far off it is there.
+        rows = _flux_on_axis(forward, guess.parameters(found)[0], self._resolution)
+        points, shares = _cubic(self._tensor(place, torch.float64), forward.n_fft)
+        model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
+        found = 2 * found - regressed(model)
+        theta, sound = guess.parameters(found)
         theta[:, -len(VELOCITIES)] = rv
         return theta, sound
 
@@ -265,6 +275,18 @@ def _binned(index, n, *values):
     """Return sums of values (rows are stars) with the same index; those with index n are lost."""
     empty = values[0].new_zeros(len(index), n + 1)
     return [empty.scatter_add(1, index, v)[:, :n] for v in values]
+
+
+def _cubic(place, n):
+    """Return the first of four columns of ``n`` around places, and what the four count there.
+
+    The cubic polynomial through them is what interpolates between columns.
+    """
+    middle = place.floor().clamp(1, n - 3)
+    x = (place - middle).clamp(0, 1).float()
+    a, b, c = x + 1, x - 1, x - 2
+    shares = (-x * b * c / 6, a * b * c / 2, -a * x * c / 2, a * x * b / 6)
+    return middle.long() - 1, shares
 
 
 class _Regression:
@@ -283,7 +305,7 @@ class _Regression:
         theta[:, -2] = _FASTEST * points[:, -1] ** 1.5
         theta[:, list(known)] = list(known.values())
         depth = 1 - _flux_on_axis(forward, theta, resolution)
-        self._n, self._forward = n, forward
+        self._n, self._forward, self._known = n, forward, known
         self._low = forward._tensor(labels.minimum, torch.float32)
         self._width = forward._tensor(labels.width, torch.float32)
         self._mean = depth.mean(dim=0)
@@ -326,7 +348,7 @@ class _Regression:
         return self._designs[degree]
 
     def __call__(self, weight, weighted_flux, degree):
-        """Return parameters, rv zero, and whether they are of the kind the spectra were made for.
+        """Return what `parameters` are made of: (n, n_labels + 1).
 
         Both arguments are sums over pixels on the axis, (n, n_fft).
         """
@@ -343,11 +365,15 @@ class _Regression:
             found = torch.linalg.solve(normal.double(), right.double()).float()
             polynomials = found[:, _N_COMPONENTS:] @ columns[_N_COMPONENTS:] / (self._mean - 1)
             level = (level * (1 + polynomials)).clamp(0.2, 5)
-        guess = self._features(found[:, :_N_COMPONENTS]) @ self._coefficients
+        return self._features(found[:, :_N_COMPONENTS]) @ self._coefficients
+
+    def parameters(self, guess):
+        """Return parameters, rv zero, and whether the regression is for stars like these."""
         theta = guess.new_zeros(len(guess), self._n)
         theta[:, : -len(VELOCITIES)] = self._low + guess[:, :-1].clamp(0, 1) * self._width
         theta[:, -2] = _FASTEST * guess[:, -1].clamp(0, 1) ** 2
         theta = theta.double().cpu().numpy()
+        theta[:, list(self._known)] = list(self._known.values())
         return theta, np.isfinite(theta).all(axis=1) & (theta[:, -2] < 0.8 * _FASTEST)
 
 

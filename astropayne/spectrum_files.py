@@ -2,6 +2,7 @@
 """Files of observed spectra, and tables of what was found: read, fitted, written."""
 
 import re
+import warnings
 from pathlib import Path
 
 import astropy.units as u
@@ -10,6 +11,7 @@ from astropy.io import ascii as text_tables
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.fitting import Flag, fit_spectra
 from astropayne.labels import Label
@@ -350,17 +352,13 @@ def write_spectrum(spectrum, path, *, overwrite=False):
     ----------
     spectrum : `~specutils.Spectrum`
         One-dimensional.
-    path : path-like
-        ``*.ecsv`` or ``*.fits``, with units, mask, medium and resolution; ``*.csv`` or ``*.txt``.
-    overwrite : bool
-        Whether a file that is there may be replaced.
+    path, overwrite
+        As for `write_table`. ``*.ecsv`` and ``*.fits`` hold units, mask, medium and resolution.
 
     Raises
     ------
-    OSError
-        If there is such a file already.
-    ValueError
-        If the name ends in something else.
+    OSError, ValueError
+        As `write_table`.
 
     Examples
     --------
@@ -397,7 +395,8 @@ def write_table(table, path, *, overwrite=False):
     ----------
     table : `~astropy.table.QTable`
     path : path-like
-        ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``; the last two hold no units.
+        ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``. The last two hold no units, and no columns
+        of several numbers a row: these are left out, with a warning.
     overwrite : bool
         Whether a file that is there may be replaced.
 
@@ -427,6 +426,16 @@ def write_table(table, path, *, overwrite=False):
         table.meta = {k.upper(): v for k, v in flat.items() if len(k) <= 8}
         if "resolution" in flat:  # too long a name
             table.meta["RESOLUT"] = flat["resolution"]
+    elif suffix != ".ecsv":
+        wide = [name for name in table.colnames if table[name].ndim > 1]
+        if wide:
+            warnings.warn(
+                f"{path} has no {', '.join(wide)}: text cannot hold several numbers a row; "
+                "*.ecsv and *.fits can",
+                AstropyUserWarning,
+                stacklevel=2,
+            )
+            table.remove_columns(wide)
     beside = path.with_name(f".{path.stem}.partial{suffix}")
     kind = {".csv": "ascii.csv", ".txt": "ascii.commented_header"}.get(suffix)
     try:
@@ -555,6 +564,7 @@ def _shown(row, name, digits):
         return f"< {limit:.{digits}f}"
     if not np.isfinite(value):
         return "-"
+    value = round(float(value), digits) + 0.0  # not minus zero
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
 
 

@@ -275,7 +275,7 @@ def test_what_cannot_be_fitted_has_its_row(network, rng, tmp_path):
         assert table[name].mask.tolist()[0]
         assert table[name].mask.tolist()[2]
     stellar = fit_spectra([good], network)
-    assert table["teff"][1].value == pytest.approx(stellar["teff"][0].value, rel=1e-6)
+    assert table["teff"][1].value == pytest.approx(stellar["teff"][0].value, rel=1e-5)
     for kind in ("ascii.ecsv", "fits", "votable"):
         table.write(tmp_path / kind, format=kind)
         back = QTable.read(tmp_path / kind, format=kind)

@@ -2,6 +2,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+from astropy.utils.exceptions import AstropyUserWarning
 from specutils import SpectralRegion, Spectrum
 
 from astropayne import broaden_spectrum, degrade_spectrum
@@ -134,6 +135,16 @@ def test_degrading_propagates_errors_and_order(sample, rng):
     assert mean == pytest.approx(expected.flux.value[100:200], abs=6e-3)
     with pytest.raises(ValueError, match="resolution"):
         degrade_spectrum(clean, 30000)
+
+
+def test_a_resolution_that_can_hardly_be_is_doubted(sample):
+    star = sample[0]  # R = 20 000, 2.9 km/s a pixel
+    with pytest.warns(AstropyUserWarning, match="R = 32000 .* itself says R = 20000"):
+        degrade_spectrum(star, 12000, resolution=32000)
+    unknown = Spectrum(spectral_axis=star.spectral_axis, flux=star.flux)
+    with pytest.warns(AstropyUserWarning, match=r"would then be 0\.4\d pixels wide"):
+        degrade_spectrum(unknown, 12000, resolution=260000)
+    degrade_spectrum(unknown, 12000, resolution=60000)  # warnings are errors
 
 
 def test_flux_in_any_unit_is_broadened(sample):

@@ -4,6 +4,7 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
+from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
 from astropayne import Flag, fit_spectra
@@ -100,6 +101,18 @@ def test_what_cannot_be_read_says_so(tmp_path):
         read_spectrum(tmp_path / "mixed.txt")
     with pytest.raises(ValueError, match=r"has to end in one of \.ecsv"):
         write_table(QTable({"a": [1]}), tmp_path / "table.doc")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "txt"])
+def test_text_tables_go_without_columns_of_vectors(tmp_path, suffix):
+    table = QTable({"Mg_Fe": [0.1, 0.2], "Mg_n_lines": [3, 2], "Mg_sensitivity": np.ones((2, 3))})
+    with pytest.warns(AstropyUserWarning, match=r"has no Mg_sensitivity: text cannot hold"):
+        write_table(table, tmp_path / f"table.{suffix}")
+    assert len(table.colnames) == 3
+    kept = ["Mg_Fe", "Mg_n_lines"]
+    assert QTable.read(tmp_path / f"table.{suffix}", format="ascii").colnames == kept
+    write_table(table, tmp_path / "table.ecsv")
+    assert QTable.read(tmp_path / "table.ecsv")["Mg_sensitivity"].shape == (2, 3)
 
 
 def test_every_file_has_its_row(model, tmp_path):

@@ -159,7 +159,7 @@ def test_a_killed_run_resumes_to_the_same_network(data, tmp_path):
         sys.path[:0] = {[str(Path(__file__).parent), str(Path(astropayne.__file__).parents[1])]}
         from test_training import _train
         file = np.load({str(tmp_path / "data.npz")!r})
-        _train((file["x"], file["y"]), max_epochs=600, checkpoint="run.npz")
+        _train((file["x"], file["y"]), max_epochs=300, checkpoint="run.npz")
     """
     np.savez(tmp_path / "data.npz", x=data[0], y=data[1])
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -169,16 +169,16 @@ def test_a_killed_run_resumes_to_the_same_network(data, tmp_path):
     checkpoint = tmp_path / "run.npz"
     _kill_when_there_is(checkpoint, process)
     _, facts = read_checkpoint(checkpoint)
-    assert 0 < facts["step"] < 2400
-    whole, rows = _train(data, max_epochs=600)
-    resumed, again = _train(data, max_epochs=600, checkpoint=checkpoint, resume=checkpoint)
+    assert 0 < facts["step"] < 1500
+    whole, rows = _train(data, max_epochs=300)
+    resumed, again = _train(data, max_epochs=300, checkpoint=checkpoint, resume=checkpoint)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert [(row[0], *row[2:]) for row in rows] == [(row[0], *row[2:]) for row in again]
     seconds = [row[1] for row in again]
     assert seconds == sorted(seconds)
     # and a run that is over has nothing to resume
-    assert _train(data, max_epochs=600, resume=checkpoint)[1] == again
+    assert _train(data, max_epochs=300, resume=checkpoint)[1] == again
 
 
 def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
