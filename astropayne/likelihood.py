@@ -19,6 +19,7 @@ __all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
+_ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
 
@@ -360,9 +361,11 @@ class Likelihood:
             jacobian = jacobian @ self._tensor(by_free)
         rows, k = _as_slice(rows), jacobian.shape[2]
         level, residual, design, root, excess, _ = self._linear_part(flux, rows)
-        columns = residual.new_empty(*residual.shape, k + design.shape[2] + 1)
+        width = k + design.shape[2] + 1
+        columns = residual.new_empty(*residual.shape, width + -width % _ALIGNED)
         torch.mul(jacobian, (self.weight[rows] * level)[..., None], out=columns[..., :k])
-        columns[..., k:-1], columns[..., -1] = design, residual
+        columns[..., k : width - 1], columns[..., width - 1] = design, residual
+        columns[..., width:] = 0
         modes = None if self.modes is None else self.modes[rows]
         if root is not None:
             columns = columns * root[..., None]
@@ -374,7 +377,7 @@ class Likelihood:
                 lower, (modes.mT @ columns).double(), upper=False
             )
             products = products - shared.mT @ shared
-        return self._eliminate(products, k, free, excess)
+        return self._eliminate(products[:, :width, :width], k, free, excess)
 
     def _eliminate(self, products, k, free, excess):
         """Eliminate the continuum from the products of all columns, and add the priors.
