@@ -56,6 +56,8 @@ class ElementFlag(enum.IntFlag):
     """The likelihood was not resolved: it has more than one maximum, or is very narrow."""
     NO_STELLAR_LABELS = 64
     """The star could not be fitted; the table's ``message`` says why."""
+    LIMIT_BEYOND_RANGE = 128
+    """The upper limit is above all that the model knows: weak lines, as expected to grow on."""
 
 
 @dataclass(frozen=True)
@@ -634,6 +636,7 @@ class _Batch:
         flags = np.where(some, 0, ElementFlag.NO_LINES)
         for which, flag in (
             (limited, ElementFlag.UPPER_LIMIT),
+            (limited & (profile.limit > high), ElementFlag.LIMIT_BEYOND_RANGE),
             (below, ElementFlag.BELOW_RANGE),
             (some & ~measured & ~limited, ElementFlag.ABOVE_RANGE),
             (measured & wrong.any(axis=1), ElementFlag.DISCREPANT_LINES),
