@@ -351,6 +351,46 @@ def test_what_cannot_be_fitted_has_its_row(network, rng, tmp_path):
         assert np.ma.getmaskarray(back["Al_Fe"]).tolist() == table["Al_Fe"].mask.tolist()
 
 
+def _same(one, other):
+    """Say whether columns are the same, masked or NaN in the same rows."""
+    one, other = (np.ma.asarray(getattr(c, "unmasked", c)) for c in (one, other))
+    return np.allclose(*(np.ma.filled(c.astype(float), np.nan) for c in (one, other)),
+                       equal_nan=True)  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated")  # by VOTable
+@pytest.mark.parametrize("kind", ["ascii.ecsv", "fits", "votable"])
+def test_tables_that_are_written_and_read(network, rng, tmp_path, kind):
+    """One star is measured, one has a limit; both can be drawn from the file."""
+    import matplotlib.pyplot as plt
+
+    from astropayne.plotting import plot_element
+
+    stars = [_stars(network, rng, 1, A_Li=a, snr=60)[0] for a in (2.5, 0.6)]
+    table = fit_abundances(stars, network, ["Li"], convention="A_X", per_line=True, models=True)
+    assert table["A_Li"].mask.tolist() == [False, True]
+    assert table["A_Li_upper_limit"].mask.tolist() == [True, False]
+    table.write(tmp_path / "t", format=kind)
+    back = QTable.read(tmp_path / "t", format=kind)
+    assert back.colnames == table.colnames
+    for name in table.colnames:
+        if table[name].dtype.kind in "fi":
+            assert _same(table[name], back[name]), name
+            assert back[name].unit == table[name].unit
+    for name in ("A_Li_upper_limit", "Li_sensitivity", "Li_ew"):
+        text = table[name].info.description
+        assert back[name].info.description.split() == text.split()  # VOTable breaks lines
+    if kind == "ascii.ecsv":
+        assert back.meta == table.meta
+    if kind == "votable":
+        with pytest.warns(UserWarning, match=r"Li: lines are not marked.*Li_lines and medium"):
+            plot_element(stars[0], back[0], "Li")
+    else:
+        marked = plot_element(stars[0], back[0], "Li")[0, 0]
+        assert 6708.2 in [pytest.approx(line.get_xdata()[0], abs=0.1) for line in marked.lines]
+    plt.close("all")
+
+
 def test_another_solar_scale(network, rng):
     star = _stars(network, rng, 1)
     own, other = solar_scale(network.solar_scale), solar_scale("grevesse2007")

@@ -131,7 +131,8 @@ def tell_beyond(table, stars, labels, model, ends=(("Na", 0.1), ("Al", 0.1), ("L
     for element, end in ends:
         name = LABELS[element]
         bounds = {name: (model.labels.minimum[model.labels.index(name)], end)}
-        cut = _as_labels(fit_abundances(stars, model, [element], bounds=bounds), model)
+        cut = fit_abundances(stars, model, [element], bounds=bounds)
+        cut = _as_labels(cut, model) if element == "Li" else cut
         limit, whole = (
             np.ma.filled(np.ma.asarray(t[f"{name}_upper_limit"]), np.nan) for t in (cut, table)
         )
@@ -145,8 +146,9 @@ def tell_beyond(table, stars, labels, model, ends=(("Na", 0.1), ("Al", 0.1), ("L
 
 
 def tell_sensitivities(held, model, n, shift=100.0):
-    """Fix everything but one abundance, and the temperature too high on purpose."""
+    """Fix everything but one abundance, and the temperature too high or too low on purpose."""
     sigma = np.full(held.flux.shape[1], 1e-2)
+    shifts = (-shift, -shift / 10, 0.0, shift / 10, shift)
     found = {e: [] for e in ELEMENTS}
     for flux, row in zip(held.flux[:n], held.labels[:n], strict=True):
         star = Spectrum(
@@ -156,23 +158,34 @@ def tell_sensitivities(held, model, n, shift=100.0):
         )
         true = {name: u.Quantity(row[name]).value for name in model.labels.names}
         true |= {"rv": 0.0, "vsini": 0.01}
-        pair = [
+        rows = [
             fit_abundances([star], model, _one_by_one(true | {"teff": true["teff"] + more}))[0]
-            for more in (0, shift)
+            for more in shifts
         ]
-        k = pair[0].meta["by"].index("teff")
+        k = rows[0].meta["by"].index("teff")
         for e in ELEMENTS:
-            if not any(one[f"{e}_flags"] for one in pair):
-                moved = pair[1][f"{e}_Fe"] - pair[0][f"{e}_Fe"]
-                told = shift * pair[0][f"{e}_sensitivity"][k]
-                found[e].append((moved, told, pair[0][f"{e}_Fe_err"]))
-    print(f"teff {shift:+.0f} K: stars, median dex, slope over sensitivity, share of stars within")
-    print("10 % or a tenth of the error")
+            if not any(one[f"{e}_flags"] for one in rows):
+                values = [one[f"{e}_Fe"] for one in rows]
+                told = [one[f"{e}_sensitivity"][k] for one in rows]
+                found[e].append((*values, *told, rows[2][f"{e}_Fe_err"]))
+    print(
+        f"teff ± {shift:.0f} K: stars; slope over sensitivity of a step up, of both steps together,"
+    )
+    print("of steps of a tenth; of a step up over the mean sensitivity of its ends; share of stars")
+    print("within 10 % or a tenth of the error: a step up, both, a tenth, the mean of the ends")
     for e in ELEMENTS:
-        moved, told, error = np.transpose(found[e])
-        slope = (moved * told).sum() / (told * told).sum()
-        good = np.abs(moved - told) < np.maximum(0.1 * np.abs(told), 0.1 * error)
-        print(f"{e:7s} {len(moved):4d} {np.median(moved):7.3f} {slope:7.3f} {good.mean():6.2f}")
+        low, less, here, more, high, *told, error = np.transpose(found[e])
+        at, ends = shift * told[2], 0.5 * shift * (told[2] + told[4])
+        pairs = (
+            (high - here, at),
+            ((high - low) / 2, at),
+            (5 * (more - less), at),
+            (high - here, ends),
+        )
+        slopes = [(moved * t).sum() / (t * t).sum() for moved, t in pairs]
+        good = [np.mean(np.abs(moved - t) < np.maximum(0.1 * np.abs(t), 0.1 * error))
+                for moved, t in pairs]  # fmt: skip
+        print(f"{e:7s} {len(here):4d} ", *(f"{x:6.2f}" for x in (*slopes, *good)))
 
 
 def _one_by_one(true):
