@@ -1012,7 +1012,8 @@ def plot_element(spectrum, row, element, *, figure=None):
     centres = _element_lines(row, element, first)
     columns = min(4, len(parts))
     rows = -(-len(parts) // columns)
-    figure = figure or plt.figure(figsize=(0.6 + 2.6 * columns, 2.9 * rows), layout="constrained")
+    size = max(0.6 + 2.6 * columns, 5.8), 2.9 * rows  # title and legend have room
+    figure = figure or plt.figure(figsize=size, layout="constrained")
     axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(3, 1) * rows)
     for i, (r, c) in enumerate(np.ndindex(rows, columns)):
         above, below = axes[2 * r : 2 * r + 2, c]

@@ -29,6 +29,7 @@ _PASSES = 4
 _MORE = 0.1  # dex, above the lowest abundance, that shows how lines fade
 _HALF = np.log10(2)  # dex, below the highest abundance: half as many atoms
 _WEAK = 0.5  # growth of lines at the end of the range, from which on they are followed beyond
+_SHALLOW = 10.0  # growth is at least 1 - this depth of a line, with room for rotation
 _BEYOND = np.linspace(0, 1.5, 151)[1:]  # dex, where to
 _RIDGE = 1e-10  # of a diagonal, which keeps columns apart that are nearly alike
 _FARTHEST = 20.0  # km/s, error of a velocity that counts as unknown
@@ -382,11 +383,14 @@ class _Lines:
     def _growth(self, rows, flux, fewer):
         """Return how lines grow with the number of atoms: 1 if in proportion, 0 if not at all.
 
-        The fluxes are those with as many atoms as the end of the range has, and half of them.
+        The fluxes are those with as many atoms as the end of the range has, and half of them. Of
+        the shallowest lines the emulator's errors hide how they grow, but not that they are weak.
         """
         most, half = (self.scale[rows] * (self.without[rows] - f) for f in (flux, fewer))
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.clip((most**2).sum(axis=1) / (most * half).sum(axis=1) - 1, 0.0, 1.0)
+            growth = (most**2).sum(axis=1) / (most * half).sum(axis=1) - 1
+        depth = ((self.without[rows] - flux) * self.used[rows]).max(axis=1)
+        return np.clip(np.fmax(growth, 1 - _SHALLOW * depth), 0.0, 1.0)
 
     def _beyond(self, high, growth, products, least):
         """Return χ² beyond the range, infinite where lines are not followed: (n, n_beyond).
