@@ -467,6 +467,12 @@ def _observed(function):
     return function
 
 
+_resolutions = click.option(
+    "-R", "--resolution", "resolutions", type=float, multiple=True,
+    help="λ/FWHM; repeated, that of each arm. [default: the file's, or model's]",
+)  # fmt: skip
+
+
 def _how_to_read(model, resolution, options):
     """Take out of the options how files are read, and put in what the model says of itself."""
     read = {name: options.pop(name) for name in ("format", "wavelength_unit", "columns")}
@@ -493,9 +499,7 @@ def _how_to_read(model, resolution, options):
 @click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
 @_model
 @_file_option("-o", "--output", required=True, help="Table: *.ecsv, *.fits, *.csv, *.txt.")
-@click.option("-R", "--resolution", "resolutions", type=float, multiple=True,
-              help="λ/FWHM; repeated, that of each arm. [default: the file's, or model's]",
-)  # fmt: skip
+@_resolutions
 @_observed
 @click.option("--free", multiple=True, metavar="NAME", help="Fit what is fixed by default: vmac.")
 @click.option("--start", multiple=True, type=_Pairs(), help="Where to start, instead of a search.")
@@ -560,10 +564,11 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
 
 
 @main.command()
-@click.argument("spectra", nargs=-1, required=True, metavar="SPECTRUM...")
+@click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
 @_model
 @_file_option("-o", "--output", required=True, help="Table: *.ecsv, *.fits, *.csv, *.txt.")
-@click.option("-e", "--elements", required=True, help="Symbols: Mg,Li.")
+@click.option("-e", "--elements", help="Symbols: Mg,Li.")
+@_file_option("--stages", help="Or an analysis in stages: *.toml.")
 @click.option("-l", "--lines", metavar="FILE", help="Line list. [default: the package's own]")
 @click.option("--stellar-lines", metavar="FILE", help="Take the stellar labels from these only.")
 @click.option(
@@ -578,33 +583,36 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
 @click.option("--confidence", default=0.95, show_default=True, help="Of upper limits.")
 @click.option("--clip", is_flag=True, help="Leave out lines that disagree with the others.")
 @click.option("--per-line", is_flag=True, help="Give the abundance of each line, too.")
-@click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the file's, or model's]")
+@_resolutions
 @_observed
 @click.option("--plot", metavar="FOLDER", help="Draw every line of every star.",
               type=click.Path(file_okay=False))  # fmt: skip
 @_overwrite
 @_pass_say
 def abundances(
-    say, spectra, model_file, output, elements, lines, stellar_lines, reference, resolution, plot,
-    overwrite, **options,
+    say, stars, model_file, output, elements, stages, lines, stellar_lines, reference, resolutions,
+    plot, overwrite, **options,
 ):  # fmt: skip
     """Measure abundances from chosen lines, or limit them.
 
     Stellar labels come from the whole spectrum; each element then from the windows of its lines.
     An element that is not detected has an upper limit instead of a value. Line lists are ECSV, CSV
-    or masks of TSFitPy. With --reference, abundances are differences, line by line.
+    or masks of TSFitPy. With --reference, abundances are differences, line by line. Files with a
+    comma between them are the arms of one star, as in `fit`.
 
       astropayne abundances star.txt -o star.ecsv -e Mg,Li --plot pictures
       astropayne abundances stars/*.fits -o stars.ecsv -e Na -l mylines.csv --convention A_X
       astropayne abundances star.txt -o star.ecsv -e Ca,Ni --reference sun.txt --per-line
       astropayne abundances sharp.fits -o star.ecsv -e Ca --degrade-from 115000 --continuum 3
+      astropayne abundances blue.fits,red.fits -o star.ecsv --stages stages.toml
     """
     from functools import partial
 
-    from astropayne.elements import fit_abundances
+    from astropayne.elements import fit_abundances, read_stages
     from astropayne.lines import LineList
     from astropayne.spectrum_files import (
         file_names,
+        files_of,
         fit_files,
         measured,
         read_star,
@@ -614,15 +622,19 @@ def abundances(
 
     writable_suffix(output)
     _refuse_existing(output, overwrite)
-    elements = [symbol.strip() for symbol in elements.replace(",", " ").split()]
+    if bool(elements) == bool(stages):
+        raise click.UsageError("Give --elements, as in Mg,Li, or --stages FILE: one of the two.")
+    analysis = read_stages(stages) if stages else elements.replace(",", " ").split()
+    elements = [e for one in analysis for e in one.elements] if stages else analysis
     for name, path in (("lines", lines), ("stellar_lines", stellar_lines)):
         options[name] = None if path is None else LineList.read(path)
     model = _load_model(model_file, say)
-    read = _how_to_read(model, resolution, options)
+    read = _how_to_read(model, resolutions[0] if len(resolutions) == 1 else resolutions, options)
     if reference is not None:
-        options["reference"] = read_star([reference], **read)
-    measure = partial(fit_abundances, elements=elements, models=bool(plot))
-    table = fit_files(spectra, model, read=read, measure=measure, progress=say.progress, **options)
+        options["reference"] = read_star(files_of(reference), **read)
+    stars = [files_of(star) for star in stars]
+    measure = partial(fit_abundances, elements=analysis, models=bool(plot))
+    table = fit_files(stars, model, read=read, measure=measure, progress=say.progress, **options)
     models = [f"{e}_{what}" for e in elements for what in ("best_fit", "without")] if plot else []
     write_table(table[[n for n in table.colnames if n not in models]], output, overwrite=overwrite)
     good = measured(table)
@@ -632,9 +644,10 @@ def abundances(
             say(f"  {_abundance_text(row, options['convention'].replace('X', element), element)}")
     written = [output]
     if plot:
-        stars = [(files, name, row) for files, name, row, yes
-                 in zip(spectra, file_names(spectra), table, good, strict=True) if yes]  # fmt: skip
-        written.append(_plot_elements(stars, elements, plot, read))
+        pictures = file_names([files[0] for files in stars])
+        some = [(files, name, row) for files, name, row, yes
+                in zip(stars, pictures, table, good, strict=True) if yes]  # fmt: skip
+        written.append(_plot_elements(some, elements, plot, read))
     say(f"written   {', '.join(written)}")
     if not good.all():
         raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
@@ -719,8 +732,8 @@ def _plot_elements(stars, elements, folder, read):
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     n = 0
-    for path, name, row in stars:
-        spectrum = read_star([path], **read)
+    for files, name, row in stars:
+        spectrum = read_star(files, **read)
         for element in elements:
             if isfinite(row[f"{element}_best_fit"]).any():
                 _save(plot_element(spectrum, row, element), Path(folder) / f"{name}-{element}.png")

@@ -8,8 +8,11 @@ windows of its own lines, all else marginalised: see `astropayne.profiles`.
 
 import enum
 import itertools
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import itemgetter
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -31,7 +34,7 @@ from astropayne.lines import LineList, find
 from astropayne.network import one_thread
 from astropayne.profiles import Problem, Stars
 
-__all__ = ["ElementFlag", "Stage", "fit_abundances"]
+__all__ = ["ElementFlag", "Stage", "fit_abundances", "read_stages"]
 
 _CONVENTIONS = ("X_Fe", "X_H", "A_X")
 _DISCREPANT = 3.0  # standard deviations of a line from all lines
@@ -56,6 +59,8 @@ class ElementFlag(enum.IntFlag):
     """The likelihood was not resolved: it has more than one maximum, or is very narrow."""
     NO_STELLAR_LABELS = 64
     """The star could not be fitted; the table's ``message`` says why."""
+    LIMIT_BEYOND_RANGE = 128
+    """The upper limit is above all that the model knows: weak lines, as expected to grow on."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,59 @@ class Stage:
             value = getattr(self, name)
             if not isinstance(value, Mapping):
                 object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+
+
+def read_stages(path):
+    """Read the stages of an analysis from a TOML file.
+
+    Parameters
+    ----------
+    path : path-like
+        A table ``[[stage]]`` for each, with what `Stage` takes; ``lines`` is a file, relative to
+        this one, and ``tied`` says of a label which other it is equal to.
+
+    Returns
+    -------
+    list of Stage
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from astropayne.elements import read_stages
+    >>> file = Path(mkdtemp()) / "stages.toml"
+    >>> _ = file.write_text('''
+    ... [[stage]]
+    ... fixed = {Na_Fe = 0}
+    ... [[stage]]
+    ... elements = ["Na"]
+    ... free = ["Na_Fe"]
+    ... ''')
+    >>> [stage.elements for stage in read_stages(file)]
+    [(), ('Na',)]
+    """
+    path = Path(path)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    stages = given.get("stage")
+    if set(given) != {"stage"} or not isinstance(stages, list):
+        raise ValueError(f"{path}: each stage is a table [[stage]], and there is nothing else")
+    known = [one.name for one in fields(Stage)]
+    for stage in stages:
+        if unknown := [name for name in stage if name not in known]:
+            raise ValueError(f"{path}: {', '.join(unknown)}; a stage has {', '.join(known)}")
+        if "lines" in stage:
+            stage["lines"] = LineList.read(path.parent / stage["lines"])
+        if "tied" in stage:
+            stage["tied"] = {name: itemgetter(other) for name, other in stage["tied"].items()}
+    return [Stage(**stage) for stage in stages]
 
 
 def fit_abundances(
@@ -511,7 +569,20 @@ class _Analysis:
                 longest = max(map(len, rows))
                 rows = [np.pad(r, (0, longest - len(r)), constant_values=np.nan) for r in rows]
                 table[f"{element}_{attribute}"] = np.array(rows)
-            table.meta[f"{element}_lines"] = lines.table["wavelength"].to_value(u.AA).tolist()
+            centres = lines.table["wavelength"].to_value(u.AA).tolist()
+            table.meta[f"{element}_lines"] = centres
+            for column, text in {
+                name: "abundance",
+                f"{name}_err": "standard deviation",
+                f"{name}_upper_limit": f"upper limit, confidence {self.confidence:g}",
+                f"{element}_ew": "equivalent width",
+                f"{element}_significance": "of the element, in standard deviations",
+                f"{element}_n_lines": f"of {', '.join(map(str, centres))} Angstrom ({medium})",
+                f"{element}_scatter": "standard deviation of lines",
+                f"{element}_sensitivity": f"changes by {', '.join(names)}",
+                f"{element}_flags": "astropayne.elements.ElementFlag",
+            }.items():  # which VOTable keeps, while it has no place for metadata
+                table[column].info.description = text
         return table
 
 
@@ -634,6 +705,7 @@ class _Batch:
         flags = np.where(some, 0, ElementFlag.NO_LINES)
         for which, flag in (
             (limited, ElementFlag.UPPER_LIMIT),
+            (limited & (profile.limit > high), ElementFlag.LIMIT_BEYOND_RANGE),
             (below, ElementFlag.BELOW_RANGE),
             (some & ~measured & ~limited, ElementFlag.ABOVE_RANGE),
             (measured & wrong.any(axis=1), ElementFlag.DISCREPANT_LINES),

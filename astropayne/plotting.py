@@ -7,9 +7,12 @@ format that matplotlib has. Under `astropy.visualization.quantity_support` axes 
 drawn into them then, such as ``ax.axvline(516.7 * u.nm)``, is converted.
 """
 
+import warnings
+
 import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 from matplotlib import units
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Ellipse
@@ -981,10 +984,12 @@ def plot_element(spectrum, row, element, *, figure=None):
 
     Parameters
     ----------
-    spectrum : `~specutils.Spectrum`
+    spectrum : `~specutils.Spectrum` or `~specutils.SpectrumList`
         What was observed.
     row : `~astropy.table.Row`
-        Of `~astropayne.fit_abundances` with ``models=True``.
+        Of `~astropayne.fit_abundances` with ``models=True``; also of a table that was written and
+        read. If that has lost its metadata, as in a VOTable, lines have no marks, and a warning
+        says so.
     element : str
     figure : `~matplotlib.figure.Figure`, optional
         Drawn into; a new one by default.
@@ -993,35 +998,28 @@ def plot_element(spectrum, row, element, *, figure=None):
     -------
     `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (2 * n_rows, n_columns)
         Spectra and, below each, residuals.
+
+    Raises
+    ------
+    ValueError
+        If the table has no models, or no line of the element is covered.
     """
-    axis = u.Quantity(spectrum.spectral_axis, subok=False).to(u.AA)
-    order = np.argsort(axis.value)
-    wavelength, flux = axis.value[order], spectrum.flux.value[order]
-    model, without = (
-        np.asarray(row[f"{element}_{what}"])[: len(order)][order]
-        for what in ("best_fit", "without")
-    )
-    beta = u.Quantity(row["rv"]).to_value(u.km / u.s) / C_KMS
-    meta = row.table.meta
-    centres = to_vacuum(np.array(meta[f"{element}_lines"]), meta["medium"])
-    centres = centres * np.sqrt((1 + beta) / (1 - beta))
-    if spectrum.meta.get("medium", meta["medium"]) == "air":
-        centres = to_air(centres)
-    used = np.flatnonzero(np.isfinite(model))
-    if not len(used):
+    parts = _element_windows(spectrum, row, element)
+    if not parts:
         raise ValueError(f"{element}: no line is covered, so there is nothing to draw")
-    step = np.median(np.diff(wavelength))
-    parts = np.split(used, np.flatnonzero(np.diff(wavelength[used]) > 1.5 * step) + 1)
+    first = spectrum[0] if isinstance(spectrum, list) else spectrum
+    centres = _element_lines(row, element, first)
     columns = min(4, len(parts))
     rows = -(-len(parts) // columns)
-    figure = figure or plt.figure(figsize=(0.6 + 2.6 * columns, 2.9 * rows), layout="constrained")
+    size = max(0.6 + 2.6 * columns, 5.8), 2.9 * rows  # title and legend have room
+    figure = figure or plt.figure(figsize=size, layout="constrained")
     axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=(3, 1) * rows)
     for i, (r, c) in enumerate(np.ndindex(rows, columns)):
         above, below = axes[2 * r : 2 * r + 2, c]
         if i >= len(parts):
             above.set_axis_off(), below.set_axis_off()
             continue
-        part = parts[i]
+        (wavelength, flux, model, without), part = parts[i]
         around = slice(max(part[0] - 12, 0), part[-1] + 13)
         above.plot(wavelength[around], flux[around], "o-", ms=2, lw=0.5, color="0.7")
         above.plot(wavelength[part], flux[part], "o", ms=3, color=_OBSERVED, label="observed")
@@ -1041,8 +1039,47 @@ def plot_element(spectrum, row, element, *, figure=None):
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3,
                   fontsize="small", frameon=False)  # fmt: skip
     figure.suptitle(f"{row['name']}, {element}", fontsize="medium", x=0.02, ha="left")
-    figure.supxlabel(_axis_text(axis.unit, spectrum.meta), fontsize="medium")
+    figure.supxlabel(_axis_text(u.AA, first.meta), fontsize="medium")
     return axes
+
+
+def _element_windows(spectrum, row, element):
+    """Return a pair for each window: arrays of its whole arm, and where the window is in them."""
+    windows, start = [], 0
+    for arm in spectrum if isinstance(spectrum, list) else [spectrum]:
+        wavelength = u.Quantity(arm.spectral_axis, subok=False).to_value(u.AA)
+        order = np.argsort(wavelength)
+        arrays = [wavelength[order], arm.flux.value[order]]
+        for name in (f"{element}_best_fit", f"{element}_without"):
+            if name not in row.colnames:
+                raise ValueError(f"the table has no {name}: measure with models=True")
+            model = np.ma.filled(np.ma.asarray(row[name], dtype=float), np.nan)
+            arrays.append(model[start + order])
+        start += len(order)
+        used = np.flatnonzero(np.isfinite(arrays[2]))
+        apart = np.diff(arrays[0][used]) > 1.5 * np.median(np.diff(arrays[0]))
+        windows += [(arrays, part) for part in np.split(used, np.flatnonzero(apart) + 1)]
+    return [(arrays, part) for arrays, part in windows if len(part)]
+
+
+def _element_lines(row, element, spectrum):
+    """Return where the lines of an element are in the spectrum of a star, if that is known."""
+    meta = {key.lower(): value for key, value in row.table.meta.items()}  # FITS has capitals only
+    lines = meta.get(f"{element}_lines".lower())
+    medium = meta.get("medium", spectrum.meta.get("medium"))
+    if lines is None or medium is None:
+        warnings.warn(
+            f"{element}: lines are not marked, as the table's metadata {element}_lines and medium "
+            "are lost; ECSV and FITS keep them",
+            AstropyUserWarning,
+            stacklevel=3,
+        )
+        return np.empty(0)
+    lines = lines.split() if isinstance(lines, str) else lines
+    beta = u.Quantity(row["rv"]).to_value(u.km / u.s) / C_KMS
+    centres = to_vacuum(np.array(lines, dtype=float, ndmin=1), medium)
+    centres = centres * np.sqrt((1 + beta) / (1 - beta))
+    return to_air(centres) if spectrum.meta.get("medium", medium) == "air" else centres
 
 
 def plot_plan(table, *, figure=None):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.polynomial import chebyshev
+from scipy.integrate import cumulative_trapezoid
 
 from astropayne.forward import VELOCITIES
 from astropayne.likelihood import pixel_width
@@ -26,6 +27,10 @@ _CONTAINED = 14.0  # χ² above the least, from which on a posterior is negligib
 _POINTS = 301  # of a posterior
 _PASSES = 4
 _MORE = 0.1  # dex, above the lowest abundance, that shows how lines fade
+_HALF = np.log10(2)  # dex, below the highest abundance: half as many atoms
+_WEAK = 0.5  # growth of lines at the end of the range, from which on they are followed beyond
+_SHALLOW = 10.0  # growth is at least 1 - this depth of a line, with room for rotation
+_BEYOND = np.linspace(0, 1.5, 151)[1:]  # dex, where to
 _RIDGE = 1e-10  # of a diagonal, which keeps columns apart that are nearly alike
 _FARTHEST = 20.0  # km/s, error of a velocity that counts as unknown
 
@@ -61,15 +66,17 @@ class Profile:
 
     Attributes
     ----------
-    mean, sigma, limit : numpy.ndarray
-        Of the posterior: its mean, standard deviation, and the value it is below with the
-        confidence asked for.
+    mean, sigma : numpy.ndarray
+        Of the posterior over the range: its mean and standard deviation.
+    limit : numpy.ndarray
+        The value that the posterior is below with the confidence asked for. Beyond the range weak
+        lines are followed along their curve of growth.
     best : numpy.ndarray
         Where the likelihood is greatest, within the range.
     significance : numpy.ndarray
         Root of how much larger χ² is without the element.
     excluded : numpy.ndarray
-        Root of how much larger χ² is at the upper end of the range.
+        Root of how much larger χ² is at the upper end of the range, or where lines are followed to.
     settled : numpy.ndarray of bool
         Whether the posterior was resolved.
     follow, rest : numpy.ndarray, shapes (n, n_names) and (n, n_names, n_names)
@@ -345,19 +352,26 @@ class _Lines:
         least = chi2.min(axis=1, keepdims=True)
         density = np.exp(-0.5 * (chi2 - least))
         density[:, [0, -1]] *= 0.5
-        total = np.cumsum(density, axis=1)
-        share = (total - 0.5 * density) / total[:, -1:]
-        density /= total[:, -1:]
+        density /= density.sum(axis=1, keepdims=True)
         mean = density @ x
         sigma = np.sqrt((density * (x - mean[:, None]) ** 2).sum(axis=1))
-        limit = np.array([np.interp(confidence, s, x) for s in share])
         half = 0.5 * (high - low)
         found = self.found
         found["mean"][rows], found["sigma"][rows] = low + (1 + mean) * half, sigma * half
-        found["limit"][rows] = low + (1 + limit) * half
         found["best"][rows] = low + (1 + x[chi2.argmin(axis=1)]) * half
-        found["significance"][rows] = np.sqrt(np.maximum(products[:, -1, -1] - least[:, 0], 0))
-        found["excluded"][rows] = np.sqrt(chi2[:, -1] - least[:, 0])
+        fewer = 1 - 2 * _HALF / np.maximum(high - low, _HALF)
+        fewer = chebyshev.chebvander(fewer, n_nodes - 1) @ to_coefficients
+        fewer = (flux @ fewer[..., None])[..., 0]
+        growth = np.where(high - low > _HALF, self._growth(rows, flux[..., -1], fewer), 0.0)
+        beyond = self._beyond(high, growth, products, least)
+        abundance = np.concatenate(
+            [low[:, None] + (1 + x) * half[:, None], high[:, None] + _BEYOND], axis=1
+        )
+        self._limit(rows, abundance, np.concatenate([chi2, beyond], axis=1), confidence)
+        least_of_all = np.minimum(least[:, 0], beyond.min(axis=1))
+        found["significance"][rows] = np.sqrt(np.maximum(products[:, -1, -1] - least_of_all, 0))
+        last = np.where(np.isfinite(beyond[:, -1]), beyond[:, -1], chi2[:, -1])
+        found["excluded"][rows] = np.sqrt(last - least_of_all)
         at = chebyshev.chebvander(mean, n_nodes - 1)
         by = chebyshev.chebval(mean, chebyshev.chebder(np.eye(n_nodes))).T
         self.flux_at[rows] = (flux @ (at @ to_coefficients)[..., None])[..., 0]
@@ -365,6 +379,41 @@ class _Lines:
         edge = chi2[:, [0, -1]] - least > _CONTAINED
         edge |= np.stack([low <= self.low, high >= self.high], axis=1)
         return edge.all(axis=1)
+
+    def _growth(self, rows, flux, fewer):
+        """Return how lines grow with the number of atoms: 1 if in proportion, 0 if not at all.
+
+        The fluxes are those with as many atoms as the end of the range has, and half of them. Of
+        the shallowest lines the emulator's errors hide how they grow, but not that they are weak.
+        """
+        most, half = (self.scale[rows] * (self.without[rows] - f) for f in (flux, fewer))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            growth = (most**2).sum(axis=1) / (most * half).sum(axis=1) - 1
+        depth = ((self.without[rows] - flux) * self.used[rows]).max(axis=1)
+        return np.clip(np.fmax(growth, 1 - _SHALLOW * depth), 0.0, 1.0)
+
+    def _beyond(self, high, growth, products, least):
+        """Return χ² beyond the range, infinite where lines are not followed: (n, n_beyond).
+
+        With a times the atoms of the end of the range, what a line takes away is
+        a / (g + (1 - g) a) of that at the end: in proportion to weak lines' atoms, and saturating
+        at the pace it has at the end, where half the atoms take away 1 / (1 + g). χ² is a parabola
+        in it, through the model without the element and the model at the end.
+        """
+        atoms, growth = 10**_BEYOND, growth[:, None]
+        part = atoms / np.maximum(growth + (1 - growth) * atoms, 1e-300)
+        without, mixed, end = (products[:, i, j, None] for i, j in ((-1, -1), (-1, -2), (-2, -2)))
+        chi2 = (1 - part) ** 2 * without + 2 * part * (1 - part) * mixed + part**2 * end
+        followed = (high[:, None] >= self.high) & (growth > _WEAK)
+        followed &= chi2[:, -1:] - np.minimum(least, chi2.min(axis=1, keepdims=True)) > _CONTAINED
+        return np.where(followed, chi2, np.inf)
+
+    def _limit(self, rows, abundance, chi2, confidence):
+        density = np.exp(-0.5 * (chi2 - chi2.min(axis=1, keepdims=True)))
+        share = cumulative_trapezoid(density, abundance, axis=1, initial=0)
+        self.found["limit"][rows] = [
+            np.interp(confidence * s[-1], s, a) for s, a in zip(share, abundance, strict=True)
+        ]
 
     # --- at its mean
 

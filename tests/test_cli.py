@@ -359,6 +359,29 @@ def test_evaluate_writes_a_page_and_judges(model_file, sample, folder, monkeypat
     assert "--overwrite" in _run(*words).output
 
 
+def _abundances_of_arms_in_stages(model_file, folder):
+    lines = Path("0.txt").read_text().splitlines()
+    for name, some in (("early", lines[:1700]), ("late", [lines[0], *lines[1700:]])):
+        Path(f"{name}.txt").write_text("\n".join(some))
+    Path("stages.toml").write_text(
+        "[[stage]]\nfixed = {Na_Fe = 0}\n"
+        '[[stage]]\nelements = ["Ca", "Na"]\nfree = ["Na_Fe"]\ntied = {Ti_Fe = "Ca_Fe"}\n'
+    )
+    words = ("abundances", "early.txt,late.txt", "-m", model_file, "-o", "s.ecsv")
+    more = ("-R", 20000, "-R", 20000, "--plot", "arms")
+    result = _run(*words, "--stages", "stages.toml", *more)
+    assert result.exit_code == 0, result.output
+    row = QTable.read("s.ecsv")[0]
+    assert row["name"] == "early.txt,late.txt"
+    assert abs(row["Ca_Fe"]) < 5 * row["Ca_Fe_err"] + 0.05
+    assert {p.name for p in Path("arms").iterdir()} == {"early-Ca.png", "early-Na.png"}
+    assert "one of the two" in _run(*words, "--overwrite").output
+    Path("stages.toml").write_text("[[stage]]\nelement = 'Ca'\n")
+    result = _run(*words, "--stages", "stages.toml", "--overwrite")
+    assert result.exit_code != 0
+    assert "stages.toml: element; a stage has elements, lines" in result.output
+
+
 def test_abundances_and_plans(model_file, folder, monkeypatch):
     """Lines measured or limited, with a row for what cannot be read, and pictures."""
     assert _run("predict", *SUN, "-m", model_file, "-o", "0.txt").exit_code == 0
@@ -393,6 +416,7 @@ def test_abundances_and_plans(model_file, folder, monkeypatch):
     result = _run(*words, "--reference", "0.txt")
     assert result.exit_code == 0, result.output
     assert abs(QTable.read("b.fits")["Ca_Fe"][0]) < 1e-6
+    _abundances_of_arms_in_stages(model_file, folder)
     star = ("teff=5700", "logg=4.4", "feh=0", "vmic=1", "A_Li=1", "vsini=0")
     result = _run("plan", *star, "-m", model_file, "--snr", "50", "-o", "p.ecsv", "--plot", "p.png")
     assert result.exit_code == 0, result.output

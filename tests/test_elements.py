@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
+from scipy.interpolate import CubicSpline
 from scipy.optimize import curve_fit
 from specutils import Spectrum
 
@@ -102,6 +103,73 @@ def test_limits_hold_at_the_confidence_stated(network, rng):
     # where the model's range ends is nobody's abundance
     assert not np.isin(np.ma.filled(limit, np.nan), [network.labels.minimum[-1]]).any()
     assert (np.ma.filled(table["Li_significance"], 0) < 3)[truth < 1].mean() > 0.97
+
+
+FAINT = {"teff": 6000.0, "logg": 4.2, "feh": -1.2, "vmic": 1.3, "Na_Fe": 0.0, "A_Li": 1.0}
+
+
+def _known(network, element):
+    """All labels and velocities of a faint star but an element's own."""
+    known = {n: FAINT.get(n, 0.0) for n in network.labels.names} | BLURRED
+    return {n: value for n, value in known.items() if n != f"{element}_Fe"}
+
+
+def test_a_limit_beyond_the_range_against_a_scan(network, rng):
+    """Weak lines go on as their curve of growth has it; all else held, plain numpy."""
+    (star,) = stars = _stars(network, rng, 1, snr=25, **FAINT)
+    lines = LineList([6696.023, 6698.673], half_width=0.3, element="Al")
+    known = _known(network, "Al")
+    row = fit_abundances(stars, network, [Stage(), Stage(["Al"], lines, fixed=known)])[0]
+    assert row["Al_flags"] == ElementFlag.UPPER_LIMIT | ElementFlag.LIMIT_BEYOND_RANGE
+    assert row["Al_Fe"] is np.ma.masked
+
+    wavelength = star.spectral_axis.value
+    rest = wavelength * np.sqrt((1 - 20 / 299792.458) / (1 + 20 / 299792.458))
+    width = np.hypot(6.0, 299792.458 * np.sqrt(1 / 18000**2 - 1 / 20000**2)) / 299792.458
+    inside = np.any([np.abs(rest / c - 1) < 0.3 / c + width for c in (6696.023, 6698.673)], axis=0)
+
+    def flux(abundance):
+        star = known | {"Al_Fe": abundance}
+        return network(**star, resolution=18000).flux.value[inside]
+
+    low, high = (end[network.labels.index("Al_Fe")] for end in (
+        network.labels.minimum, network.labels.maximum))  # fmt: skip
+    without = flux(low) + (flux(low) - flux(low + 0.1)) / (10**0.1 - 1)
+    line, half = without - flux(high), without - flux(high - np.log10(2))
+    growth = min(max(line @ line / (line @ half) - 1, 1 - 10 * line.max()), 1)
+    assert growth > 0.7
+    atoms = 10 ** np.arange(0.05, 1.5, 0.05)
+    few = np.linspace(low, high, 15)
+    fluxes = [*map(flux, few), *(without - line * a / (growth + (1 - growth) * a) for a in atoms)]
+    chi2 = [np.sum(((star.flux.value[inside] - f) * 25) ** 2) for f in fluxes]
+    scan = np.arange(low, high + 1.45, 0.002)
+    chi2 = CubicSpline([*few, *(high + np.log10(atoms))], chi2)(scan)
+    share = np.cumsum(np.exp(-0.5 * (chi2 - chi2.min())))
+    expected = np.interp(0.95, share / share[-1], scan)
+    assert expected > high + 0.1
+    assert row["Al_Fe_upper_limit"] == pytest.approx(expected, abs=0.03)
+
+
+def test_limits_beyond_a_range_that_is_cut_are_those_of_the_whole(network, rng):
+    stars = [_stars(network, rng, 1, snr=60, **FAINT, Al_Fe=a)[0] for a in rng.uniform(-0.4, 0, 12)]
+    stage = Stage(["Al"], fixed=_known(network, "Al"))
+    tables = [
+        fit_abundances(stars, network, [Stage(), stage], bounds=bounds)
+        for bounds in ({}, {"Al_Fe": (network.labels.minimum[8], 0.1)})
+    ]
+    whole, cut = (table["Al_Fe_upper_limit"] for table in tables)
+    beyond = (tables[1]["Al_flags"] & ElementFlag.LIMIT_BEYOND_RANGE) > 0
+    beyond &= (tables[0]["Al_flags"] & ElementFlag.LIMIT_BEYOND_RANGE) == 0
+    assert beyond.sum() > 5
+    assert np.abs(cut - whole)[beyond].max() < 0.05
+
+
+def test_saturated_lines_are_not_followed_beyond_the_range(network, rng):
+    """Noise hides the barium line, but more barium would hardly make it deeper."""
+    star = _stars(network, rng, 1, snr=2)
+    row = fit_abundances(star, network, [Stage(), Stage(["Ba"], fixed=_known(network, "Ba"))])[0]
+    assert row["Ba_flags"] == ElementFlag.ABOVE_RANGE
+    assert row["Ba_Fe_upper_limit"] is np.ma.masked
 
 
 def test_lines_that_are_wrong_in_the_same_way_cancel(network, rng):
@@ -281,6 +349,46 @@ def test_what_cannot_be_fitted_has_its_row(network, rng, tmp_path):
         back = QTable.read(tmp_path / kind, format=kind)
         assert np.ma.filled(back["Ca_Fe"], np.nan)[1] == pytest.approx(table["Ca_Fe"][1])
         assert np.ma.getmaskarray(back["Al_Fe"]).tolist() == table["Al_Fe"].mask.tolist()
+
+
+def _same(one, other):
+    """Say whether columns are the same, masked or NaN in the same rows."""
+    one, other = (np.ma.asarray(getattr(c, "unmasked", c)) for c in (one, other))
+    return np.allclose(*(np.ma.filled(c.astype(float), np.nan) for c in (one, other)),
+                       equal_nan=True)  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated")  # by VOTable
+@pytest.mark.parametrize("kind", ["ascii.ecsv", "fits", "votable"])
+def test_tables_that_are_written_and_read(network, rng, tmp_path, kind):
+    """One star is measured, one has a limit; both can be drawn from the file."""
+    import matplotlib.pyplot as plt
+
+    from astropayne.plotting import plot_element
+
+    stars = [_stars(network, rng, 1, A_Li=a, snr=60)[0] for a in (2.5, 0.6)]
+    table = fit_abundances(stars, network, ["Li"], convention="A_X", per_line=True, models=True)
+    assert table["A_Li"].mask.tolist() == [False, True]
+    assert table["A_Li_upper_limit"].mask.tolist() == [True, False]
+    table.write(tmp_path / "t", format=kind)
+    back = QTable.read(tmp_path / "t", format=kind)
+    assert back.colnames == table.colnames
+    for name in table.colnames:
+        if table[name].dtype.kind in "fi":
+            assert _same(table[name], back[name]), name
+            assert back[name].unit == table[name].unit
+    for name in ("A_Li_upper_limit", "Li_sensitivity", "Li_ew"):
+        text = table[name].info.description
+        assert back[name].info.description.split() == text.split()  # VOTable breaks lines
+    if kind == "ascii.ecsv":
+        assert back.meta == table.meta
+    if kind == "votable":
+        with pytest.warns(UserWarning, match=r"Li: lines are not marked.*Li_lines and medium"):
+            plot_element(stars[0], back[0], "Li")
+    else:
+        marked = plot_element(stars[0], back[0], "Li")[0, 0]
+        assert 6708.2 in [pytest.approx(line.get_xdata()[0], abs=0.1) for line in marked.lines]
+    plt.close("all")
 
 
 def test_another_solar_scale(network, rng):
