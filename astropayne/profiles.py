@@ -451,13 +451,14 @@ class _Lines:
             kept = (self.scale * values + moved) / weight
             np.put_along_axis(where, self.columns, kept, axis=1)
         return Profile(
-            **self.found, settled=settled, follow=follow, rest=rest, by=self._held(own),
+            **self.found, settled=settled, follow=follow, rest=rest,
+            by=self._held(own) * (self.found["sigma"] ** 2 * total)[:, None],
             lines=np.where(covered, lines, np.nan), lines_covariance=covariance,
             lines_variance=1 / total, deviation=deviation, flux=flux, without=without,
         )  # fmt: skip
 
     def _held(self, own):
-        """Return changes of the abundance by each other parameter, all others held.
+        """Return changes of the best abundance by each other parameter, all others held.
 
         What is linear (the continuum, the emulator's errors) is not held, nor is what the element
         does beyond its lines: they follow what the parameter changes in all pixels.

@@ -236,6 +236,30 @@ def test_sensitivities_are_what_a_shift_does(network, exact, rng):
         assert moved / 100 == pytest.approx(by[0][f"{element}_sensitivity"][k], rel=0.1)
 
 
+def test_sensitivities_where_the_range_ends(network):
+    """The posterior is cut there: its mean moves less than the lines ask for."""
+    clean = network(**SUN, **BLURRED, resolution=18000)
+    star = Spectrum(
+        spectral_axis=clean.spectral_axis, flux=clean.flux, mask=clean.mask,
+        uncertainty=StdDevUncertainty(np.full(len(clean.flux), 1e-2)),
+        meta={"resolution": 18000.0},
+    )  # fmt: skip
+    known = {n: SUN.get(n, 0.0) for n in network.labels.names if n != "Na_Fe"} | HELD
+
+    def measured(teff, **options):
+        stage = Stage(["Na"], fixed=known | {"teff": teff})
+        return fit_abundances([star], network, [Stage(), stage], **options)[0]
+
+    whole = measured(5770.0)
+    k = whole.meta["by"].index("teff")
+    end = {"Na_Fe": (-0.4, 0.1 + whole["Na_Fe_err"])}
+    here = measured(5770.0, bounds=end)
+    assert here["Na_Fe_err"] < 0.9 * whole["Na_Fe_err"]
+    moved = (measured(5790.0, bounds=end)["Na_Fe"] - measured(5750.0, bounds=end)["Na_Fe"]) / 40
+    assert moved == pytest.approx(here["Na_sensitivity"][k], rel=0.07)
+    assert moved < 0.8 * whole["Na_sensitivity"][k]
+
+
 def test_discrepant_lines_are_flagged_and_left_out(network, rng):
     star = _stars(network, rng, 1)[0]
     wavelength, rest = star.spectral_axis.value, 6160.747 * (1 + 20 / 299792.458)
