@@ -270,6 +270,8 @@ def fit_abundances(
     >>> print(table["A_Na"].round(2)[0], table["A_Li"].round(2)[0])
     6.34 2.3
     """
+    if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
+        raise ValueError("this is one spectrum: give a list of it")
     elements = (elements,) if isinstance(elements, str | Stage) else tuple(elements)
     if not any(isinstance(one, Stage) for one in elements):
         elements = Stage(lines=stellar_lines), Stage(elements, lines)
