@@ -242,7 +242,7 @@ class Templates:
         sound : numpy.ndarray of bool, shape (n,)
             Whether the star is of the kinds the regression is made for.
         """
-        forward, guess = self._forward, self._regression
+        forward = self._forward
         rest = np.log(wavelength) - np.arctanh(rv / C_KMS)[:, None]
         place = np.full(rest.shape, float(forward.n_fft))
         for start, end, offset in zip(forward.start, forward.end, forward.offset, strict=True):
@@ -251,19 +251,18 @@ class Templates:
         index = self._tensor(np.rint(place), torch.long)
         weight = self._tensor(weight)
         weight = weight / (1 + _FLOOR**2 * weight)
-
-        (seen,) = _binned(index, forward.n_fft, weight)
+        regression = self._regression.of(*_binned(index, forward.n_fft, weight), degree)
 
         def regressed(flux):
-            return guess(seen, *_binned(index, forward.n_fft, weight * flux), degree)
+            return regression(*_binned(index, forward.n_fft, weight * flux))
 
         found = regressed(self._tensor(flux))
         # What it makes of the model for what it has found says how far off it is there.
-        rows = _flux_on_axis(forward, guess.parameters(found)[0], self._resolution)
+        rows = _flux_on_axis(forward, self._regression.parameters(found)[0], self._resolution)
         points, shares = _cubic(self._tensor(place, torch.float64), forward.n_fft)
         model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
         found = 2 * found - regressed(model)
-        theta, sound = guess.parameters(found)
+        theta, sound = self._regression.parameters(found)
         theta[:, -len(VELOCITIES)] = rv
         return theta, sound
 
@@ -347,25 +346,35 @@ class _Regression:
             self._designs[degree] = columns, columns[i] * columns[j], (i, j), torch.stack(prior)
         return self._designs[degree]
 
-    def __call__(self, weight, weighted_flux, degree):
-        """Return what `parameters` are made of: (n, n_labels + 1).
+    def of(self, weight, degree):
+        """Return the regression of spectra with these weights, sums over pixels: (n, n_fft).
 
-        Both arguments are sums over pixels on the axis, (n, n_fft).
+        It is a function of sums of weighted flux (n, n_fft), and returns what `parameters` are
+        made of, (n, n_labels + 1).
         """
         columns, products, (i, j), prior = self._design(degree)
-        flux = weighted_flux / weight.clamp_min(1e-30)
-        level = torch.ones_like(flux)
-        for _ in range(1 if degree is None else 3):  # the continuum multiplies: it is divided by
-            seen = weight * level**2
+
+        def factors(seen):
             packed = seen @ products.T
             normal = packed.new_zeros(len(packed), len(prior), len(prior))
             normal[:, i, j] = normal[:, j, i] = packed
-            normal += torch.diag(prior)
-            right = (seen * (1 - flux / level - self._mean)) @ columns.T
-            found = torch.linalg.solve(normal.double(), right.double()).float()
-            polynomials = found[:, _N_COMPONENTS:] @ columns[_N_COMPONENTS:] / (self._mean - 1)
-            level = (level * (1 + polynomials)).clamp(0.2, 5)
-        return self._features(found[:, :_N_COMPONENTS]) @ self._coefficients
+            return torch.linalg.lu_factor((normal + torch.diag(prior)).double())
+
+        known = factors(weight) if degree is None else None
+
+        def regress(weighted_flux):
+            flux = weighted_flux / weight.clamp_min(1e-30)
+            level = torch.ones_like(flux)
+            for _ in range(1 if known else 3):  # the continuum multiplies: it is divided by
+                seen = weight * level**2
+                right = (seen * (1 - flux / level - self._mean)) @ columns.T
+                found = torch.linalg.lu_solve(*(known or factors(seen)), right.double()[..., None])
+                found = found[..., 0].float()
+                polynomials = found[:, _N_COMPONENTS:] @ columns[_N_COMPONENTS:] / (self._mean - 1)
+                level = (level * (1 + polynomials)).clamp(0.2, 5)
+            return self._features(found[:, :_N_COMPONENTS]) @ self._coefficients
+
+        return regress
 
     def parameters(self, guess):
         """Return parameters, rv zero, and whether the regression is for stars like these."""
