@@ -20,6 +20,7 @@ __all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
 _ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
+_AT_ONCE = 1 << 14  # pixels whose shared errors are computed at a time: they fit into a cache
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
 
@@ -255,12 +256,7 @@ class Likelihood:
         missing = np.concatenate([np.isnan(p.wavelength) for p in self.pixels], axis=1)
         self.weight = self._tensor(np.where(missing, 0.0, 1 / sigma))
         if modes is not None and len(modes):
-            broadened = (
-                forward.broaden_rows(modes, velocities, p, r)
-                for p, r in zip(self.pixels, self.resolution, strict=True)
-            )
-            size = self.weight * self._tensor(scale * level)
-            self.modes = torch.cat(list(broadened), dim=1).mul_(size[..., None])
+            self.modes = self._shared_errors(modes, velocities, scale * level)
             self._of_modes = _root(self.modes)
 
     def __len__(self):
@@ -297,6 +293,20 @@ class Likelihood:
         beta = pixels.rv / C_KMS
         rest = pixels.wavelength * np.sqrt((1 - beta) / (1 + beta))[:, None]
         return np.nan_to_num(np.interp(rest, self.forward.wavelength, error))
+
+    def _shared_errors(self, modes, velocities, size):
+        """Return the errors of the emulator that pixels share, over σ: (n, n_pixels, n_modes)."""
+        size, n = self.weight * self._tensor(size), max(1, _AT_ONCE // self.weight.shape[1])
+        parts = []
+        for some in (slice(i, i + n) for i in range(0, len(size), n)):
+            arms = [
+                self.forward.broaden_rows(
+                    modes, velocities[some], p[some], r if r is None else r[some]
+                )
+                for p, r in zip(self.pixels, self.resolution, strict=True)
+            ]
+            parts.append(torch.cat(arms, dim=1).mul_(size[some, :, None]))
+        return torch.cat(parts)
 
     def _level_at_first(self, sigma):
         """Return the continuum at the parameters the fit starts from."""
