@@ -353,13 +353,13 @@ def test_continuum_arms_and_names(network, rng):
     assert table["Ca_n_lines"][1] == table["Ca_n_lines"][0]
 
 
-@pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated")  # by VOTable
 def test_one_spectrum_is_not_many(network, rng):
     (star,) = _stars(network, rng, 1)
     with pytest.raises(ValueError, match="give a list of it"):
         fit_abundances(star, network, ["Ca"])
 
 
+@pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated")  # by VOTable
 def test_what_cannot_be_fitted_has_its_row(network, rng, tmp_path):
     good = _stars(network, rng, 1)[0]
     short = Spectrum(
