@@ -53,6 +53,7 @@ __all__ = [
 _MODEL, _OBSERVED, _ERROR = "#D55E00", "#222222", "#0072B2"
 _SERIES = (_ERROR, _MODEL, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _COLOURS = "viridis"  # readable for the colour-blind, and in grey
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _TURNED = ("teff", "logg")  # labels that astronomers draw from large to small
 _PLANES = (("teff", "logg"), ("teff", "feh"), ("logg", "feh"), ("feh", "vmic"))
 _NAME_WIDTH = 9  # points that the name of a line takes
@@ -966,12 +967,18 @@ def _bias_and_scatter(difference, n):
         return "not measured"
     bias, scatter = median_and_scatter(difference)
     missing = f"\n{n - len(difference)} not measured" if len(difference) < n else ""
-    return f"bias {_number(bias, '.2g')}\nscatter {scatter:.2g}{missing}"
+    return f"bias {_number(bias, '.2g')}\nscatter {_number(scatter, '.2g')}{missing}"
 
 
 def _number(value, spec):
-    """Return a number with the minus sign of the axes, not a hyphen."""
-    return f"{value:{spec}}".replace("-", "−")
+    """Return a number as axes have it: with a minus sign, not a hyphen, and powers of ten."""
+    text = f"{value:{spec}}"
+    if spec.endswith("g"):
+        text = f"{float(text):g}"
+    digits, _, power = text.replace("-", "−").partition("e")
+    if not power:
+        return digits
+    return f"{digits} × 10" + str(int(power.replace("−", "-"))).translate(_RAISED)
 
 
 def _text(name, unit):

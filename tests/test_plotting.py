@@ -182,10 +182,13 @@ def test_recovery_converts_units_and_says_what_is_not_measured():
         "feh": [np.nan, np.nan], "feh_err": [np.nan, np.nan],
     })  # fmt: skip
     teff, feh = plot_recovery(truth, table)
-    assert teff.texts[0].get_text() == "bias 1e+02\nscatter 0"
+    assert teff.texts[0].get_text() == "bias 100\nscatter 0"
     assert feh.texts[0].get_text() == "not measured"
     assert feh.get_xlim() == feh.get_ylim() == (0, 0.1)
     plot_recovery(truth[:1], table[:1])  # one star has no range
+    table["feh"] = truth["feh"] - 8.3e-5
+    assert plot_recovery(truth, table)[1].texts[0].get_text().startswith("bias −8.3 × 10⁻⁵\n")
+    table["feh"] = np.nan
     teff, feh = plot_recovery(truth, table, colour="feh")
     assert np.array_equal(teff.collections[-1].get_array(), [0.0, 0.1])
     with pytest.raises(ValueError, match="no label is in both"):
