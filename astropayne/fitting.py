@@ -32,7 +32,7 @@ _RANGE = {"rv": (-60.0, 60.0), **{name: (0.01, most) for name, most in FASTEST.i
 _SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
 _HOLE = 8.0  # distance from training spectra, as `PayneModel.coverage` has it, of a hole
 _LIMITED = 0.3  # of the noise; with an emulator's error of that size, errors are a fifth too small
-_STARS_AT_ONCE, _PIXELS_AT_ONCE = 64, 1 << 20
+_STARS_AT_ONCE, _PIXELS_AT_ONCE = 128, 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
