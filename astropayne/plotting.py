@@ -780,7 +780,7 @@ def plot_covariance(result, names=None, *, figure=None):
     covariance, n = result.covariance[np.ix_(rows, rows)], len(names)
     centre = [result.labels[name].value for name in names]
     sigma = np.sqrt(np.diag(covariance))
-    size = max(3.0, 1.4 * n)
+    size = max(3.0, round(1.4 * n, 1))  # whole pixels, also in older matplotlib
     figure = figure or plt.figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots(n, n, squeeze=False, sharex="col")
     for i, j in np.ndindex(n, n):
