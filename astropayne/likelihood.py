@@ -296,7 +296,8 @@ class Likelihood:
 
     def _shared_errors(self, modes, velocities, size):
         """Return the errors of the emulator that pixels share, over σ: (n, n_pixels, n_modes)."""
-        size, n = self.weight * self._tensor(size), max(1, _AT_ONCE // self.weight.shape[1])
+        size = self.weight * self._tensor(size)
+        n = max(1, _AT_ONCE // max(1, size.shape[1]))
         parts = []
         for some in (slice(i, i + n) for i in range(0, len(size), n)):
             arms = [

@@ -776,28 +776,19 @@ class PayneModel:
         numpy.ndarray, shape (n,)
         """
         if self._planes is None:
-            self._planes = self._training_planes()
-        points, (x, y), spacing = self._planes
+            points = _some(self.labels.scale(self.training_labels), _MOST_NEIGHBOURS)
+            self._planes = []
+            for plane in itertools.combinations(range(len(self.labels)), min(2, len(self.labels))):
+                nodes = np.unique(points[:, plane], axis=0)  # grids have many in one place
+                tree = cKDTree(nodes)
+                self._planes.append((plane, tree, np.median(tree.query(nodes, k=2)[0][:, 1])))
         scaled = self.labels.scale(np.asarray(values, dtype=float))
-        distances = np.zeros(len(scaled))
-        for i, row in enumerate(scaled):
-            squares = (points - np.nan_to_num(row)[:, None]) ** 2
-            nearest = np.sqrt((squares[x] + squares[y]).min(axis=1))
-            known = np.isfinite(row)
-            distances[i] = np.max(nearest / spacing * (known[x] & known[y]))
-        return distances
-
-    def _training_planes(self):
-        """Return scaled training labels (n_labels, n), pairs of labels, and spacings of these."""
-        points = _some(self.labels.scale(self.training_labels), _MOST_NEIGHBOURS).T.copy()
-        pairs = list(itertools.combinations(range(len(points)), min(2, len(points))))
-        spacing = []
-        for pair in pairs:
-            nodes = np.unique(points[list(pair)].T, axis=0)  # grids have many in one place
-            spacing.append(np.median(cKDTree(nodes).query(nodes, k=2)[0][:, 1]))
-        # the plane of a single label is that of it with itself, times the root of two
-        x, y = np.array([(pair[0], pair[-1]) for pair in pairs]).T
-        return points, (x, y), np.array(spacing) * (1 if len(points) > 1 else np.sqrt(2))
+        known, scaled = np.isfinite(scaled), np.nan_to_num(scaled)
+        distances = [
+            tree.query(scaled[:, plane])[0] / spacing * known[:, plane].all(axis=1)
+            for plane, tree, spacing in self._planes
+        ]
+        return np.max(distances, axis=0)
 
     def _network_flux(self, scaled):
         """Return the network's flux for scaled labels, shape (n, n_pixels)."""

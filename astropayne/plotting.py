@@ -385,7 +385,7 @@ def _title(result):
             unit = f" {value.unit.to_string('unicode')}" if str(value.unit) else ""
             spread = f" ± {error:.{digits}f}" if np.isfinite(error) else ""
             shown = round(value.value, digits) + 0.0  # not minus zero
-            parts.append(f"{text} {_number(shown, f'.{digits}f')}{spread}{unit}")
+            parts.append(f"{text} {number_text(shown, f'.{digits}f')}{spread}{unit}")
     return ",  ".join(parts)
 
 
@@ -808,7 +808,8 @@ def _draw_ellipses(ax, x, y, covariance):
         width, height = 2 * np.sqrt(-2 * np.log(1 - probability) * np.maximum(lengths[::-1], 0))
         ax.add_patch(Ellipse((x, y), width, height, angle=angle, color=_ERROR, alpha=alpha, lw=0))
     correlation = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-    ax.annotate(_number(round(correlation, 2) + 0.0, ".2f"), (0.95, 0.95), xycoords="axes fraction",
+    text = number_text(round(correlation, 2) + 0.0, ".2f")
+    ax.annotate(text, (0.95, 0.95), xycoords="axes fraction",
                 ha="right", va="top", fontsize="x-small")  # fmt: skip
 
 
@@ -967,10 +968,10 @@ def _bias_and_scatter(difference, n):
         return "not measured"
     bias, scatter = median_and_scatter(difference)
     missing = f"\n{n - len(difference)} not measured" if len(difference) < n else ""
-    return f"bias {_number(bias, '.2g')}\nscatter {_number(scatter, '.2g')}{missing}"
+    return f"bias {number_text(bias, '.2g')}\nscatter {number_text(scatter, '.2g')}{missing}"
 
 
-def _number(value, spec):
+def number_text(value, spec):
     """Return a number as axes have it: with a minus sign, not a hyphen, and powers of ten."""
     text = f"{value:{spec}}"
     if spec.endswith("g"):

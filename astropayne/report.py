@@ -276,10 +276,7 @@ def _cell(value):
 
 
 def _number(value):
-    if not np.isfinite(value):
-        return "–"
-    digits, _, exponent = f"{value:.3g}".replace("-", "−").partition("e")
-    return digits + (f" × 10<sup>{exponent.replace('−0', '−')}</sup>" if exponent else "")
+    return plotting.number_text(value, ".3g") if np.isfinite(value) else "–"
 
 
 def _page(title, body):
