@@ -61,7 +61,7 @@ class Flag(enum.IntFlag):
     OUTSIDE_COVERAGE = 512
     """The labels are far from those of all training spectra: the model is a guess there."""
     EMULATOR_LIMITED = 1024
-    """The emulator's error is not small beside the noise: errors of labels may be too small."""
+    """The emulator's error is not small beside the noise: more light hardly makes labels better."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,8 @@ class BatchFitter:
         pixels share.
     scale : callable
         Of labels (n, n_labels): how large these errors are there (n,).
+    shift : callable
+        Of labels: the covariance of those that errors are worth beside (n, n_labels, n_labels).
     untrusted : numpy.ndarray of bool, shape (n_model_pixels,)
         Where the model is not to be compared with stars.
     """
@@ -192,6 +194,7 @@ class BatchFitter:
     rest: np.ndarray | None
     modes: np.ndarray | None
     scale: object
+    shift: object
     untrusted: np.ndarray
 
     @functools.cached_property
@@ -382,15 +385,16 @@ class BatchFitter:
         if not enough.all():  # these stars get less room
             reserve = np.where(enough, _FIRST_RESERVE, _RESERVE)[:, None]
             arms, _ = self._arms(many, theta, reserve)
-        theta, solution = self._solve(arms, theta, _TOLERANCE["first"], modes=False)[:2]
+        theta, solution = self._solve(arms, theta, _TOLERANCE["first"], modes=None)[:2]
         chi2 = np.nan_to_num(solution.chi2.numpy().reshape(-1, n), nan=np.inf)
         return theta.reshape(-1, n, theta.shape[1])[np.arange(len(stars)), chi2.argmin(axis=1)]
 
     def _final(self, stars, theta, best_fits, reserve=_RESERVE):
         """Fit with the pixels that velocity and broadening allow; return the outcomes."""
         arms, used = self._arms(stars, theta, reserve)
-        theta, solution, likelihood = self._solve(arms, theta, _TOLERANCE["last"], modes=True)
-        covariance, known = self._covariance(solution.hessian.numpy(), likelihood.noise_known)
+        theta, solution, likelihood = self._solve(arms, theta, _TOLERANCE["last"], self.modes)
+        hessian = self._shifted_too(solution.hessian.numpy(), theta)
+        covariance, known = self._covariance(hessian, likelihood.noise_known)
         outcomes = []
         limits = self._vsini_limits(likelihood, theta, solution, covariance)
         models = self._best_fits(stars, theta, likelihood) if best_fits else [[]] * len(stars)
@@ -471,12 +475,22 @@ class BatchFitter:
         """
         sigma = [np.where(good, s, np.inf) for good, s in zip(used, star.sigma, strict=True)]
         arms, _ = self._arms([replace(star, sigma=sigma)], theta[None], -np.inf)
-        return self._likelihood(arms, theta[None], modes=True)
+        modes = self.modes
+        if modes is not None:
+            modes = np.vstack([modes, self._shifted(theta[: -len(VELOCITIES)])])
+        return self._likelihood(arms, theta[None], modes)
+
+    def _shifted(self, labels):
+        """Return what the shifts that errors are worth do to the flux: (n_labels, n_pixels)."""
+        shift, scale = self.shift(labels[None])[0], self.scale(labels[None])[0]
+        size, directions = np.linalg.eigh(shift / scale**2)
+        by_labels = self.forward.rest_jacobian(labels)
+        return (directions * np.sqrt(np.maximum(size, 0))).T @ by_labels
 
     def _likelihood(self, arms, theta, modes):
         emulator = {"error": self.error}
-        if modes and self.modes is not None:
-            emulator = {"rest": self.rest, "modes": self.modes}
+        if modes is not None:
+            emulator = {"rest": self.rest, "modes": modes}
         return Likelihood(
             self.forward, self.parameters, arms, theta,
             continuum=self.continuum, loss=self.loss,
@@ -516,6 +530,23 @@ class BatchFitter:
         known = np.einsum("nij,nj->ni", vectors**2, weak.astype(float)) < 1e-6
         known &= noise_known[:, None] & np.isfinite(hessian).all(axis=(1, 2))[:, None]
         return np.where(known[:, :, None] & known[:, None], covariance, np.nan), known
+
+    def _shifted_too(self, hessian, theta):
+        """Return what is left of JᵀJ if labels may be shifted by what errors are worth: (n, k, k).
+
+        The inverse of what the spectrum says is larger by the shifts' covariance; priors on the
+        labels are as good as they were.
+        """
+        index, n_labels = self.parameters.index, len(self.names) - len(VELOCITIES)
+        shift = np.zeros((len(theta), len(self.names), len(self.names)))
+        shift[:, :n_labels, :n_labels] = self.shift(theta[:, :n_labels])
+        prior = np.diag(self.parameters.prior()[1])
+        said = hessian - prior
+        scale = np.sqrt(np.maximum(np.diagonal(said, axis1=1, axis2=2), 1e-300))
+        scale = scale[:, :, None] * scale[:, None]
+        said = said / scale
+        shift = shift[:, index[:, None], index] * scale
+        return scale * np.linalg.solve(np.eye(len(index)) + said @ shift, said) + prior
 
     def _vsini_limits(self, likelihood, theta, solution, covariance):
         """Return upper limits of vsini where it cannot be told from zero, NaN elsewhere: (n,).

@@ -744,6 +744,8 @@ class _Batch:
         moves, convert = list(self.step.moves[k]), self.analysis.convert
         follow = profile.follow[:, :, None] * profile.sigma[:, None, None]
         covariance = profile.rest + follow @ follow.mT
+        shift = self.fitter.shift(self.stars.theta[:, :n])[:, index, index]
+        covariance[:, index, index] += shift  # those of the labels come with their fit
         unknown = self.unknown.copy()  # and what depends on that is not known
         unknown[:, moves] = False
         covariance = np.where(unknown[:, :, None] | unknown[:, None], np.nan, covariance)

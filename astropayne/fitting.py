@@ -742,7 +742,9 @@ def _information(star, outcome):
 
 def _emulator_error(model):
     """Return the emulator's errors as `BatchFitter` takes them."""
-    known = {"error": model.error, "scale": model.error_scale_at}
+    known = {
+        "error": model.error, "scale": model.error_scale_at, "shift": model.error_shift_at,
+    }  # fmt: skip
     if model.error_components is None:  # of a network from elsewhere
         return {**known, "rest": None, "modes": None}
     modes = np.vstack([model.error_components, model.bias])

@@ -617,6 +617,23 @@ class ForwardModel(Broadener):
         rows[..., position] += 2 * self._taper * rows[..., edge]
         return torch.fft.rfft(rows)
 
+    def rest_jacobian(self, labels):
+        """Return derivatives of the model's own flux, unbroadened, by its labels.
+
+        Parameters
+        ----------
+        labels : array_like, shape (n_labels,)
+            In their own units.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_labels, n_model_pixels)
+        """
+        scaled = (self._tensor(labels)[None] - self.minimum) / self.width - 0.5
+        with torch.no_grad():
+            jacobian = self.network.flux_and_jacobian(scaled)[1][0] / self.width[:, None]
+        return jacobian.cpu().numpy()
+
     @_resolution_may_vary
     def forward_and_jacobian(self, theta, pixels, resolution=None, by=None):
         """Return the flux at the observed pixels and its derivatives by the parameters.

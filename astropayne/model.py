@@ -30,11 +30,13 @@ from astropayne.grid import SpectralGrid
 from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.residuals import (
+    label_shifts,
     leading_components,
     scale_at_labels,
     scale_at_spread,
     scale_by_labels,
     scale_by_spread,
+    shift_covariance,
     white_rest,
 )
 from astropayne.training import TrainingOptions, train_network
@@ -191,6 +193,9 @@ class PayneModel:
         each spectrum's divided by its scale, is ``error_components.T @ error_components``.
     error_rest : numpy.ndarray, shape (n_pixels,)
         What the components leave, as `~astropayne.residuals.white_rest` gives it.
+    error_shift : numpy.ndarray, shape (n_labels, n_labels)
+        Errors look in part like changes of labels: the covariance of these, of scaled labels and
+        divided by the square of the scale. Components and rest are of what they leave.
     training_labels : numpy.ndarray, shape (n, n_labels)
         Labels of the training spectra (of very many, a part), in single precision.
     history : TrainingHistory
@@ -231,7 +236,7 @@ class PayneModel:
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None
         self.bias = self.error_components = self.error_rest = self.error_scale = None
-        self.training_labels = None
+        self.training_labels = self.error_shift = None
         self.meta = {}
         self._forward_models, self._planes = {}, None
 
@@ -276,6 +281,7 @@ class PayneModel:
         error_components=None,
         error_rest=None,
         error_scale=None,
+        error_shift=None,
         training_labels=None,
         history=None,
         meta=None,
@@ -289,7 +295,7 @@ class PayneModel:
         wavelength : `~astropy.units.Quantity`
         medium, resolution, solar_scale, error, bias, error_components, error_rest, error_scale
             The attributes of those names.
-        training_labels, history, meta
+        error_shift, training_labels, history, meta
             The attributes of those names.
 
         Returns
@@ -313,6 +319,7 @@ class PayneModel:
             ("error_rest", error_rest, n_pixels),
             ("error_components", error_components, n_pixels),
             ("error_scale", error_scale, 2 if np.size(error_scale) == 2 else 3 + 2 * n_labels),
+            ("error_shift", error_shift, n_labels),
             ("training_labels", training_labels, n_labels),
         ):
             if value is not None and np.shape(value)[-1:] != (last,):
@@ -328,7 +335,8 @@ class PayneModel:
         model.medium, model.resolution, model.solar_scale = medium, resolution, solar_scale
         model.error, model.bias = error, bias
         model.error_components, model.error_rest = error_components, error_rest
-        model.error_scale, model.training_labels = error_scale, training_labels
+        model.error_scale, model.error_shift = error_scale, error_shift
+        model.training_labels = training_labels
         model.history = None if history is None else TrainingHistory(history)
         model.meta = dict(meta or {})
         return model
@@ -547,14 +555,42 @@ class PayneModel:
             self.error_scale = scale_by_labels(x, size)
         scale = self._error_scale(x).astype(np.float32)
         chosen = _some(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
-        residual = np.empty((len(chosen), n_pixels), dtype=np.float32)
-        first = 0
-        for block in self._residual_blocks(x, grid.flux, chosen):
-            rows = slice(first, first + len(block))
-            residual[rows] = (block - self.bias) / scale[chosen[rows], None]
-            first += len(block)
-        self.error_components = leading_components(residual, _ERROR_COMPONENTS)
-        self.error_rest = white_rest(residual, _ERROR_COMPONENTS, self.wavelength.value)
+        residual, scale = self._residuals(x, grid.flux, chosen), scale[chosen, None]
+        self._measure_shared(residual, scale)
+        # What looks like a change of labels is known as such, and the rest is smaller.
+        shifts = self._look_like_labels(x[chosen], residual / scale)
+        self.error_shift, expected = shift_covariance(*shifts)
+        change = scale * expected.astype(np.float32)
+        for rows, jacobian in self._jacobian_blocks(x[chosen]):
+            residual[rows] -= np.einsum("ni,nip->np", change[rows], jacobian)
+        self._measure_shared(residual, scale)
+
+    def _measure_shared(self, residual, scale):
+        about = (residual - residual.mean(axis=0)) / scale
+        self.error_components = leading_components(about, _ERROR_COMPONENTS)
+        self.error_rest = white_rest(about, _ERROR_COMPONENTS, self.wavelength.value)
+
+    def _look_like_labels(self, x, residual):
+        """Return the `~astropayne.residuals.label_shifts` of residuals over their scale."""
+        components = np.vstack([self.error_components, self.bias])
+        parts = [
+            label_shifts(residual[rows], jacobian, components, self.error_rest)
+            for rows, jacobian in self._jacobian_blocks(x)
+        ]
+        return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+    def _jacobian_blocks(self, x):
+        """Yield rows and derivatives by scaled labels: (n, n_labels, n_pixels), some megabytes."""
+        size = max(1, 2**21 // (len(self.labels) * len(self.wavelength)))
+        for first in range(0, len(x), size):
+            rows = slice(first, first + size)
+            with torch.no_grad():
+                some = torch.as_tensor(x[rows], dtype=torch.float32)
+                yield rows, self.network.flux_and_jacobian(some)[1].numpy()
+
+    def _residuals(self, x, flux, rows):
+        """Return predicted minus true flux of some spectra, in single precision."""
+        return np.concatenate([b.astype(np.float32) for b in self._residual_blocks(x, flux, rows)])
 
     def _residual_blocks(self, x, flux, rows):
         """Yield predicted minus true flux of some spectra, some megabytes at a time."""
@@ -861,6 +897,28 @@ class PayneModel:
         if self.error is None or self.error_scale is None:
             return np.ones(len(values))
         return self._error_scale(self.labels.scale(np.asarray(values, dtype=float)))
+
+    def error_shift_at(self, values):
+        """Return the covariance of labels that the emulator's errors are worth, apart from others.
+
+        Errors look in part like changes of labels. What a fit finds is off by these, whatever
+        pixels it uses and whatever their noise.
+
+        Parameters
+        ----------
+        values : array_like, shape (n, n_labels)
+            In the model's own labels and units.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_labels, n_labels)
+            Zero where it is not known.
+        """
+        n_labels = len(self.labels)
+        if self.error is None or self.error_shift is None:
+            return np.zeros((len(values), n_labels, n_labels))
+        one = self.error_shift * np.outer(self.labels.width, self.labels.width)
+        return self.error_scale_at(values)[:, None, None] ** 2 * one
 
     def _error_scale(self, x):
         if len(self.error_scale) == 2:

@@ -6,14 +6,18 @@ import numpy as np
 from astropayne.wavelengths import find_windows
 
 __all__ = [
+    "label_shifts",
     "leading_components",
     "scale_at_labels",
     "scale_at_spread",
     "scale_by_labels",
     "scale_by_spread",
+    "shift_covariance",
     "white_rest",
 ]
 
+_FREEDOM, _ROUNDS = 4, 100  # of the t distribution of shifts, and of its iteration
+_NOTHING = 1e-8  # of a spectrum's derivatives, that say nothing of a label
 _RIDGE = 0.1  # of the regression of errors on labels
 _ALIKE = 0.15  # correlation below which it is not the profile's that makes pixels alike
 
@@ -111,6 +115,70 @@ def scale_at_spread(coefficients, spread):
 def _terms(x):
     x = np.clip(np.asarray(x, dtype=float), -0.5, 0.5)
     return np.hstack([x, x**2])
+
+
+def label_shifts(residual, jacobian, components, rest):
+    """Return the changes of labels that errors of spectra look like.
+
+    They are those of least squares with pixels that count the same, as in spectra whose noise is
+    that of photons; what components and rest would do to them is their uncertainty.
+
+    Parameters
+    ----------
+    residual : numpy.ndarray, shape (n, n_pixels)
+    jacobian : numpy.ndarray, shape (n, n_labels, n_pixels)
+        Derivatives of the flux.
+    components : numpy.ndarray, shape (n_components, n_pixels)
+        Of the errors' covariance, as `leading_components` gives them.
+    rest : numpy.ndarray, shape (n_pixels,)
+        As `white_rest` gives it.
+
+    Returns
+    -------
+    shift : numpy.ndarray, shape (n, n_labels)
+    uncertainty : numpy.ndarray, shape (n, n_labels, n_labels)
+        Its covariance; one for a scaled label that the spectrum says nothing of.
+    """
+    jacobian = jacobian.astype(float)
+    normal = jacobian @ jacobian.mT
+    nothing = _NOTHING * np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    inverse = np.linalg.inv(normal + nothing * np.eye(normal.shape[1]))
+    solver = inverse @ jacobian
+    shared = solver @ components.T
+    uncertainty = (solver * rest**2) @ solver.mT + shared @ shared.mT + nothing * inverse
+    return np.einsum("nip,np->ni", solver, residual), uncertainty
+
+
+def shift_covariance(shift, uncertainty):
+    """Return the covariance that shifts have beside their uncertainty, and the shifts it expects.
+
+    Shifts are taken to have a t distribution, lest few large ones decide, and the scatter of most
+    is what is returned. By expectation and maximisation (Dempster, Laird & Rubin 1977; of the t
+    distribution Liu & Rubin 1995, Statistica Sinica 5, 19).
+
+    Parameters
+    ----------
+    shift, uncertainty : numpy.ndarray
+        Of `label_shifts`.
+
+    Returns
+    -------
+    covariance : numpy.ndarray, shape (n_labels, n_labels)
+    expected : numpy.ndarray, shape (n, n_labels)
+        The shifts, as far as they are more than their uncertainty makes likely.
+    """
+    n, k = shift.shape
+    covariance = np.diag(np.maximum(np.median(shift**2, axis=0), 1e-12))
+    for _ in range(_ROUNDS):
+        inverse = np.linalg.inv(covariance + uncertainty)
+        distance = np.einsum("ni,nij,nj->n", shift, inverse, shift)
+        gain = covariance @ inverse
+        expected = np.einsum("nij,nj->ni", gain, shift)
+        weight = (_FREEDOM + k) / (_FREEDOM + distance)
+        left = covariance - gain @ covariance
+        covariance = ((weight[:, None] * expected).T @ expected + left.sum(axis=0)) / n
+        covariance = 0.5 * (covariance + covariance.T)
+    return covariance, expected
 
 
 def leading_components(residual, n_components):

@@ -291,6 +291,18 @@ def test_ties_follow_and_their_errors_too(model, exact, rng):
     assert result.labels["Mg_Fe"].value == pytest.approx(0.2, abs=0.05)
 
 
+def test_no_error_is_less_than_what_the_emulator_shifts(model, exact, rng):
+    star = _noisy(exact, 1e-5, rng)
+    sure = fit_spectrum(star, model, resolution=16000)
+    values = np.array([[sure.labels[name].value for name in model.labels.names]])
+    shift = np.sqrt(np.diagonal(model.error_shift_at(values)[0]))
+    errors = np.array([sure.errors[name].value for name in model.labels.names])
+    assert (errors > 0.999 * shift).all()
+    assert np.median(errors / shift) < 2
+    told = fit_spectrum(star, model, resolution=16000, priors={"teff": (5777 * u.K, 0.1 * u.K)})
+    assert told.errors["teff"].value == pytest.approx(0.1, rel=0.02)
+
+
 def test_priors_pull_and_bounds_hold(model, exact, rng):
     star = _noisy(exact, 0.05, rng)
     plain = fit_spectrum(star, model, resolution=16000)

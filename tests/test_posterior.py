@@ -81,6 +81,20 @@ def test_values_gradients_and_bounds(posterior):
     assert posterior.log_probability(outside) == -np.inf
 
 
+def test_it_knows_what_the_emulator_shifts(model, observed):
+    """Where there is hardly any noise, nothing else is left."""
+    quiet = Spectrum(
+        spectral_axis=observed.spectral_axis, flux=1e3 * model(**TRUTH, rv=-30, vsini=9).flux,
+        uncertainty=StdDevUncertainty(np.full(len(observed.flux), 0.1)), mask=observed.mask,
+    )  # fmt: skip
+    sharp = Posterior(quiet, model, continuum=1)
+    i, sigma = sharp.names.index("feh"), np.sqrt(np.diag(sharp.fit.covariance))
+    step = 0.3 * sharp.fit.covariance[:, i] / sigma[i]  # along which nothing else is to be gained
+    _, up = sharp.log_probability(sharp.best + step, gradient=True)
+    _, down = sharp.log_probability(sharp.best - step, gradient=True)
+    assert (down - up)[i] / 0.6 * sigma[i] == pytest.approx(1, abs=0.2)
+
+
 def test_samples_agree_with_the_covariance(posterior):
     pytest.importorskip("emcee")
     samples = posterior.sample(150, burn_in=50, thin=5, n_walkers=16, seed=1, progress=False)

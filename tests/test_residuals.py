@@ -6,11 +6,13 @@ from scipy.ndimage import gaussian_filter1d
 
 from astropayne import SpectralGrid
 from astropayne.residuals import (
+    label_shifts,
     leading_components,
     scale_at_labels,
     scale_at_spread,
     scale_by_labels,
     scale_by_spread,
+    shift_covariance,
     white_rest,
 )
 
@@ -43,6 +45,30 @@ def test_the_rest_does_to_lines_what_white_noise_would(rng):
     expected = np.sqrt((white**2) @ line**2) / (line @ line)
     assert expected == pytest.approx(scatter, rel=0.15)
     assert expected > 2 * 0.001 / np.sqrt(line @ line)  # what independent pixels would give
+
+
+def test_errors_that_look_like_changes_of_labels_are_known(rng):
+    """They are drawn; others are added, of which some are large; one label changes nothing."""
+    n, n_pixels = 400, len(WAVELENGTH)
+    true = np.array([[0.04, 0.01], [0.01, 0.02]]) ** 2 * [[1, 3], [3, 1]]
+    jacobian = np.zeros((n, 3, n_pixels))
+    jacobian[:, :2] = rng.uniform(0.5, 2, (n, 2, 1)) * _smooth_noise(rng, 2)
+    shift = np.zeros((n, 3))
+    shift[:, :2] = rng.multivariate_normal([0, 0], true, n)
+    shift[::20, :2] *= 10
+    other = 0.2 * _smooth_noise(rng, n)
+    components = 0.05 * _smooth_noise(rng, 1)
+    residual = np.einsum("ni,nip->np", shift, jacobian) + other
+    residual += rng.normal(size=(n, 1)) * components
+    rest = white_rest(other, 0, WAVELENGTH)
+    found, uncertainty = label_shifts(residual, jacobian, components, rest)
+    pull = (found - shift)[:, :2] / np.sqrt(np.diagonal(uncertainty, axis1=1, axis2=2))[:, :2]
+    assert pull.std(axis=0) == pytest.approx(1, abs=0.2)
+    assert uncertainty[:, 2, 2] == pytest.approx(1)
+    covariance, expected = shift_covariance(found, uncertainty)
+    assert np.sqrt(np.diag(covariance)[:2]) == pytest.approx(np.sqrt(np.diag(true)), rel=0.15)
+    assert covariance[0, 1] == pytest.approx(true[0, 1], abs=0.3 * true[1, 1])
+    assert np.std(expected - shift, axis=0)[0] < 0.5 * np.std(shift, axis=0)[0]
 
 
 def test_components_are_not_trusted_on_their_own_spectra(rng):

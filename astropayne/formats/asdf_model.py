@@ -17,7 +17,7 @@ from astropayne.network import SpectralNetwork
 __all__ = ["read_asdf", "write_asdf"]
 
 _ARRAYS = ("error", "bias", "error_components", "error_rest", "training_labels")
-_OPTIONAL = ("error_scale",)  # that files may not have
+_OPTIONAL = ("error_scale", "error_shift")  # that files may not have
 _PARTS = (
     *("labels", "wavelength", "wavelength_unit", "medium", "resolution", "solar_scale"),
     *(*_ARRAYS, "architecture", "weights", "history", "meta", "fingerprint"),
