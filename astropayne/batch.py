@@ -18,7 +18,7 @@ from astropayne.least_squares import levenberg_marquardt
 from astropayne.likelihood import Arm, Likelihood, Parameters
 from astropayne.wavelengths import C_KMS
 
-__all__ = ["BatchFitter", "Flag", "Outcome", "Star"]
+__all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome", "Star"]
 
 _N_STARTS = 4  # beside the first, for stars whose first fit is doubtful
 _FIRST_RESERVE = 50.0  # km/s of room for rotation and velocity, while these are not known
@@ -37,7 +37,14 @@ _TOLD_APART, _LIMIT = 4.0, 2.71  # rises of χ²: of two standard deviations; on
 _UNMEASURED = 0.2  # of a label's range, the error of one that the spectrum says little of
 
 
-class Flag(enum.IntFlag):
+class NamedFlag(enum.IntFlag):
+    """Flags whose text are their names."""
+
+    def __str__(self):
+        return self.name or "none"
+
+
+class Flag(NamedFlag):
     """What is to be known of a fit; zero if nothing."""
 
     NOT_CONVERGED = 1

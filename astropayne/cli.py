@@ -71,8 +71,8 @@ class _Command(click.Command):
             warnings.showwarning = ctx.obj.warning
             try:
                 return super().invoke(ctx)
-            except (click.ClickException, click.exceptions.Exit, click.Abort):
-                raise
+            except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+                raise  # click ends quietly when a reader, such as head, has seen enough
             except Exception as error:
                 if debug:
                     raise

@@ -6,7 +6,6 @@ does. In those that follow, the likelihood of each abundance is computed over it
 windows of its own lines, all else marginalised: see `astropayne.profiles`.
 """
 
-import enum
 import itertools
 import tomllib
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from scipy.stats import norm
 from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale as named_scale
-from astropayne.batch import Flag, resolution_of
+from astropayne.batch import Flag, NamedFlag, resolution_of
 from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import LabelConversion
 from astropayne.fitting import FitSetup, spectrum_name, take_chunks
@@ -42,7 +41,7 @@ _COVERED = 0.5  # of a line's window that has to be usable
 _SLACK = 1e-3  # of the range, from its ends
 
 
-class ElementFlag(enum.IntFlag):
+class ElementFlag(NamedFlag):
     """What is to be known of an abundance; zero if nothing."""
 
     UPPER_LIMIT = 1

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -101,6 +102,16 @@ def test_info_tells_what_is_in_a_model_and_in_a_grid(model_file, sample, folder)
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert "not an ASDF file" in result.output
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(monkeypatch):
+    def closed(*args, **kwargs):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("astropayne.cli._Say.__call__", closed)
+    result = _run("plugins")
+    assert result.exit_code == 1
+    assert not result.output
 
 
 def test_errors_are_sentences_unless_one_debugs(model_file, folder):

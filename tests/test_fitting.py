@@ -55,6 +55,7 @@ def test_a_model_spectrum_is_recovered(model, exact):
     assert result.labels["vmac"] == 0 * u.km / u.s
     assert np.isnan(result.errors["vmac"])
     assert result.flags == Flag.NO_UNCERTAINTY
+    assert str(result.flags) == "NO_UNCERTAINTY"
     best = result.best_fit
     assert best.flux[~best.mask].value == pytest.approx(exact.flux[~best.mask].value, abs=1e-4)
     assert "teff" in repr(result)
