@@ -159,6 +159,9 @@ class _Scene:
         self.columns = self._columns(self.flux, jacobian)
         more = self.columns.shape[1] - len(free)
         self.prior = np.array([self._prior(i) for i in free] + [0.0] * more)
+        n = len(model.labels)
+        self.shift = np.zeros(len(self.theta))  # what the emulator adds to variances
+        self.shift[:n] = np.diagonal(model.error_shift_at(self.theta[None, :n])[0])
 
     def _columns(self, flux, jacobian):
         """Return derivatives by all that is not known, over the noise."""
@@ -183,7 +186,8 @@ class _Scene:
             return np.nan, np.nan
         scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
         inverse = np.linalg.pinv(information / scale / scale[:, None], 1e-12, hermitian=True)
-        return np.sqrt(inverse[i, i]) / scale[i], 1 / scale[i]
+        variance = np.array([inverse[i, i], 1.0]) / scale[i] ** 2
+        return tuple(np.sqrt(variance + self.shift[k]))
 
     def significance(self, k, value):
         """Return the significance of an element's lines at an abundance, all else unknown."""
