@@ -586,7 +586,8 @@ class PayneModel:
             rows = slice(first, first + size)
             with torch.no_grad():
                 some = torch.as_tensor(x[rows], dtype=torch.float32)
-                yield rows, self.network.flux_and_jacobian(some)[1].numpy()
+                jacobian = self.network.flux_and_jacobian(some)[1].numpy()
+            yield rows, jacobian
 
     def _residuals(self, x, flux, rows):
         """Return predicted minus true flux of some spectra, in single precision."""

@@ -141,7 +141,7 @@ def label_shifts(residual, jacobian, components, rest):
     """
     jacobian = jacobian.astype(float)
     normal = jacobian @ jacobian.mT
-    nothing = _NOTHING * np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    nothing = np.maximum(_NOTHING * np.trace(normal, axis1=1, axis2=2), 1e-30)[:, None, None]
     inverse = np.linalg.inv(normal + nothing * np.eye(normal.shape[1]))
     solver = inverse @ jacobian
     shared = solver @ components.T

@@ -65,6 +65,9 @@ def test_errors_that_look_like_changes_of_labels_are_known(rng):
     pull = (found - shift)[:, :2] / np.sqrt(np.diagonal(uncertainty, axis1=1, axis2=2))[:, :2]
     assert pull.std(axis=0) == pytest.approx(1, abs=0.2)
     assert uncertainty[:, 2, 2] == pytest.approx(1)
+    nothing = label_shifts(residual, 0 * jacobian, components, rest)
+    assert (nothing[0] == 0).all()
+    assert nothing[1] == pytest.approx(np.tile(np.eye(3), (n, 1, 1)))
     covariance, expected = shift_covariance(found, uncertainty)
     assert np.sqrt(np.diag(covariance)[:2]) == pytest.approx(np.sqrt(np.diag(true)), rel=0.15)
     assert covariance[0, 1] == pytest.approx(true[0, 1], abs=0.3 * true[1, 1])
