@@ -350,7 +350,9 @@ def test_errors_of_the_network_are_known(sample):
     # what they share and what looks like changes of labels are most of how errors go together
     x = torch.as_tensor(model.labels.scale(values), dtype=torch.float32)
     jacobian = model.network.flux_and_jacobian(x)[1].detach().numpy()
-    by_labels = np.mean([j.T @ model.error_shift @ j for j in jacobian], axis=0)
+    rows = np.linalg.cholesky(model.error_shift).T @ jacobian
+    rows = rows.reshape(-1, rows.shape[-1]) / len(residual) ** 0.5
+    by_labels = rows.T @ rows
     residual = (residual - model.bias) / scale[:, None]
     covariance = residual.T @ residual / len(residual)
     difference = covariance - model.error_components.T @ model.error_components - by_labels
