@@ -619,6 +619,7 @@ class _Batch:
                 row[:, parameters.free.index(name)] = 0
         fitted = used if fitted is None else fitted
         self.stars = Stars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
+        self.shift = fitter.shift(theta[:, : -len(VELOCITIES)])
         self.scale = np.array([star.scale for star in stars])
         self.lengths = [[len(w) for w in star.wavelength] for star in stars]
         self.widths = [arm.wavelength.shape[1] for arm in arms]
@@ -743,8 +744,7 @@ class _Batch:
         moves, convert = list(self.step.moves[k]), self.analysis.convert
         follow = profile.follow[:, :, None] * profile.sigma[:, None, None]
         covariance = profile.rest + follow @ follow.mT
-        shift = self.fitter.shift(self.stars.theta[:, :n])[:, index, index]
-        covariance[:, index, index] += shift  # those of the labels come with their fit
+        covariance[:, index, index] += self.shift[:, index, index]  # others come with the fit
         unknown = self.unknown.copy()  # and what depends on that is not known
         unknown[:, moves] = False
         covariance = np.where(unknown[:, :, None] | unknown[:, None], np.nan, covariance)

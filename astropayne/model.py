@@ -555,7 +555,8 @@ class PayneModel:
             self.error_scale = scale_by_labels(x, size)
         scale = self._error_scale(x).astype(np.float32)
         chosen = _some(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
-        residual, scale = self._residuals(x, grid.flux, chosen), scale[chosen, None]
+        residual = np.concatenate(list(self._residual_blocks(x, grid.flux, chosen)))
+        scale = scale[chosen, None]
         self._measure_shared(residual, scale)
         # What looks like a change of labels is known as such, and the rest is smaller.
         shifts = self._look_like_labels(x[chosen], residual / scale)
@@ -588,10 +589,6 @@ class PayneModel:
                 some = torch.as_tensor(x[rows], dtype=torch.float32)
                 jacobian = self.network.flux_and_jacobian(some)[1].numpy()
             yield rows, jacobian
-
-    def _residuals(self, x, flux, rows):
-        """Return predicted minus true flux of some spectra, in single precision."""
-        return np.concatenate([b.astype(np.float32) for b in self._residual_blocks(x, flux, rows)])
 
     def _residual_blocks(self, x, flux, rows):
         """Yield predicted minus true flux of some spectra, some megabytes at a time."""

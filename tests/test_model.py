@@ -14,6 +14,12 @@ from specutils import Spectrum
 from astropayne import PayneModel, broaden_spectrum
 from astropayne.formats.container import read_container, write_container
 from astropayne.labels import LabelRangeWarning
+from astropayne.residuals import (
+    label_shifts,
+    leading_components,
+    shift_covariance,
+    white_rest,
+)
 
 SUN = {"teff": 5777 * u.K, "logg": 4.44, "feh": 0.0, "vmic": 1 * u.km / u.s, "A_Li": 1.05}
 
@@ -353,12 +359,22 @@ def test_errors_of_the_network_are_known(sample):
     rows = np.linalg.cholesky(model.error_shift).T @ jacobian
     rows = rows.reshape(-1, rows.shape[-1]) / len(residual) ** 0.5
     by_labels = rows.T @ rows
-    residual = (residual - model.bias) / scale[:, None]
+    raw, scale = residual, scale[:, None]
+    residual = (residual - model.bias) / scale
     covariance = residual.T @ residual / len(residual)
-    difference = covariance - model.error_components.T @ model.error_components - by_labels
+    shared = model.error_components.T @ model.error_components
+    difference = covariance - shared - by_labels
     assert np.linalg.norm(difference) < 0.3 * np.linalg.norm(covariance)
+    # components are the best approximation of that rank of what the shifts leave
+    before = leading_components(residual, 32), white_rest(residual, 32, model.wavelength.value)
+    found = label_shifts(raw / scale, jacobian, np.vstack([before[0], model.bias]), before[1])
+    left = raw - scale * np.einsum("ni,nip->np", shift_covariance(*found)[1], jacobian)
+    left = (left - left.mean(axis=0)) / scale
+    values_left = np.linalg.svd(left, compute_uv=False) ** 2 / len(valid)
+    difference = left.T @ left / len(left) - shared
+    assert np.linalg.norm(difference) == pytest.approx(np.linalg.norm(values_left[32:]), rel=1e-3)
     shift = model.error_shift_at(values[:2])
-    error = np.sqrt(np.diagonal(shift, axis1=1, axis2=2)) / (scale[:2, None] * model.labels.width)
+    error = np.sqrt(np.diagonal(shift, axis1=1, axis2=2)) / (scale[:2] * model.labels.width)
     assert error == pytest.approx(np.sqrt(np.diag(model.error_shift))[None].repeat(2, axis=0))
 
 
