@@ -410,24 +410,43 @@ class Broadener:
         transfer = self._transfer(velocities, pixels.rv, resolution)[0]
         return 1 - self._sample((spectra * transfer)[:, None], pixels)[..., 0]
 
-    @_resolution_may_vary
-    def broaden_rows(self, rows, velocities, pixels, resolution=None):
-        """Broaden, shift and sample the same rows for every star.
+    def spectra_of(self, rows):
+        """Return Fourier transforms of rows of the model's pixels, as `broaden_rows` takes them.
 
         Parameters
         ----------
         rows : torch.Tensor, shape (k, n_model_pixels)
             Around zero.
-        velocities, pixels, resolution
-            As for `broaden`.
+
+        Returns
+        -------
+        torch.Tensor, shape (k, n_frequencies)
+        """
+        return self._spectrum(self._to_axis(self._tensor(rows).T.contiguous()).T)
+
+    @_resolution_may_vary
+    def broaden_rows(self, spectra, vsini, vmac, pixels, resolution=None):
+        """Broaden rows, and sample them where the pixels of each of some stars were placed.
+
+        Parameters
+        ----------
+        spectra : torch.Tensor, shape (k, n_frequencies)
+            Of the rows, see `spectra_of`.
+        vsini, vmac : float
+            In km/s, for all stars.
+        pixels : Pixels
+            Of ``n`` stars.
+        resolution : float or array_like, shape (n,) or (n, n_pixels), optional
+            λ/FWHM of the instrument, the model's own by default. If there is one for each star,
+            that of the first is taken.
 
         Returns
         -------
         torch.Tensor, shape (n, n_pixels, k)
         """
-        velocities = torch.atleast_2d(self._tensor(velocities))
-        transfer = self._transfer(velocities, pixels.rv, resolution)[0]
-        spectra = self._spectrum(self._to_axis(self._tensor(rows).T.contiguous()).T)
+        velocities = self._tensor([[0.0, vsini, vmac]])
+        resolution = resolution if resolution is None else np.ravel(resolution)[:1]
+        transfer = self._transfer(velocities, 0.0, resolution)[0]
         return self._sample(spectra * transfer[:, None], pixels)
 
     def _transfer(self, velocities, placed_rv, resolution, by=()):
@@ -487,7 +506,8 @@ class Broadener:
         table = rows.new_empty(n, length, k).copy_(rows.mT).flatten(0, 1)
         star = torch.arange(n, dtype=torch.int32, device=self.device)[:, None]
         index = (pixels.first + length * star).flatten()[:, None] + point
-        return _Interpolation(index, pixels.weight.flatten(0, 1))(table).reshape(n, -1, k)
+        sampled = _Interpolation(index, pixels.weight.flatten(0, 1))(table)
+        return sampled.reshape(len(pixels), -1, k)
 
 
 class ForwardModel(Broadener):
