@@ -455,7 +455,7 @@ class BatchFitter:
         index = self.parameters.index
         low, high = self.box(theta)
         theta = self.parameters.expand(np.clip(theta, low, high)[:, index], theta)
-        likelihood = self._likelihood(arms, theta, modes)
+        likelihood = self._likelihood(arms, theta, modes, coarse=True)
         # What errors of the flux do to the size of the residuals' vector.
         rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight.double(), dim=1)
         solution = levenberg_marquardt(
@@ -485,7 +485,7 @@ class BatchFitter:
         modes = self.modes
         if modes is not None:
             modes = np.vstack([modes, self._shifted(theta[: -len(VELOCITIES)])])
-        return self._likelihood(arms, theta[None], modes)
+        return self._likelihood(arms, theta[None], modes, coarse=False)
 
     def _shifted(self, labels):
         """Return what the shifts that errors are worth do to the flux: (n_labels, n_pixels)."""
@@ -494,14 +494,14 @@ class BatchFitter:
         by_labels = self.forward.rest_jacobian(labels)
         return (directions * np.sqrt(np.maximum(size, 0))).T @ by_labels
 
-    def _likelihood(self, arms, theta, modes):
+    def _likelihood(self, arms, theta, modes, *, coarse):
         emulator = {"error": self.error}
         if modes is not None:
             emulator = {"rest": self.rest, "modes": modes}
         return Likelihood(
             self.forward, self.parameters, arms, theta,
             continuum=self.continuum, loss=self.loss,
-            scale=self.scale(theta[:, : -len(VELOCITIES)]), **emulator,
+            scale=self.scale(theta[:, : -len(VELOCITIES)]), coarse=coarse, **emulator,
         )  # fmt: skip
 
     @staticmethod

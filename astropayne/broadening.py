@@ -44,7 +44,7 @@ def _n_nodes(s, vsini, vmac):
     return 8 * math.ceil((12 + 0.55 * turns + 1.2 * narrowness) / 8)
 
 
-def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6):
+def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6, by=("vsini", "vmac")):
     """Transfer function of a rotating, radially and tangentially turbulent, limb-darkened disc.
 
     Rotation and macroturbulence act together: at distance t from the disc's centre, with
@@ -63,6 +63,8 @@ def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6):
         one_payne is the profile's full width at half maximum: ζ = 1.433 times theirs.
     limb_darkening : float
         Linear limb-darkening coefficient ε.
+    by : sequence of str
+        Which derivatives are wanted; the others are `None`.
 
     Returns
     -------
@@ -79,18 +81,23 @@ def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6):
 
     wave = 2 * math.pi * s[:, None] * t
     u = vsini[:, None, None] * wave
-    rotation, slope = torch.special.bessel_j0(u), -torch.special.bessel_j1(u) * wave
+    rotation = torch.special.bessel_j0(u)
+    slope = -torch.special.bessel_j1(u) * wave if "vsini" in by else None
     if not vmac.any():  # a quarter of the work
         transfer = rotation @ weight
-        return transfer, slope @ weight, torch.zeros_like(transfer)
+        by_vsini = None if slope is None else slope @ weight
+        return transfer, by_vsini, torch.zeros_like(transfer) if "vmac" in by else None
     radial = (math.pi * s[:, None] * mu) ** 2
     tangential = (math.pi * s[:, None] * t) ** 2
     zeta = vmac[:, None, None]
     exp_radial, exp_tangential = torch.exp(-(zeta**2) * radial), torch.exp(-(zeta**2) * tangential)
     turbulence = 0.5 * (exp_radial + exp_tangential)
-    by_zeta = -zeta * (radial * exp_radial + tangential * exp_tangential)
     transfer = (turbulence * rotation) @ weight
-    return transfer, (turbulence * slope) @ weight, (by_zeta * rotation) @ weight
+    by_vsini = None if slope is None else (turbulence * slope) @ weight
+    if "vmac" not in by:
+        return transfer, by_vsini, None
+    by_zeta = -zeta * (radial * exp_radial + tangential * exp_tangential)
+    return transfer, by_vsini, (by_zeta * rotation) @ weight
 
 
 def gaussian(s, fwhm):
@@ -109,6 +116,19 @@ def gaussian(s, fwhm):
     k = 2 * (math.pi * s / _FWHM) ** 2
     transfer = torch.exp(-k * fwhm[:, None] ** 2)
     return transfer, -2 * k * fwhm[:, None] * transfer
+
+
+def highest_frequency(fwhm, left):
+    """Return where the transfer function of a Gaussian has fallen to ``left``, in cycles per km/s.
+
+    Parameters
+    ----------
+    fwhm : float
+        In km/s; infinity is returned for zero.
+    left : float
+        Between 0 and 1.
+    """
+    return _FWHM * math.sqrt(-0.5 * math.log(left)) / (math.pi * fwhm) if fwhm > 0 else math.inf
 
 
 def doppler_shift(s, rv, placed=0.0):

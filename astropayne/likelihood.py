@@ -214,6 +214,8 @@ class Likelihood:
     scale : numpy.ndarray, shape (n,)
         How large these are for each star.
     loss : {"linear", "huber"}
+    coarse : bool
+        Whether derivatives are, see `~astropayne.forward.ForwardModel.forward_and_jacobian`.
     """
 
     def __init__(
@@ -229,8 +231,10 @@ class Likelihood:
         modes=None,
         scale=1.0,
         loss="linear",
+        coarse=False,
     ):
         self.forward, self.parameters, self.theta, self.loss = forward, parameters, theta, loss
+        self.coarse = coarse
         self._moving = parameters.moving
         velocities = theta[:, -len(VELOCITIES) :]
         self.pixels = [forward.pixels(arm.wavelength, velocities[:, 0]) for arm in arms]
@@ -335,7 +339,9 @@ class Likelihood:
             if not everything:
                 pixels = pixels[i]
                 resolution = resolution if resolution is None else resolution[i]
-            parts.append(self.forward.forward_and_jacobian(theta, pixels, resolution, by))
+            parts.append(
+                self.forward.forward_and_jacobian(theta, pixels, resolution, by, coarse=self.coarse)
+            )
         if len(parts) == 1:
             return parts[0]
         return tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))

@@ -43,6 +43,43 @@ def test_jacobian_against_central_differences(forward):
         assert jacobian[0, :, i].numpy() == pytest.approx(number, abs=1e-5 * scale)
 
 
+@pytest.mark.parametrize("resolution", [20000, 8000])
+def test_coarse_derivatives_fit_as_well(resolution):
+    """They know errors of labels to a hundredth, and leave the flux alone."""
+    model = PayneModel.sample()
+    forward = model.forward_model()
+    star = [5600, 4.2, -0.3, 1.2, *[0.1] * 7, 2.0, 20.0, 3.0, 2.0]
+    pixels = forward.pixels(model.vacuum_wavelength, 20.0)
+    used = torch.as_tensor(forward.supported(pixels, 3.0, 2.0, resolution)[0])
+    flux, exact = forward.forward_and_jacobian(star, pixels, resolution)
+    same, coarse = forward.forward_and_jacobian(star, pixels, resolution, coarse=True)
+    assert torch.equal(flux, same)
+    exact, coarse = exact[0, used], coarse[0, used]
+    away = torch.linalg.vector_norm(coarse - exact, dim=0) / torch.linalg.vector_norm(exact, dim=0)
+    assert (away > 0).all()
+    assert away[:12].max() < 2e-3
+    assert away.max() < 0.02
+    of_exact, of_coarse = (
+        np.sqrt(np.diag(np.linalg.inv((j.T @ j).numpy()))) for j in (exact, coarse)
+    )
+    assert of_coarse == pytest.approx(of_exact, rel=1e-2)
+
+
+def test_frequencies_that_the_instrument_leaves_nothing_of_are_not_computed(forward):
+    """And the flux is that of all frequencies: of a Gaussian line and kernel, exactly."""
+    assert forward._n_frequencies(3000) < 0.4 * forward._n_frequencies(15000)
+    centre, resolution = 5167.0, 3000
+    axis = Broadener(WAVELENGTH, 20000)
+    sigma = [C_KMS / r / np.sqrt(8 * np.log(2)) for r in (20000, resolution)]
+    v = C_KMS * np.log(WAVELENGTH / centre)
+    line = 1 - 0.5 * np.exp(-0.5 * (v / sigma[0]) ** 2)
+    wanted = 1 - 0.5 * sigma[0] / sigma[1] * np.exp(-0.5 * (v / sigma[1]) ** 2)
+    pixels = axis.pixels(WAVELENGTH)
+    found = axis.broaden(line[None], [0, 0, 0], pixels, resolution)[0].numpy()
+    good = axis.supported(pixels, resolution=resolution)[0]
+    assert found[good] == pytest.approx(wanted[good], abs=5e-6)
+
+
 def test_a_batch_is_its_stars(forward):
     pixels = forward.pixels(WAVELENGTH, 0.0)
     thetas = THETA + np.array([[0] * 6, [300, 1, 0.4, -5, 3, -2], [-300, -1, -0.4, 20, 30, 1]])
