@@ -26,7 +26,6 @@ _GUESS_RESERVE = 5.0  # km/s, when they are guessed
 _RESERVE = 2.0  # km/s, once velocity and rotation are known
 _TOLERANCE = {"first": 1.0, "last": 0.03}  # of χ²: a last step of this size is nearly exact
 _MIN_PIXELS = 20
-_BLOCK = 1 << 16  # pixels of stars that are computed at a time: they fit into a cache
 _SEARCHED = 16  # stars that are compared with templates at a time
 _AMBIGUOUS = 25.0  # χ² that another velocity is worse by at most
 _DOUBT = 4.0  # χ² of each degree of freedom from which on other starts are tried
@@ -507,10 +506,9 @@ class BatchFitter:
     @staticmethod
     def _in_blocks(likelihood):
         """Return the function that computes normal equations, so many stars at a time."""
-        size = max(1, _BLOCK // max(1, likelihood.flux.shape[1]))
 
         def evaluate(x, rows):
-            blocks = zip(x.split(size), rows.split(size), strict=True)
+            blocks = zip(*(part.split(likelihood.at_once) for part in (x, rows)), strict=True)
             parts = [likelihood.normal_equations(*block) for block in blocks]
             return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 

@@ -20,6 +20,7 @@ __all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
 _ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
+_BLOCK = 1 << 16  # pixels of stars that are computed at a time: they fit into a cache
 _WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
@@ -266,6 +267,11 @@ class Likelihood:
     def __len__(self):
         return len(self.theta)
 
+    @property
+    def at_once(self):
+        """How many stars are best computed at a time: their pixels fit into a cache."""
+        return max(1, _BLOCK // max(1, self.flux.shape[1]))
+
     def _tensor(self, values):
         return torch.as_tensor(values, dtype=self.forward.dtype, device=self.forward.device)
 
@@ -328,8 +334,11 @@ class Likelihood:
         self.weight = self._tensor(
             np.where(known.any(1)[:, None], known / np.where(known, sigma, 1), finite)
         )
-        rows = torch.arange(len(self))
-        return self._solve_continuum(self._model(self.theta, rows, ())[0], rows)[1].cpu().numpy()
+        parts = []
+        for rows in torch.arange(len(self)).split(self.at_once):
+            flux = self._model(self.theta[rows.numpy()], rows, ())[0]
+            parts.append(self._solve_continuum(flux, _as_slice(rows))[1])
+        return torch.cat(parts).cpu().numpy()
 
     def _model(self, theta, rows, by):
         """Return flux and Jacobian over all arms."""
@@ -347,14 +356,19 @@ class Likelihood:
         return tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))
 
     def _solve_continuum(self, flux, rows):
-        """Return the coefficients that fit best, and the continuum they make at the pixels."""
-        basis = self.basis[rows]
-        design = basis * (flux * self.weight[rows])[..., None]
-        normal = (design.mT @ design).double()
-        right = (design.mT @ (self.flux[rows] * self.weight[rows])[..., None]).double()
-        coefficients = torch.linalg.solve(_regular(normal), right)
-        level = basis @ coefficients.to(basis.dtype)
-        return coefficients[..., 0], level[..., 0]
+        """Return the coefficients that fit best, the continuum they make, and what they multiply.
+
+        Shapes (n, n_basis), (n, n_pixels) and (n, n_pixels, n_basis); the last is over σ.
+        """
+        basis, weight = self.basis[rows], self.weight[rows]
+        m = basis.shape[2]
+        columns = flux.new_zeros(*flux.shape, m + 1 + -(m + 1) % _ALIGNED)
+        torch.mul(basis, (flux * weight)[..., None], out=columns[..., :m])
+        torch.mul(self.flux[rows], weight, out=columns[..., m])
+        products = (columns.mT @ columns).double()
+        coefficients = torch.linalg.solve(_regular(products[:, :m, :m]), products[:, :m, m])
+        level = (basis @ coefficients.to(basis.dtype)[..., None])[..., 0]
+        return coefficients, level, columns[..., :m]
 
     def normal_equations(self, free, rows, *, derivatives=True):
         """Return χ² and what Levenberg–Marquardt needs of it.
@@ -442,8 +456,7 @@ class Likelihood:
         weight, observed = self.weight[rows], self.flux[rows]
         level, coefficients, design = 1.0, None, flux.new_empty(*flux.shape, 0)
         if self.basis is not None:
-            coefficients, level = self._solve_continuum(flux, rows)
-            design = self.basis[rows] * (flux * weight)[..., None]
+            coefficients, level, design = self._solve_continuum(flux, rows)
         residual = (flux * level - observed) * weight
         if self.loss == "linear":
             return level, residual, design, None, 0.0, coefficients
