@@ -78,9 +78,10 @@ def adapt_pixels(network, old, new, x, flux):
         inside |= (new >= old[window][0]) & (new <= old[window][-1])
     if not inside.all():
         values[~inside] = _fit(network, x, np.asarray(flux)[:, ~inside])
-    network.pixels = nn.Linear(layer.in_features, len(new), dtype=torch.float32)
-    network.pixels.weight = nn.Parameter(values[:, :-1].float())
-    network.pixels.bias = nn.Parameter(values[:, -1].float())
+    network.pixels = type(layer)(layer.in_features, len(new))
+    with torch.no_grad():
+        network.pixels.weight.copy_(values[:, :-1])
+        network.pixels.bias.copy_(values[:, -1])
     return network
 
 

@@ -392,7 +392,7 @@ def train_network(
     train = SpectraFeed(x, y, device, 0.75 * memory)
     valid = SpectraFeed(x_valid, y_valid, device, 0.25 * memory)
     with workers(device) as crew, torch.enable_grad():
-        network.to(device)
+        network.to(device).pixels.lay_out(training=True)
         signature = _signature(train, valid)
         flux = train.sample(_BASIS_SPECTRA)
         _require_reachable(flux, network.output)
@@ -417,6 +417,7 @@ def train_network(
             state.run.stopped = "interrupted"
         finally:
             network.requires_grad_(True)
+            network.pixels.lay_out(training=False)
     network.load_state_dict(state.run.best_state)
     return state.run
 

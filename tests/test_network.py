@@ -1,3 +1,4 @@
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -7,6 +8,7 @@ import torch
 from scipy.special import erf
 
 from astropayne.network import ACTIVATIONS, OUTPUTS, SpectralNetwork, one_thread, pick_device
+from astropayne.training import TrainingOptions, train_network
 
 NUMPY = {
     "silu": lambda z: z / (1 + np.exp(-z)),
@@ -144,3 +146,16 @@ def test_one_thread_in_several_threads_at_once():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_weights_of_pixels_lie_as_one_spectrum_reads_them():
+    """Also after training, which wants them in torch's order, and in a copy."""
+    network = SpectralNetwork(2, 30, (8,), components=4)
+    assert network.pixels.weight.stride() == (1, 30)
+    network.pixels.lay_out(training=True)
+    before = network.pixels.weight.detach().clone()
+    x, y = torch.rand(20, 2) - 0.5, torch.rand(20, 30)
+    options = TrainingOptions(max_epochs=1, batch_size=10)
+    train_network(network, x, y, x, y, options, torch.device("cpu"), False)
+    assert not torch.equal(network.pixels.weight, before)
+    assert copy.deepcopy(network).double().pixels.weight.stride() == (1, 30)

@@ -149,7 +149,8 @@ def prediction(rounds):
     x, one = torch.rand(256, N_LABELS) - 0.5, torch.rand(1, N_LABELS) - 0.5
     layers = [*wide.hidden, wide.pixels]
     pairs = [(torch.randn(256, layer.in_features), layer.weight.detach()) for layer in layers]
-    weights = [(la.weight.detach().numpy(), la.bias.detach().numpy()) for la in layers]
+    # in the order in which torch's layers and one_payne's files have them
+    weights = [(la.weight.detach().contiguous().numpy(), la.bias.detach().numpy()) for la in layers]
 
     def einsum(dtype):
         z = one[0].numpy().astype(dtype)
