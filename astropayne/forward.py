@@ -655,14 +655,15 @@ class ForwardModel(Broadener):
         scaled = (labels - self.minimum) / self.width - 0.5
         features, tangents = self.network.features_and_tangents(scaled, by)
         tangents = tangents / self.width[by][:, None]
+        values = torch.cat([features[:, None], tangents], dim=1)
         if self._linear:
-            spectra = torch.addmm(self._bias[: 2 * n], features, self._weight[:, : 2 * n])
-            derivatives = tangents @ self._weight[:, : 2 * n_by]
+            low = values @ self._weight[:, : 2 * n_by]
+            high = features @ self._weight[:, 2 * n_by : 2 * n]
+            flux = torch.cat([low[:, 0], high], dim=1).add_(self._bias[: 2 * n])
             return tuple(
-                torch.view_as_complex(part.unflatten(-1, (-1, 2)))
-                for part in (spectra, derivatives)
+                torch.view_as_complex(part.unflatten(-1, (-1, 2))) for part in (flux, low[:, 1:])
             )
-        rows = torch.cat([features[:, None], tangents], dim=1) @ self._weight
+        rows = values @ self._weight
         flux, slope = OUTPUTS[self.network.output](rows[:, 0] + self._bias)
         rows[:, 0] = (flux - 1) * self._sign
         rows[:, 1:] *= (slope * self._sign)[:, None]

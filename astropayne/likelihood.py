@@ -20,7 +20,7 @@ __all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
 _ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
-_BLOCK = 1 << 16  # pixels of stars that are computed at a time: they fit into a cache
+_BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache
 _WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
@@ -335,7 +335,7 @@ class Likelihood:
             np.where(known.any(1)[:, None], known / np.where(known, sigma, 1), finite)
         )
         parts = []
-        for rows in torch.arange(len(self)).split(self.at_once):
+        for rows in torch.arange(len(self)).split(8 * self.at_once):  # without derivatives
             flux = self._model(self.theta[rows.numpy()], rows, ())[0]
             parts.append(self._solve_continuum(flux, _as_slice(rows))[1])
         return torch.cat(parts).cpu().numpy()
