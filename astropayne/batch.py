@@ -97,6 +97,15 @@ class Star:
         return any(np.ndim(r) for r in self.resolution)
 
     @property
+    def typical_resolution(self):
+        """That of most of its pixels; infinite where it is not known."""
+        of_pixels = [
+            np.broadcast_to(np.inf if r is None else r, len(flux))
+            for r, flux in zip(self.resolution, self.flux, strict=True)
+        ]
+        return float(np.median(np.concatenate(of_pixels)))
+
+    @property
     def noise_known(self):
         """Whether there is an uncertainty."""
         return any((np.isfinite(s) & (s > 0)).any() for s in self.sigma)
@@ -318,7 +327,8 @@ class BatchFitter:
         )
         order = np.argsort(-velocity.gain, axis=1)[:, : 1 + _N_STARTS]
         rv = np.take_along_axis(velocity.rv, order[:, :1], axis=1)
-        guess, sound = self.templates.regress(*seen, rv[:, 0], self.continuum)
+        resolution = np.array([star.typical_resolution for star in stars])
+        guess, sound = self.templates.regress(*seen, rv[:, 0], self.continuum, resolution)
         theta = np.concatenate([guess[:, None], self.templates.theta[order]], axis=1)
         theta[:, :, self.names.index("rv")] = rv
         for name, value in {**self.start, **self.fixed}.items():

@@ -21,7 +21,8 @@ _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's siz
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
 _ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
 _BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache
-_WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these
+_WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these,
+_NARROW = 10.0  # or to this, in km/s, if it is more
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
 
@@ -313,14 +314,18 @@ class Likelihood:
         size = self.weight * self._tensor(size)
         shared, spectra = size.new_empty(*size.shape, len(modes)), self.forward.spectra_of(modes)
         widths = _rounded(velocities[:, 1:])
-        same = np.column_stack([widths, *(r for r in self.resolution if np.ndim(r) == 1)])
+        resolutions = [
+            r if np.ndim(r) != 1 else _rounded_resolution(r, self.forward.resolution)
+            for r in self.resolution
+        ]
+        same = np.column_stack([widths, *(r for r in resolutions if np.ndim(r) == 1)])
         kinds = np.unique(same, axis=0, return_inverse=True)[1].ravel()
         for some in (np.flatnonzero(kinds == kind) for kind in range(kinds.max() + 1)):
             arms = [
                 self.forward.broaden_rows(
                     spectra, *widths[some[0]], pixels[some], r if r is None else r[some]
                 )
-                for pixels, r in zip(self.pixels, self.resolution, strict=True)
+                for pixels, r in zip(self.pixels, resolutions, strict=True)
             ]
             shared[some] = torch.cat(arms, dim=1).mul_(size[some, :, None])
         return shared
@@ -508,8 +513,14 @@ class Likelihood:
 
 
 def _rounded(width):
-    """Return widths in km/s that are off by a twelfth at most, or by 0.2 km/s, and few."""
-    return 2 * np.sinh(_WIDTHS * np.rint(np.arcsinh(width / 2) / _WIDTHS))
+    """Return widths in km/s, off by a twelfth or 0.8 km/s at most, of which there are few."""
+    return _NARROW * np.sinh(_WIDTHS * np.rint(np.arcsinh(width / _NARROW) / _WIDTHS))
+
+
+def _rounded_resolution(resolution, highest):
+    """Return the same of resolutions, which are never above the model's."""
+    rounded = np.exp(_WIDTHS * np.rint(np.log(resolution) / _WIDTHS))
+    return np.minimum(rounded, highest or np.inf)
 
 
 def pixel_width(wavelength):

@@ -42,6 +42,8 @@ def _candidates(labels, solar):
 def _flux_on_axis(forward, theta, resolution):
     """Return the flux on the axis of windows one after another: (n, n_fft), single precision."""
     with torch.no_grad():
+        if np.ndim(resolution):
+            return forward.rows(theta, resolution).float()
         blocks = (forward.rows(block, resolution).float() for block in _blocks(theta))
         return torch.cat(list(blocks))
 
@@ -224,7 +226,7 @@ class Templates:
         rival = [_rival(*star) for star in zip(highest, rows, peaks, strict=True)]
         return Velocity(gain, C_KMS * np.tanh(shift * self.step), np.array(rival))
 
-    def regress(self, wavelength, flux, weight, rv, degree=None):
+    def regress(self, wavelength, flux, weight, rv, degree=None, resolution=None):
         """Guess all parameters of observed spectra whose velocity is known.
 
         Parameters
@@ -235,6 +237,8 @@ class Templates:
             In km/s.
         degree : int, optional
             Of the continuum's polynomials, `None` for normalised flux.
+        resolution : numpy.ndarray, shape (n,), optional
+            About that of each spectrum; by default what the templates have.
 
         Returns
         -------
@@ -258,7 +262,8 @@ class Templates:
 
         found = regressed(self._tensor(flux))
         # What it makes of the model for what it has found says how far off it is there.
-        rows = _flux_on_axis(forward, self._regression.parameters(found)[0], self._resolution)
+        resolution = self._resolution if resolution is None else resolution
+        rows = _flux_on_axis(forward, self._regression.parameters(found)[0], resolution)
         points, shares = _cubic(self._tensor(place, torch.float64), forward.n_fft)
         model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
         found = 2 * found - regressed(model)

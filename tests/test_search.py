@@ -61,6 +61,24 @@ def test_the_regression_is_near_the_truth(model, templates, stars, degree):
     assert np.median(np.abs(guess[:, -2] - vsini)) < 3
 
 
+def test_the_regression_knows_the_resolution_of_a_star(model, templates):
+    """Templates have another: what the model looks like at its own says how far that leads."""
+    rng = np.random.default_rng(8)
+    labels = model.labels.minimum + rng.uniform(0.2, 0.8, (24, len(model.labels))) * (
+        model.labels.width
+    )
+    vsini = rng.uniform(5, 20, 24)
+    flux = model.predict(labels, vsini=vsini, resolution=10000).flux.value
+    weight = np.where(np.isfinite(flux), 1e4, 0)
+    wavelength = np.broadcast_to(model.vacuum_wavelength, flux.shape)
+    seen = wavelength, np.nan_to_num(flux), weight, np.zeros(24)
+
+    def away(**known):
+        return np.median(np.abs(templates.regress(*seen, **known)[0][:, -2] - vsini))
+
+    assert away(resolution=np.full(24, 10000.0)) < 0.6 * away()
+
+
 def test_a_constant_resembles_no_template(templates, stars):
     (wavelength, flux, weight), *_ = stars
     found = templates.correlate(wavelength, np.ones_like(flux), weight)
