@@ -322,6 +322,8 @@ class BatchFitter:
             if not star.noise_known:
                 s[np.isfinite(s)] = 1e-2 * np.nanmedian(np.abs([*f[np.isfinite(s)], 0.0]))
         seen = wavelength, np.nan_to_num(flux), np.maximum(sigma, 1e-15) ** -2.0
+        if self.continuum is not None:
+            seen = wavelength, *self.templates.flatten(*seen, self.continuum)
         velocity = self.templates.correlate(
             *seen, near=self.start.get("rv"), known=self.fixed.get("rv")
         )

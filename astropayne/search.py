@@ -26,6 +26,7 @@ _VARIANCE = 3e-4  # of the templates, that their principal components leave out
 _N_SPECTRA, _N_FOR_COMPONENTS, _N_COMPONENTS, _N_SQUARED = 1024, 384, 24, 20
 _NOISE, _FLOOR = 1e-2, 3e-3
 _FASTEST = 45.0  # km/s, vsini of the spectra for the regression
+_LEAST_LEVEL = 0.02  # of the flux around one, below which a polynomial is not divided by
 _EDGE = 50.0  # km/s from the edges of windows that the regression leaves out
 _BLOCK = 256  # spectra that are computed at a time
 
@@ -226,6 +227,36 @@ class Templates:
         rival = [_rival(*star) for star in zip(highest, rows, peaks, strict=True)]
         return Velocity(gain, C_KMS * np.tanh(shift * self.step), np.array(rival))
 
+    def flatten(self, wavelength, flux, weight, degree):
+        """Divide spectra by polynomials fitted to them, in each window and around it.
+
+        Slopes would otherwise count more than lines.
+
+        Parameters
+        ----------
+        wavelength, flux, weight : numpy.ndarray, shape (n, n_pixels)
+            As for `correlate`.
+        degree : int
+
+        Returns
+        -------
+        flux, weight : numpy.ndarray, shape (n, n_pixels)
+        """
+        level, log = np.ones_like(flux), np.log(wavelength)
+        room = self.reach * self.step
+        for start, end in zip(self._forward.start, self._forward.end, strict=True):
+            x = (log - start + room) / (end - start + 2 * room) * 2 - 1
+            seen = np.where(np.abs(x) <= 1, weight, 0.0)  # not so for NaN
+            basis = np.polynomial.chebyshev.chebvander(np.where(seen > 0, x, 0.0), degree)
+            columns = basis * np.sqrt(seen)[..., None]
+            normal = columns.transpose(0, 2, 1) @ columns
+            right = columns.transpose(0, 2, 1) @ (flux * np.sqrt(seen))[..., None]
+            found = np.linalg.pinv(normal, hermitian=True) @ right
+            level = np.where(seen > 0, (basis @ found)[..., 0], level)
+        sound = level > _LEAST_LEVEL
+        level = np.where(sound, level, 1.0)
+        return np.where(sound, flux / level, 0.0), np.where(sound, weight * level**2, 0.0)
+
     def regress(self, wavelength, flux, weight, rv, degree=None, resolution=None):
         """Guess all parameters of observed spectra whose velocity is known.
 
@@ -359,22 +390,17 @@ class _Regression:
         """
         columns, products, (i, j), prior = self._design(degree)
 
-        def factors(seen):
-            packed = seen @ products.T
-            normal = packed.new_zeros(len(packed), len(prior), len(prior))
-            normal[:, i, j] = normal[:, j, i] = packed
-            return torch.linalg.lu_factor((normal + torch.diag(prior)).double())
-
-        known = factors(weight) if degree is None else None
+        packed = weight @ products.T
+        normal = packed.new_zeros(len(packed), len(prior), len(prior))
+        normal[:, i, j] = normal[:, j, i] = packed
+        factors = torch.linalg.lu_factor((normal + torch.diag(prior)).double())
 
         def regress(weighted_flux):
             flux = weighted_flux / weight.clamp_min(1e-30)
             level = torch.ones_like(flux)
-            for _ in range(1 if known else 3):  # the continuum multiplies: it is divided by
-                seen = weight * level**2
-                right = (seen * (1 - flux / level - self._mean)) @ columns.T
-                found = torch.linalg.lu_solve(*(known or factors(seen)), right.double()[..., None])
-                found = found[..., 0].float()
+            for _ in range(1 if degree is None else 3):  # it multiplies: it is divided by
+                right = (weight * (1 - flux / level - self._mean)) @ columns.T
+                found = torch.linalg.lu_solve(*factors, right.double()[..., None])[..., 0].float()
                 polynomials = found[:, _N_COMPONENTS:] @ columns[_N_COMPONENTS:] / (self._mean - 1)
                 level = (level * (1 + polynomials)).clamp(0.2, 5)
             return self._features(found[:, :_N_COMPONENTS]) @ self._coefficients

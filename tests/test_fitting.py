@@ -12,7 +12,7 @@ from astropayne import Flag, PayneModel, broaden_spectrum, fit_spectra, fit_spec
 from astropayne.fitting import FitSetup
 from astropayne.labels import Label
 from astropayne.likelihood import Likelihood
-from astropayne.wavelengths import to_vacuum
+from astropayne.wavelengths import find_windows, to_vacuum
 
 TRUTH = {"teff": 5600.0, "logg": 4.2, "feh": -0.3, "vmic": 1.2}
 TRUTH |= {"Mg_Fe": 0.2, "Ca_Fe": 0.0, "Ti_Fe": 0.1, "Na_Fe": 0.0}
@@ -541,6 +541,30 @@ def test_rotation_that_is_not_seen_is_limited(ideal, rng):
     best = fit_spectrum(slow[i], ideal, regions=inner)
     held = fit_spectrum(slow[i], ideal, regions=inner, fixed={"vsini": best.vsini_limit})
     assert held.chi2 - best.chi2 == pytest.approx(2.71, abs=0.15)
+
+
+def test_a_blaze_that_falls_to_a_tenth(model, rng):
+    """The search looks at lines, not at the shape of each window."""
+    shape = np.ones(len(model.wavelength))
+    for window in find_windows(model.vacuum_wavelength):
+        x = np.linspace(-1, 1, window.stop - window.start)
+        shape[window] = 1 - 0.6 * x**2 + 0.3 * x
+    labels = np.array([list(TRUTH.values())] * 6)
+    labels[:, 0] = np.linspace(4700, 6500, 6)
+    rv = rng.uniform(-300, 300, 6)
+    exact = model.predict(labels, rv=rv, vsini=9.0, resolution=16000)
+    stars = [
+        _noisy(
+            Spectrum(spectral_axis=exact.spectral_axis, flux=row, mask=~np.isfinite(row)),
+            0.01, rng, shape,
+        )
+        for row in exact.flux
+    ]  # fmt: skip
+    table = fit_spectra(stars, model, resolution=16000, continuum=2)
+    assert not (table["flags"] & (Flag.NOT_CONVERGED | Flag.POOR_FIT)).any()
+    assert table["iterations"].max() < 10
+    assert table["rv"].value == pytest.approx(rv, abs=2)
+    assert np.abs((table["teff"].value - labels[:, 0]) / table["teff_err"].value).max() < 4
 
 
 @pytest.mark.parametrize("continuum", [None, 2])
