@@ -17,7 +17,7 @@ __all__ = ["Templates", "Velocity", "templates_of"]
 _MAX_VELOCITY = 1000.0  # km/s
 _NEAR = 100.0  # km/s, around a velocity that is said to be about right
 _N_CANDIDATES = 32  # label vectors of templates, a power of two
-_VSINI = (8.0, 40.0)  # km/s, of templates
+_VSINI = (8.0, 40.0, 120.0)  # km/s, of templates
 _POINTS = 2.5  # of the correlation's axis, a resolution element
 _VARIANCE = 3e-4  # of the templates, that their principal components leave out
 

@@ -543,6 +543,22 @@ def test_rotation_that_is_not_seen_is_limited(ideal, rng):
     assert held.chi2 - best.chi2 == pytest.approx(2.71, abs=0.15)
 
 
+def test_fast_rotators_with_few_lines(model, rng):
+    labels = np.array([list(TRUTH.values())] * 8)
+    labels[:, 0], labels[:, 2] = np.linspace(5400, 6600, 8), -1.4
+    rv = rng.uniform(-150, 150, 8)
+    exact = model.predict(labels, rv=rv, vsini=220.0, resolution=16000)
+    stars = [
+        _noisy(Spectrum(spectral_axis=exact.spectral_axis, flux=row, mask=~np.isfinite(row)),
+               0.01, rng)
+        for row in exact.flux
+    ]  # fmt: skip
+    table = fit_spectra(stars, model, resolution=16000, continuum=1)
+    assert not (table["flags"] & Flag.BAD_INPUT).any()
+    assert table["rv"].value == pytest.approx(rv, abs=15)
+    assert np.abs((table["vsini"].value - 220) / table["vsini_err"].value).max() < 4
+
+
 def test_a_blaze_that_falls_to_a_tenth(model, rng):
     """The search looks at lines, not at the shape of each window."""
     shape = np.ones(len(model.wavelength))
