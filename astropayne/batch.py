@@ -27,7 +27,9 @@ _RESERVE = 2.0  # km/s, once velocity and rotation are known
 _TOLERANCE = {"first": 1.0, "last": 0.03}  # of χ²: a last step of this size is nearly exact
 _MIN_PIXELS = 20
 _SEARCHED = 16  # stars that are compared with templates at a time
-_AMBIGUOUS = 25.0  # χ² that another velocity is worse by at most
+# Another velocity is as good if χ² is worse by so little, or if templates gain so large a part of
+# the best gain there: they are not the star, and for few lines that matters more than noise.
+_AMBIGUOUS, _AS_GOOD = 25.0, 0.5
 _DOUBT = 4.0  # χ² of each degree of freedom from which on other starts are tried
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
 _ROUNDING = 1e-6  # of the flux, which is computed in single precision
@@ -61,7 +63,7 @@ class Flag(NamedFlag):
     LOW_INFORMATION = 64
     """The spectrum says little of a label: it is NaN, and ``low_information`` names it."""
     VELOCITY_AMBIGUOUS = 128
-    """Another velocity fits templates about as well."""
+    """Another velocity fits templates about as well, or half as well: they are not the star."""
     POOR_FIT = 256
     """χ² is more than noise and the emulator's error explain."""
     OUTSIDE_COVERAGE = 512
@@ -336,7 +338,8 @@ class BatchFitter:
         for name, value in {**self.start, **self.fixed}.items():
             if name != "rv" or name in self.fixed:
                 theta[:, :, self.names.index(name)] = value
-        ambiguous = velocity.rival > velocity.gain.max(axis=1) - _AMBIGUOUS
+        best = velocity.gain.max(axis=1)
+        ambiguous = velocity.rival > np.minimum(best - _AMBIGUOUS, _AS_GOOD * best)
         return [
             _Start(t[1:], t[0] if ok else None, bool(doubt), message)
             for t, ok, doubt, message in zip(

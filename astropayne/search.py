@@ -32,8 +32,13 @@ _BLOCK = 256  # spectra that are computed at a time
 
 
 def _candidates(labels, solar):
-    """Return labels spread over their ranges: stellar ones vary, abundances are solar-scaled."""
-    varied = [label.name for label in labels if label.element is None] or labels.names
+    """Return labels spread over their ranges.
+
+    Stellar ones vary, and abundances that are not relative to [Fe/H], as A(Li): what is relative is
+    solar-scaled.
+    """
+    varied = [x.name for x in labels if x.element is None or x.name.startswith("A_")]
+    varied = varied or labels.names
     points = qmc.Sobol(len(varied), rng=np.random.default_rng(0)).random(_N_CANDIDATES)
     index = [labels.index(name) for name in varied]
     values = labels.minimum[index] + points * labels.width[index]

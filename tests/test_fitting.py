@@ -543,6 +543,35 @@ def test_rotation_that_is_not_seen_is_limited(ideal, rng):
     assert held.chi2 - best.chi2 == pytest.approx(2.71, abs=0.15)
 
 
+def test_velocities_from_few_lines_are_said_to_be_ambiguous(model, rng):
+    """The window of Li alone: a line may be taken for another. All windows leave no doubt."""
+    n = 24
+    labels = model.labels.minimum + rng.uniform(0.1, 0.9, (n, len(model.labels))) * (
+        model.labels.width
+    )
+    rv = rng.uniform(-300, 300, n)
+    exact = model.predict(labels, rv=rv, vsini=9.0, resolution=16000)
+    stars = [
+        _noisy(Spectrum(spectral_axis=exact.spectral_axis, flux=row, mask=~np.isfinite(row)),
+               0.01, rng)
+        for row in exact.flux
+    ]  # fmt: skip
+    few = SpectralRegion(6690 * u.AA, 6725 * u.AA)
+    options = {"resolution": 16000, "continuum": 1}
+
+    def judged(**more):
+        table = fit_spectra(stars, model, **options, **more)
+        wrong = ~(np.abs(table["rv"].value - rv) < 20)
+        return wrong, np.asarray(table["flags"] & Flag.VELOCITY_AMBIGUOUS) > 0
+
+    wrong, ambiguous = judged(regions=few)
+    assert wrong.sum() > 3
+    assert (wrong & ~ambiguous).sum() <= 0.25 * wrong.sum()
+    wrong, ambiguous = judged()
+    assert not wrong.any()
+    assert not ambiguous.any()
+
+
 def test_fast_rotators_with_few_lines(model, rng):
     labels = np.array([list(TRUTH.values())] * 8)
     labels[:, 0], labels[:, 2] = np.linspace(5400, 6600, 8), -1.4
