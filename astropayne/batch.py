@@ -53,7 +53,7 @@ class Flag(NamedFlag):
     AT_BOUND = 2
     """A label or velocity is at the end of its range; ``at_bound`` says which."""
     NO_UNCERTAINTY = 4
-    """The spectrum has no uncertainty: errors count the emulator's only, χ² says nothing."""
+    """The spectrum has no uncertainty: it is guessed, as one for all pixels; χ² says nothing."""
     SINGULAR = 8
     """The spectrum does not determine all parameters; those it does not are NaN."""
     FEW_PIXELS = 16
@@ -79,12 +79,13 @@ class Star:
     Attributes
     ----------
     wavelength, flux, sigma : list of numpy.ndarray
-        Sigma is infinite where a pixel is not to be used, and zero everywhere where the noise is
-        not known.
+        Sigma is infinite where a pixel is not to be used.
     resolution : list of float, numpy.ndarray or None
         A value, or one a pixel; `None` where neither spectrum nor model know theirs.
     scale : float
         What flux and sigma have been divided by, to be around one.
+    noise_known : bool
+        Whether there is an uncertainty; otherwise sigma is a guess, zero if there is none.
     """
 
     wavelength: list
@@ -92,6 +93,7 @@ class Star:
     sigma: list
     resolution: list
     scale: float = 1.0
+    noise_known: bool = True
 
     @property
     def resolution_varies(self):
@@ -106,11 +108,6 @@ class Star:
             for r, flux in zip(self.resolution, self.flux, strict=True)
         ]
         return float(np.median(np.concatenate(of_pixels)))
-
-    @property
-    def noise_known(self):
-        """Whether there is an uncertainty."""
-        return any((np.isfinite(s) & (s > 0)).any() for s in self.sigma)
 
 
 @dataclass(frozen=True)
@@ -320,8 +317,8 @@ class BatchFitter:
             rows("flux", 0.0),
             rows("sigma", np.inf),
         )
-        for star, f, s in zip(stars, flux, sigma, strict=True):
-            if not star.noise_known:
+        for f, s in zip(flux, sigma, strict=True):
+            if not (s[np.isfinite(s)] > 0).any():
                 s[np.isfinite(s)] = 1e-2 * np.nanmedian(np.abs([*f[np.isfinite(s)], 0.0]))
         seen = wavelength, np.nan_to_num(flux), np.maximum(sigma, 1e-15) ** -2.0
         if self.continuum is not None:

@@ -545,12 +545,15 @@ class FitSetup:
         scale = 1.0
         if self.continuum is not None:
             scale = float(np.nanmedian(np.abs(np.concatenate([o.flux for o in seen])))) or 1.0
+        noise_known = seen[0].has_uncertainty or self.noise_floor > 0
+        noise = self._sigma if noise_known else _guessed_sigma
         return Star(
             [o.wavelength for o in seen],
             [o.flux / scale for o in seen],
-            [self._sigma(o) / scale for o in seen],
+            [noise(o) / scale for o in seen],
             resolutions,
             scale,
+            noise_known,
         )
 
     def _observe(self, spectrum):
@@ -728,6 +731,19 @@ def _model_spectrum(observed, flux, labels):
         mask=~np.isfinite(flux),
         meta=dict(labels),
     )
+
+
+def _guessed_sigma(observation):
+    """Return noise that is guessed from how pixels differ from neighbours (Stoehr et al. 2008)."""
+    from specutils import Spectrum
+    from specutils.analysis import snr_derived
+
+    flux, guess = observation.flux[observation.good], 0.0
+    if len(flux) > 4 and np.ptp(flux) > 0:
+        with np.errstate(divide="ignore"):  # of a smooth spectrum without noise
+            snr = snr_derived(Spectrum(flux * u.one, np.arange(1.0, 1 + len(flux)) * u.AA)).value
+        guess = abs(np.median(flux) / snr) if snr else 0.0
+    return np.where(observation.good, guess, np.inf)
 
 
 def _information(star, outcome):

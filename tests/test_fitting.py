@@ -543,6 +543,19 @@ def test_rotation_that_is_not_seen_is_limited(ideal, rng):
     assert held.chi2 - best.chi2 == pytest.approx(2.71, abs=0.15)
 
 
+def test_noise_that_is_not_known_is_guessed(model, exact, rng):
+    """The fit is as good as one that is told; the flag says that it was not."""
+    told = _noisy(exact, 0.01, rng)
+    untold = Spectrum(spectral_axis=told.spectral_axis, flux=told.flux, mask=told.mask)
+    options = {"resolution": 16000, "continuum": 1}
+    first, second = (fit_spectrum(star, model, **options) for star in (told, untold))
+    assert second.flags == first.flags | Flag.NO_UNCERTAINTY
+    for name, error in first.errors.items():
+        if name != "vmac" and np.isfinite(error):
+            assert abs(second.labels[name] - first.labels[name]) < 0.1 * error, name
+            assert float(second.errors[name] / error) == pytest.approx(1, abs=0.25), name
+
+
 def test_velocities_from_few_lines_are_said_to_be_ambiguous(model, rng):
     """The window of Li alone: a line may be taken for another. All windows leave no doubt."""
     n = 24
