@@ -31,6 +31,17 @@ def _noisy(spectrum, sigma, rng, scale=1.0, unit=u.dimensionless_unscaled):
     )  # fmt: skip
 
 
+def _noisy_rows(spectra, sigma, rng, scale=1.0):
+    """Return the same of each row of a prediction."""
+    return [
+        _noisy(
+            Spectrum(spectral_axis=spectra.spectral_axis, flux=row, mask=~np.isfinite(row)),
+            sigma, rng, scale,
+        )
+        for row in spectra.flux
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def model():
     """The network that ships with the package."""
@@ -564,11 +575,7 @@ def test_velocities_from_few_lines_are_said_to_be_ambiguous(model, rng):
     )
     rv = rng.uniform(-300, 300, n)
     exact = model.predict(labels, rv=rv, vsini=9.0, resolution=16000)
-    stars = [
-        _noisy(Spectrum(spectral_axis=exact.spectral_axis, flux=row, mask=~np.isfinite(row)),
-               0.01, rng)
-        for row in exact.flux
-    ]  # fmt: skip
+    stars = _noisy_rows(exact, 0.01, rng)
     few = SpectralRegion(6690 * u.AA, 6725 * u.AA)
     options = {"resolution": 16000, "continuum": 1}
 
@@ -590,11 +597,7 @@ def test_fast_rotators_with_few_lines(model, rng):
     labels[:, 0], labels[:, 2] = np.linspace(5400, 6600, 8), -1.4
     rv = rng.uniform(-150, 150, 8)
     exact = model.predict(labels, rv=rv, vsini=220.0, resolution=16000)
-    stars = [
-        _noisy(Spectrum(spectral_axis=exact.spectral_axis, flux=row, mask=~np.isfinite(row)),
-               0.01, rng)
-        for row in exact.flux
-    ]  # fmt: skip
+    stars = _noisy_rows(exact, 0.01, rng)
     table = fit_spectra(stars, model, resolution=16000, continuum=1)
     assert not (table["flags"] & Flag.BAD_INPUT).any()
     assert table["rv"].value == pytest.approx(rv, abs=15)
@@ -611,13 +614,7 @@ def test_a_blaze_that_falls_to_a_tenth(model, rng):
     labels[:, 0] = np.linspace(4700, 6500, 6)
     rv = rng.uniform(-300, 300, 6)
     exact = model.predict(labels, rv=rv, vsini=9.0, resolution=16000)
-    stars = [
-        _noisy(
-            Spectrum(spectral_axis=exact.spectral_axis, flux=row, mask=~np.isfinite(row)),
-            0.01, rng, shape,
-        )
-        for row in exact.flux
-    ]  # fmt: skip
+    stars = _noisy_rows(exact, 0.01, rng, shape)
     table = fit_spectra(stars, model, resolution=16000, continuum=2)
     assert not (table["flags"] & (Flag.NOT_CONVERGED | Flag.POOR_FIT)).any()
     assert table["iterations"].max() < 10
