@@ -18,6 +18,7 @@ __all__ = [
     "doppler_shift",
     "gaussian",
     "half_width",
+    "highest_frequency",
     "instrument_fwhm",
     "rotation_macroturbulence",
 ]

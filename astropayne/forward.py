@@ -443,16 +443,14 @@ class Broadener:
             In km/s, for all stars.
         pixels : Pixels
             Of ``n`` stars.
-        resolution : float or array_like, shape (n,) or (n, n_pixels), optional
-            λ/FWHM of the instrument, the model's own by default. If there is one for each star,
-            that of the first is taken.
+        resolution : float or array_like, shape (n, n_pixels), optional
+            λ/FWHM of the instrument, the model's own by default.
 
         Returns
         -------
         torch.Tensor, shape (n, n_pixels, k)
         """
         velocities = self._tensor([[0.0, vsini, vmac]])
-        resolution = resolution if resolution is None else np.ravel(resolution)[:1]
         n = self._n_frequencies(resolution)
         transfer = self._transfer(velocities, 0.0, resolution, n)[0]
         return self._sample(spectra[:, :n] * transfer[:, None], pixels)

@@ -321,11 +321,12 @@ class Likelihood:
         same = np.column_stack([widths, *(r for r in resolutions if np.ndim(r) == 1)])
         kinds = np.unique(same, axis=0, return_inverse=True)[1].ravel()
         for some in (np.flatnonzero(kinds == kind) for kind in range(kinds.max() + 1)):
+            of_kind = [
+                r if r is None else r[some[0]] if r.ndim == 1 else r[some] for r in resolutions
+            ]
             arms = [
-                self.forward.broaden_rows(
-                    spectra, *widths[some[0]], pixels[some], r if r is None else r[some]
-                )
-                for pixels, r in zip(self.pixels, resolutions, strict=True)
+                self.forward.broaden_rows(spectra, *widths[some[0]], pixels[some], r)
+                for pixels, r in zip(self.pixels, of_kind, strict=True)
             ]
             shared[some] = torch.cat(arms, dim=1).mul_(size[some, :, None])
         return shared

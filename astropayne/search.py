@@ -48,8 +48,6 @@ def _candidates(labels, solar):
 def _flux_on_axis(forward, theta, resolution):
     """Return the flux on the axis of windows one after another: (n, n_fft), single precision."""
     with torch.no_grad():
-        if np.ndim(resolution):
-            return forward.rows(theta, resolution).float()
         blocks = (forward.rows(block, resolution).float() for block in _blocks(theta))
         return torch.cat(list(blocks))
 
@@ -299,7 +297,7 @@ class Templates:
         found = regressed(self._tensor(flux))
         # What it makes of the model for what it has found says how far off it is there.
         resolution = self._resolution if resolution is None else resolution
-        rows = _flux_on_axis(forward, self._regression.parameters(found)[0], resolution)
+        rows = forward.rows(self._regression.parameters(found)[0], resolution).float()
         points, shares = _cubic(self._tensor(place, torch.float64), forward.n_fft)
         model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
         found = 2 * found - regressed(model)
