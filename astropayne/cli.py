@@ -521,7 +521,7 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     Reads what specutils reads, and text with columns of wavelength, flux and its error. Nothing
     has to be guessed: velocity and labels are searched for. Files with a comma between them, and
     no space, are the arms of one star. A file that cannot be read or fitted has its row too, with
-    the reason, and the exit code is then 3.
+    the reason, and the exit code is then 3, or 1 if no star was measured.
 
       astropayne fit sun.txt -o sun.ecsv --continuum 2 --plot pictures
       astropayne fit stars/*.fits -m model.asdf -o stars.ecsv -R 18000 --medium vacuum
