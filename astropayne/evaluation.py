@@ -199,7 +199,7 @@ def flux_errors(model, grid, *, progress=None):
     >>> model = PayneModel.sample()
     >>> pixels, spectra = flux_errors(model, held_out(model, SpectralGrid.sample()))
     >>> print(f"{spectra['rms'].max():.3f}")
-    0.003
+    0.008
     """
     values = model.label_array(grid.labels)
     model.labels.warn_outside(values)

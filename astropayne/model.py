@@ -52,7 +52,7 @@ __all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite", "TrainingHistory"]
 
 _BLOCK = 1 << 18  # pixels that are predicted at a time
 _ERROR_COMPONENTS = 32
-_MEMBERS = 4  # of an ensemble, where it costs little
+_PARTS, _MEMBERS = 16, 2  # of the spectrum, and of an ensemble, where they cost little
 _SPREAD_ROWS = 1 << 12  # whose spread is computed at a time
 _RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
 _MOST_LABELS = 50_000  # kept of the training spectra
@@ -166,8 +166,12 @@ class PayneModel:
         training spectra. With a linear output they stay so; with another one they are trained
         with the rest. `None` leads the last hidden layer to the pixels directly.
     members : int, optional
-        Networks that are trained side by side, and whose mean is the model. By default 4 with a
+        Networks that are trained side by side, and whose mean is the model. By default 2 with a
         linear output and components, where they cost little, and otherwise 1.
+    parts : int, optional
+        Networks that each of these consists of: each makes a stretch of the spectrum, and learns
+        which labels matter there. By default 16 with a linear output and components, and
+        otherwise 1.
 
     Attributes
     ----------
@@ -216,20 +220,25 @@ class PayneModel:
 
     def __init__(
         self,
-        hidden_layers=(256, 256, 256),
+        hidden_layers=(96, 96, 96),
         activation="gelu",
         output="linear",
         components=192,
         members=None,
+        parts=None,
     ):
+        cheap = output == "linear" and components is not None
         if members is None:
-            members = _MEMBERS if output == "linear" and components is not None else 1
+            members = _MEMBERS if cheap else 1
+        if parts is None:
+            parts = _PARTS if cheap else 1
         self._architecture = {
             "hidden_layers": tuple(hidden_layers),
             "activation": activation,
             "output": output,
             "components": components,
             "members": members,
+            "parts": parts,
         }
         SpectralNetwork(1, 1, **self._architecture)  # complains now, not when training starts
         self.network = None
@@ -345,8 +354,9 @@ class PayneModel:
         shape = " x ".join(map(str, self._architecture["hidden_layers"]))
         if self._architecture["components"]:
             shape += f" into {self._architecture['components']} components"
-        if self._architecture["members"] > 1:
-            shape = f"{self._architecture['members']} x ({shape})"
+        side_by_side = [self._architecture[n] for n in ("members", "parts")]
+        if max(side_by_side) > 1:
+            shape = f"{' x '.join(str(n) for n in side_by_side if n > 1)} x ({shape})"
         if self.network is None:
             return f"<PayneModel: {shape}, not trained>"
         windows = ", ".join(

@@ -61,6 +61,8 @@ _VALUES = {
     "linear": nn.Identity(),
 }
 
+# Coefficients of all parts together, over those of the basis: stretches of a spectrum need more.
+_MORE_THAN_SHARE = 4
 _SPREAD_PIXELS = 512  # at least, that say how far members are apart
 
 
@@ -123,6 +125,10 @@ class SpectralNetwork(nn.Module):
     members : int
         So many networks, side by side, lead to coefficients; their mean leads to the pixels. What
         they do not agree on between the spectra that they were trained on averages out.
+    parts : int
+        Each member may be so many networks, one for each stretch of the spectrum. Each has few
+        coefficients of its own, and is right for its stretch with fewer spectra: lines of few
+        elements are there. The coefficients of the basis are sums of theirs.
 
     Raises
     ------
@@ -148,6 +154,7 @@ class SpectralNetwork(nn.Module):
         output="sigmoid",
         components=None,
         members=1,
+        parts=1,
     ):
         super().__init__()
         for what, value, known in (
@@ -160,23 +167,32 @@ class SpectralNetwork(nn.Module):
         sizes = [*hidden_layers, *([] if components is None else [int(components)]), n_pixels]
         if min(sizes, default=0) < 1:
             raise ValueError(f"layers need at least one neuron each, got {sizes}")
-        if members != int(members) or members < 1:
-            raise ValueError(f"members={members!r} has to be a whole number of 1 or more")
-        if members > 1 and components is None:
-            raise ValueError(
-                f"members={members}: networks side by side need components= to share; "
-                "members=1 goes without"
-            )
-        self.activation, self.output, self.members = activation, output, int(members)
+        for what, n in (("members", members), ("parts", parts)):
+            if n != int(n) or n < 1:
+                raise ValueError(f"{what}={n!r} has to be a whole number of 1 or more")
+            if n > 1 and components is None:
+                raise ValueError(
+                    f"{what}={n}: networks side by side need components= to share; "
+                    f"{what}=1 goes without"
+                )
+        self.activation, self.output = activation, output
+        self.members, self.parts = int(members), int(parts)
         # float32, whatever default the caller has set
         linear = functools.partial(nn.Linear, dtype=torch.float32)
-        if members > 1:
-            linear = functools.partial(_SideBySide, self.members)
+        if self.members * self.parts > 1:
+            linear = functools.partial(_SideBySide, self.members * self.parts)
         self.hidden = nn.ModuleList(
             linear(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
         )
         width = hidden_layers[-1] if hidden_layers else n_labels
-        self.coefficients = None if components is None else linear(width, int(components))
+        self.coefficients = self.assembly = None
+        if components is not None:
+            each = -(-min(self.parts, _MORE_THAN_SHARE) * int(components) // self.parts)
+            self.coefficients = linear(width, each)
+        if self.parts > 1:
+            self.assembly = nn.Linear(
+                self.parts * each, int(components), bias=False, dtype=torch.float32
+            )
         self.pixels = _Pixels(width if components is None else int(components), n_pixels)
 
     @property
@@ -188,8 +204,9 @@ class SpectralNetwork(nn.Module):
             "hidden_layers": [layer.out_features for layer in self.hidden],
             "activation": self.activation,
             "output": self.output,
-            "components": None if self.coefficients is None else self.coefficients.out_features,
+            "components": None if self.coefficients is None else self.pixels.in_features,
             "members": self.members,
+            "parts": self.parts,
         }
 
     def forward(self, x):
@@ -214,13 +231,39 @@ class SpectralNetwork(nn.Module):
 
     def features(self, x):
         """Return what the last layer makes pixels of, shape (n, n_features)."""
-        return self._mean(self.member_features(x))
+        return self._assembled(self._mean(self._side_by_side(x)))
 
     def member_features(self, x):
         """Return the same for each member: shape (members, n, n_features), if there are several."""
+        return self._assembled(self.part_coefficients(x))
+
+    def part_coefficients(self, x):
+        """Return the coefficients of all parts, beside each other, before they are put together.
+
+        Shape (members, n, parts · n_coefficients); without the first axis for one member.
+        """
+        return self._beside(self._side_by_side(x))
+
+    def _side_by_side(self, x):
+        """Return what the networks side by side give: shape (members · parts, n, k) or (n, k)."""
         for layer in self.hidden:
             x = _VALUES[self.activation](layer(x))
         return x if self.coefficients is None else self.coefficients(x)
+
+    def _beside(self, x):
+        """Put parts beside each other: (members · parts, n, k) → (members, n, parts · k)."""
+        if self.parts == 1:
+            return x
+        x = x.unflatten(0, (self.members, self.parts)).movedim(1, -2).flatten(-2)
+        return x if self.members > 1 else x[0]
+
+    def _mean(self, x):
+        """Return the mean of members, parts beside each other: shape (n, parts · k)."""
+        x = self._beside(x)
+        return x.mean(0) if self.members > 1 else x
+
+    def _assembled(self, x):
+        return x if self.assembly is None else self.assembly(x)
 
     def spread(self, x):
         """Return how far the members are from their mean.
@@ -239,12 +282,9 @@ class SpectralNetwork(nn.Module):
         layer = self.pixels.weight[some], self.pixels.bias[some]
         flux, mean = (
             _VALUES[self.output](nn.functional.linear(z, *layer))
-            for z in (features, self._mean(features))
+            for z in (features, features.mean(0) if self.members > 1 else features)
         )
         return (flux - mean).square().mean(-1).reshape(-1, len(x)).mean(0).sqrt()
-
-    def _mean(self, of_members):
-        return of_members.mean(0) if self.members > 1 else of_members
 
     def features_and_tangents(self, x, by):
         """Return what the last layer is given, and its derivatives by some of the scaled labels.
@@ -277,7 +317,8 @@ class SpectralNetwork(nn.Module):
         if self.coefficients is not None:
             x = self.coefficients(x)
             tangents = tangents @ self.coefficients.weight.mT
-        return self._mean(x), self._mean(tangents).unflatten(0, shape)
+        x, tangents = (self._assembled(self._mean(part)) for part in (x, tangents))
+        return x, tangents.unflatten(0, shape)
 
     def flux_and_jacobian(self, x):
         """Return the flux and its derivatives by the scaled labels.

@@ -8,6 +8,7 @@ import time
 import warnings
 import zlib
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -40,9 +41,13 @@ class TrainingOptions:
     batch_size : int
         Spectra a step.
     learning_rate : float
-        Its highest value: it rises over the first steps and falls as a cosine.
+        Its highest value: it rises over the first steps and falls as a cosine. The default is for
+        narrow layers; some thousand neurons want 1e-3.
     weight_decay : float
         Of AdamW.
+    label_decay : float
+        Decay of all weights that a label has in one of a network's ``parts``, by the same amount
+        however large they are: a part forgets labels that do not matter in its stretch.
     max_epochs : int
         Passes over the training spectra. The cosine reaches zero at their end.
     max_time : float or None
@@ -73,8 +78,9 @@ class TrainingOptions:
     """
 
     batch_size: int = 64
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 1e-2
+    label_decay: float = 0.03
     max_epochs: int = 2000
     max_time: float | None = None
     t_max: int | None = None
@@ -97,7 +103,7 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} has to be a positive number, got {value!r}")
-        for name in ("weight_decay", "checkpoint_interval"):
+        for name in ("weight_decay", "label_decay", "checkpoint_interval"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} cannot be negative, got {getattr(self, name)!r}")
         if self.precision not in PRECISIONS:
@@ -186,28 +192,36 @@ class _InPixels(nn.Module):
 class _InComponents(nn.Module):
     """The same where flux is a sum of fixed, orthogonal components: their coefficients.
 
-    The squares of their errors are those of the flux, without pixels in between. The last target
-    is what the components leave out of a spectrum, whatever the network gives.
+    The squares of their errors are those of the flux, without pixels in between. Each part of the
+    network has components of its own, of its stretch of the spectrum. The last target is what the
+    components leave out of a spectrum, whatever the network gives.
     """
 
-    def __init__(self, network):
+    def __init__(self, network, bases):
         super().__init__()
         self.network = network
         network.pixels.requires_grad_(False)
-        basis = network.pixels.weight
-        self.size = torch.linalg.vector_norm(basis, dim=0)
-        self.share = basis.shape[1] / basis.shape[0]  # of a component's error, in a pixel's
+        sizes = [torch.linalg.vector_norm(basis, dim=1) for basis in bases]
+        self.size = torch.cat(sizes)
+        self.directions = [
+            basis / size.clamp_min(1e-30)[:, None] for basis, size in zip(bases, sizes, strict=True)
+        ]
+        self.share = len(self.size) / network.pixels.out_features  # of an error, in a pixel's
 
     def forward(self, x):
-        return self.network.member_features(x).float() * self.size
+        return self.network.part_coefficients(x).float() * self.size
 
     def target(self, flux):
         """Return what the network is to give, shape (n, n_components + 1)."""
-        along = self.network.pixels.weight / self.size.clamp_min(1e-30)
         depth = flux - self.network.pixels.bias
-        found = depth @ along
-        rest = torch.linalg.vector_norm(torch.addmm(depth, found, along.T, alpha=-1), dim=1)
-        return torch.cat([found, rest[:, None] / len(along) ** 0.5], dim=1)
+        stretches = depth.split([part.shape[1] for part in self.directions], dim=1)
+        found = [d @ part.T for d, part in zip(stretches, self.directions, strict=True)]
+        rest = [
+            torch.addmm(d, f, part, alpha=-1).square().sum(dim=1)
+            for d, f, part in zip(stretches, found, self.directions, strict=True)
+        ]
+        rest = torch.stack(rest).sum(dim=0) / depth.shape[1]
+        return torch.cat([*found, rest.sqrt()[:, None]], dim=1)
 
     def loss(self, found, target):
         """Return the mean square of the errors of the flux."""
@@ -216,13 +230,36 @@ class _InComponents(nn.Module):
 
 
 def _initialise(network, flux):
-    """Set the last layers: the pixels' mean, and the basis where there is one."""
+    """Set the last layers, and return the components that each part's coefficients belong to.
+
+    These are the pixels' mean, the basis where there is one, and what makes its coefficients of
+    those of the parts.
+    """
     n = network.pixels.in_features
     with torch.no_grad():
         basis, mean = principal_components(flux, n, network.output)
         network.pixels.bias.copy_(mean)
+        if network.assembly is not None:
+            # Parts do not know of each other. What they get wrong must not count for more in the
+            # components that hardly vary.
+            size = torch.linalg.vector_norm(basis, dim=1, keepdim=True)
+            basis *= size.amax() / torch.where(size > 0, size, torch.inf)
         if network.coefficients is not None:
             network.pixels.weight.copy_(basis.T)
+        if network.assembly is None:
+            return [basis]
+        each, inverse, bases = network.coefficients.out_features, torch.linalg.pinv(basis), []
+        columns = network.assembly.weight.split(each, dim=1)
+        for pixels, column in zip(_stretches(flux.shape[1], network.parts), columns, strict=True):
+            bases.append(principal_components(flux[:, pixels], each, network.output)[0])
+            column.copy_((bases[-1] @ inverse[pixels]).T)
+    return bases
+
+
+def _stretches(n_pixels, n):
+    """Return slices of about the same length."""
+    ends = [round(i * n_pixels / n) for i in range(n + 1)]
+    return [slice(*pair) for pair in pairwise(ends)]
 
 
 def _require_reachable(flux, output):
@@ -393,17 +430,18 @@ def train_network(
     valid = SpectraFeed(x_valid, y_valid, device, 0.25 * memory)
     with workers(device) as crew, torch.enable_grad():
         network.to(device).pixels.lay_out(training=True)
+        if network.assembly is not None:  # it only says what coefficients of parts mean
+            network.assembly.requires_grad_(False)
         signature = _signature(train, valid)
         flux = train.sample(_BASIS_SPECTRA)
         _require_reachable(flux, network.output)
-        if initialise:
-            _initialise(network, flux)
+        bases = _initialise(network, flux) if initialise else None
         linear = network.output == "linear" and network.coefficients is not None
         unit = float(flux.var(0).mean()) or 1.0
         del flux
         trained = _InPixels(network)
         if linear and initialise:
-            trained = _InComponents(network)
+            trained = _InComponents(network, bases)
             train.aim_at(trained.target)
         signature.append(train.resident)
         state = _State(network, options, signature)
@@ -470,6 +508,7 @@ def _loop(state, trained, unit, train, valid, crew, progress, checkpoint):
             # The mean over processes is that over the batch, although parts may differ by one.
             (loss * (len(x) * crew.size / batch_size / unit)).backward()
             state.optimiser.step()
+            _forget_labels(state.network, rate * options.label_decay)
             squares += loss.detach()
             state.step, n_squares = state.step + 1, n_squares + 1
             bar.update(min(max(part, state.step / n_steps), 1.0) - bar.n)
@@ -488,6 +527,19 @@ def _loop(state, trained, unit, train, valid, crew, progress, checkpoint):
             if last:
                 run.stopped = "steps" if state.step == n_steps else "time"
                 return
+
+
+@torch.no_grad()
+def _forget_labels(network, step):
+    """Make each label's weights in each part of the network smaller, by an amount in all.
+
+    That is what a sum of the amounts' sizes in the loss would do (a group lasso: Yuan & Lin 2006,
+    J. R. Stat. Soc. B 68, 49), apart from the gradients' own sizes, as AdamW decays weights.
+    """
+    if network.parts > 1 and network.hidden:
+        weight = network.hidden[0].weight
+        size = torch.linalg.vector_norm(weight, dim=-2, keepdim=True)
+        weight *= (1 - step / size.clamp_min(1e-30)).clamp_min(0)
 
 
 def _finished(state, n_steps):

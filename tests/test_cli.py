@@ -90,7 +90,7 @@ def test_plugins_are_listed():
 def test_info_tells_what_is_in_a_model_and_in_a_grid(model_file, sample, folder):
     result = _run("info", model_file)
     assert result.exit_code == 0
-    for part in ("256 x 256 x 256", "A_Li", "4507.41", "validation_rms"):
+    for part in ("2 x 16 x (96 x 96 x 96", "A_Li", "4507.41", "validation_rms"):
         assert part in result.output
     sample[:5].write("grid.asdf")
     result = _run("info", "grid.asdf")
@@ -314,7 +314,7 @@ def test_training_follows_a_file_and_the_command_line(sample, folder):
     for name, value in template["training"].items():
         assert value == getattr(options, name)
     text = (folder / "run.toml").read_text()
-    text = text.replace("[256, 256, 256]", "[16, 16]").replace(
+    text = text.replace("[96, 96, 96]", "[16, 16]").replace(
         "components = 192", "components = false"
     )
     (folder / "run.toml").write_text(text.replace("# author =", 'author = "A. Nonymous"'))

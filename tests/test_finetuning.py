@@ -85,7 +85,7 @@ def test_few_spectra_are_enough_for_a_trained_model(parts, trained):
     assert _rms(tuned, judge) < 0.6 * min(_rms(new, judge), _rms(trained, judge))
     assert tuned.labels.maximum[0] <= few.labels["teff"].max().value
     assert tuned.meta["started_from"]["n_training"] == 180
-    assert repr(tuned).startswith("<PayneModel: 4 x (64 x 64 into 32 components)")
+    assert repr(tuned).startswith("<PayneModel: 2 x 16 x (64 x 64 into 32 components)")
 
 
 def test_other_wavelengths_gain_too(parts, trained):

@@ -52,7 +52,7 @@ def test_many_predictions_are_the_single_ones(model, sample):
     many = model.predict(sample.labels[:3])
     assert many.flux.shape == (3, 3903)
     labels = {name: sample.labels[name][1] for name in sample.labels.colnames}
-    assert many.flux[1].value == pytest.approx(model(**labels).flux.value, abs=1e-6)
+    assert many.flux[1].value == pytest.approx(model(**labels).flux.value, abs=3e-6)  # float32
     moved = model.predict(sample.labels[:3], rv=[0, 10, 20] * u.km / u.s, vsini=5)
     one = model(**labels, rv=10, vsini=5)
     assert moved.flux[1].value == pytest.approx(one.flux.value, nan_ok=True, abs=1e-12)
@@ -66,7 +66,7 @@ def test_a_data_frame_goes_by_name(model, sample):
     expected = model.predict(table).flux
     assert np.array_equal(model.predict(frame).flux, expected)
     row = model.predict(table[1]).flux[0].value
-    assert row == pytest.approx(expected[1].value, abs=1e-6)
+    assert row == pytest.approx(expected[1].value, abs=3e-6)  # float32
     values = model.labels.to_array(table)  # a plain array goes by order, as always
     assert np.array_equal(model.predict(values).flux, expected)
 

@@ -31,17 +31,22 @@ def by_hand(network, x):
         x = NUMPY[network.activation](layer(f"hidden.{i}", x))
     if network.coefficients is not None:
         x = layer("coefficients", x)
-    if network.members > 1:
-        x = x.mean(axis=0)
+        if network.members * network.parts > 1:
+            x = np.mean(x.reshape(network.members, network.parts, *x.shape[1:]), axis=0)
+            x = np.concatenate(list(x), axis=1)
+        if network.parts > 1:
+            x = x @ weights["assembly.weight"].T
     return NUMPY[network.output](layer("pixels", x))
 
 
-@pytest.mark.parametrize(("components", "members"), [(None, 1), (7, 1), (7, 3)])
+@pytest.mark.parametrize(
+    ("components", "members", "parts"), [(None, 1, 1), (7, 1, 1), (7, 3, 1), (7, 1, 5), (7, 3, 2)]
+)
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_network_against_numpy(activation, output, components, members, rng):
+def test_the_network_against_numpy(activation, output, components, members, parts, rng):
     torch.manual_seed(1)
-    network = SpectralNetwork(4, 50, (9, 11), activation, output, components, members)
+    network = SpectralNetwork(4, 50, (9, 11), activation, output, components, members, parts)
     x = rng.uniform(-0.5, 0.5, (6, 4))
     assert network(torch.as_tensor(x, dtype=torch.float32)).detach().numpy() == pytest.approx(
         by_hand(network, x), abs=1e-6
@@ -55,21 +60,22 @@ def test_the_network_against_numpy(activation, output, components, members, rng)
         assert jacobian[:, i].detach().numpy() == pytest.approx(number, abs=1e-7)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_the_spread_of_members(output, rng):
+def test_the_spread_of_members(output, parts, rng):
     torch.manual_seed(1)
-    network = SpectralNetwork(4, 50, (9, 11), "gelu", output, 7, 3)
+    network = SpectralNetwork(4, 50, (9, 11), "gelu", output, 7, 3, parts)
     x = torch.as_tensor(rng.uniform(-0.5, 0.5, (6, 4)), dtype=torch.float32)
     with torch.no_grad():
         members = torch.stack([network.flux_of(z) for z in network.member_features(x)])
         expected = (members - network(x)).square().mean(dim=(0, 2)).sqrt()
         assert network.spread(x).numpy() == pytest.approx(expected.numpy(), rel=1e-5)
-        alone = SpectralNetwork(4, 50, (9, 11), "gelu", output, 7)
+        alone = SpectralNetwork(4, 50, (9, 11), "gelu", output, 7, parts=parts)
         assert (alone.spread(x) == 0).all()
 
 
 def test_the_architecture_makes_the_network_again():
-    network = SpectralNetwork(4, 50, (9, 11), "gelu", "linear", 7, 3)
+    network = SpectralNetwork(4, 50, (9, 11), "gelu", "linear", 7, 3, 2)
     again = SpectralNetwork(**network.architecture)
     again.load_state_dict(network.state_dict())
     x = torch.zeros(1, 4)
@@ -85,6 +91,8 @@ def test_the_architecture_makes_the_network_again():
         ({"hidden_layers": (0,)}, "at least one neuron"),
         ({"members": 0}, "members=0 has to be"),
         ({"members": 2}, "members=2: networks side by side need components="),
+        ({"parts": 1.5}, "parts=1.5 has to be"),
+        ({"parts": 2}, "parts=2: networks side by side need components="),
     ],
 )
 def test_choices_are_checked(options, match):
@@ -94,7 +102,7 @@ def test_choices_are_checked(options, match):
 
 def test_the_network_runs_on_any_device():
     # the meta device has no numbers, so anything made on the CPU on the way would be an error
-    network = SpectralNetwork(4, 50, (8, 8), components=5, members=2).to("meta")
+    network = SpectralNetwork(4, 50, (8, 8), components=5, members=2, parts=3).to("meta")
     flux, jacobian = network.flux_and_jacobian(torch.zeros(3, 4, device="meta"))
     assert flux.device.type == jacobian.device.type == "meta"
 

@@ -166,9 +166,9 @@ def test_the_two_formats_are_not_mixed_up(one_payne, the_payne, tmp_path):
         PayneModel.read(one, format="one_payne")
 
 
-@pytest.mark.parametrize("members", [1, 2])
-def test_a_trained_model_is_written_for_one_payne(members, sample, tmp_path):
-    model = PayneModel((24, 32, 24), "silu", "sigmoid", components=16, members=members)
+@pytest.mark.parametrize(("members", "parts"), [(1, 1), (2, 1), (1, 3), (2, 3)])
+def test_a_trained_model_is_written_for_one_payne(members, parts, sample, tmp_path):
+    model = PayneModel((24, 32, 24), "silu", "sigmoid", 16, members, parts)
     model.train(sample, max_epochs=3, batch_size=32)
     path = tmp_path / "net.npz"
     model.write(path, format="one_payne")

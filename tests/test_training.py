@@ -15,7 +15,13 @@ import astropayne
 from astropayne.checkpoint import read_checkpoint
 from astropayne.feed import SpectraFeed
 from astropayne.network import SpectralNetwork
-from astropayne.training import TrainingOptions, principal_components, rms_error, train_network
+from astropayne.training import (
+    TrainingOptions,
+    _initialise,
+    principal_components,
+    rms_error,
+    train_network,
+)
 
 CPU = torch.device("cpu")
 
@@ -31,11 +37,11 @@ def data():
     return x, 1 - depth @ profile
 
 
-def _train(data, components=8, checkpoint=None, resume=None, progress=False, **options):
+def _train(data, components=8, checkpoint=None, resume=None, progress=False, parts=1, **options):
     x, y = data
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = SpectralNetwork(2, 80, (24, 24), components=components)
+        network = SpectralNetwork(2, 80, (24, 24), components=components, parts=parts)
     options = TrainingOptions(batch_size=32, check_interval=20, checkpoint_interval=0, **options)
     files = {"checkpoint": checkpoint, "resume": resume}
     run = train_network(
@@ -44,15 +50,41 @@ def _train(data, components=8, checkpoint=None, resume=None, progress=False, **o
     return network, run.rows
 
 
-@pytest.mark.parametrize("components", [None, 8])
-def test_training_learns(data, components):
-    network, rows = _train(data, components, max_epochs=800)
+@pytest.mark.parametrize(("components", "parts"), [(None, 1), (8, 1), (8, 3)])
+def test_training_learns(data, components, parts):
+    network, rows = _train(data, components, parts=parts, max_epochs=800)
     x, y = (torch.as_tensor(a[150:], dtype=torch.float32) for a in data)
     found = rms_error(network, SpectraFeed(x, y.numpy(), CPU, 1e9))
     assert found < 0.05 * (y - y.mean(0)).std()
     assert found == pytest.approx(min(row[-1] for row in rows), rel=1e-5)
     residual = network(x).detach().numpy() - y.numpy()
     assert found == pytest.approx(np.sqrt(np.mean(residual**2)), rel=1e-5)
+
+
+def test_parts_forget_labels_that_do_not_matter_there(data):
+    def weights(**options):  # of a label in each of four parts
+        network, _ = _train(data, parts=4, max_epochs=400, learning_rate=5e-3, **options)
+        return torch.linalg.vector_norm(network.hidden[0].weight.detach(), dim=1)
+
+    # the first quarter of the pixels has the first line alone, which only the first label changes
+    first, second = weights(label_decay=0.0)[0]
+    assert second > 0.8 * first
+    first, second = weights(label_decay=1.0)[0]
+    assert second < 0.5 * first
+
+
+@pytest.mark.parametrize("output", ["linear", "sigmoid"])
+def test_parts_begin_as_parts_of_the_basis(data, output):
+    """What their components say of a spectrum, put together, is the spectrum."""
+    network = SpectralNetwork(2, 80, (8,), output=output, components=12, members=2, parts=3)
+    flux = torch.as_tensor(data[1], dtype=torch.float32)
+    bases = _initialise(network, flux)
+    assert [basis.shape for basis in bases] == [(12, 27), (12, 26), (12, 27)]
+    z = torch.logit(flux.clamp(1e-4, 1 - 1e-4)) if output == "sigmoid" else flux
+    known = torch.block_diag(*bases)
+    coefficients = (z - network.pixels.bias) @ torch.linalg.pinv(known)
+    found = network.flux_of(network.assembly(coefficients))
+    assert found.detach().numpy() == pytest.approx(data[1], abs=3e-4)
 
 
 def test_the_rate_rises_and_falls_to_zero(data):
@@ -184,7 +216,7 @@ def test_a_killed_run_resumes_to_the_same_network(data, tmp_path):
 def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
     path = tmp_path / "run.npz"
     _train(data, max_epochs=5, checkpoint=path)
-    with pytest.raises(ValueError, match=r"with learning_rate=0.005, not 0.001"):
+    with pytest.raises(ValueError, match=r"with learning_rate=0.01, not 0.001"):
         _train(data, max_epochs=5, resume=path, learning_rate=1e-3)
     with pytest.raises(ValueError, match="on other spectra"):
         _train((data[0] * 0.9, data[1]), max_epochs=5, resume=path)

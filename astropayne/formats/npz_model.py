@@ -328,7 +328,7 @@ def _layers(network):
     layers = [_one_layer(layer, first=i == 0) for i, layer in enumerate(network.hidden)]
     weight, bias = network.pixels.weight.double(), network.pixels.bias.double()
     if network.coefficients is not None:
-        into, offset = _mean_layer(network.coefficients)
+        into, offset = _to_components(network)
         bias = weight @ offset.double() + bias
         weight = weight @ into.double()
     layers.append((weight.float(), bias.float()))
@@ -347,12 +347,17 @@ def _one_layer(layer, first):
     return weight, layer.bias.flatten()
 
 
-def _mean_layer(layer):
-    """Return weight and bias of a last layer; of networks side by side, of their mean."""
+def _to_components(network):
+    """Return weight and bias from the last hidden layer, one wide one, to the basis."""
+    layer, members = network.coefficients, network.members
     if isinstance(layer, nn.Linear):
         return layer.weight, layer.bias
-    weight, bias = layer.weight / len(layer.weight), layer.bias.mean(0)[0]
-    return weight.permute(1, 0, 2).flatten(1), bias
+    weight, bias = layer.weight / members, layer.bias.mT / members
+    if network.assembly is not None:
+        part = network.assembly.weight.unflatten(1, (network.parts, -1)).movedim(1, 0)
+        part = part.repeat(members, 1, 1)  # of each of the networks side by side
+        weight, bias = part @ weight, part @ bias
+    return weight.permute(1, 0, 2).flatten(1), bias.sum(dim=0)[:, 0]
 
 
 def _identifier(n_layers):

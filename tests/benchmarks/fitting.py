@@ -105,7 +105,7 @@ class OneByOne:
 
     def __init__(self, model):
         network = model.network
-        layers = [*network.hidden, network.coefficients, network.pixels]
+        layers = [*network.hidden, network.coefficients]
         # finite differences need double precision; what is one network is one of one member
         self.layers = [
             (np.atleast_3d(w.T).T if w.ndim == 2 else w, b.reshape(-1, w.shape[-2]))
@@ -114,18 +114,27 @@ class OneByOne:
                 for layer in layers
             )
         ]
+        self.basis, self.mean = (
+            p.detach().numpy().astype(float) for p in network.pixels.parameters()
+        )
+        self.members, self.assembly = network.members, network.assembly
+        if self.assembly is not None:
+            self.assembly = self.assembly.weight.detach().numpy().astype(float)
         self.activation = {"silu": lambda x: x / (1 + np.exp(-x)), "gelu": gelu}[network.activation]
         self.sigmoid = network.output == "sigmoid"
         self.model, self.wavelength = model, model.vacuum_wavelength
         self.calls = 0
 
     def network(self, scaled):
-        *hidden, coefficients, (basis, mean) = self.layers
+        *hidden, coefficients = self.layers
         x = np.broadcast_to(scaled, (len(coefficients[0]), len(scaled)))
         for weight, bias in hidden:
             x = self.activation(np.einsum("mij,mj->mi", weight, x) + bias)
-        x = (np.einsum("mij,mj->mi", coefficients[0], x) + coefficients[1]).mean(axis=0)
-        flux = np.einsum("ij,j->i", basis[0], x) + mean[0]
+        x = np.einsum("mij,mj->mi", coefficients[0], x) + coefficients[1]
+        x = x.reshape(self.members, -1).mean(axis=0)
+        if self.assembly is not None:
+            x = np.einsum("ij,j->i", self.assembly, x)
+        flux = np.einsum("ij,j->i", self.basis, x) + self.mean
         return 1 / (1 + np.exp(-flux)) if self.sigmoid else flux
 
     def spectrum(self, theta):

@@ -28,7 +28,8 @@ from astropayne.wavelengths import C_KMS
 
 WINDOWS, STEP, RESOLUTION, SNR = ((3926, 4355), (5160, 5730), (6100, 6790)), 0.05, 20000, 100
 ELEMENTS = "C N O Na Mg Al Si Ca Sc Ti V Cr Mn Co Ni Ba Eu".split()
-COMPONENTS, MEMBERS, HIDDEN, N_LINES, N_ERRORS = 192, 4, (256,) * 3, 6000, 32
+COMPONENTS, MEMBERS, PARTS, HIDDEN = 192, 2, 16, (96,) * 3
+N_LINES, N_ERRORS = 6000, 32
 
 
 def lines(wavelength, strengths, rng):
@@ -51,19 +52,17 @@ def a_model(rng):
     wavelength = np.concatenate([a + STEP * np.arange(round((b - a) / STEP)) for a, b in WINDOWS])
     torch.manual_seed(0)
     network = SpectralNetwork(
-        len(names), len(wavelength), HIDDEN, "gelu", "linear", COMPONENTS, MEMBERS
+        len(names), len(wavelength), HIDDEN, "gelu", "linear", COMPONENTS, MEMBERS, PARTS
     )
     depth = rng.exponential(0.05, N_LINES)
     size = 0.3 / np.arange(1, COMPONENTS + 1)
     strengths = rng.normal(size=(COMPONENTS, N_LINES)) * size[:, None] * depth
     with torch.no_grad():
         features = network.features(torch.rand(512, len(names)) - 0.5)
-        network.coefficients.bias -= features.mean(0)
-        network.coefficients.weight /= features.std(0)[:, None]
-        network.coefficients.bias /= features.std(0)
-        every = lines(wavelength, np.vstack([depth, strengths]), rng)
-        network.pixels.bias.copy_(torch.as_tensor(1 - every[0]))
-        network.pixels.weight.copy_(torch.as_tensor(-every[1:].T))
+        every = torch.as_tensor(lines(wavelength, np.vstack([depth, strengths]), rng)).float()
+        weight = -every[1:].T / features.std(0)
+        network.pixels.weight.copy_(weight)
+        network.pixels.bias.copy_(1 - every[0] - weight @ features.mean(0))
     errors = lines(wavelength, 0.001 * rng.normal(size=(N_ERRORS, 500)), rng)
     return PayneModel.from_network(
         network, LabelSpace(names, low, high), wavelength * u.AA, resolution=RESOLUTION,

@@ -30,7 +30,7 @@ from astropayne.network import SpectralNetwork
 from astropayne.training import TrainingOptions, train_network
 
 N_LABELS, N_PIXELS, N_SPECTRA = 12, 3903, 1717
-HIDDEN, COMPONENTS, MEMBERS = 256, 192, 4
+HIDDEN, COMPONENTS, MEMBERS, PARTS = 96, 192, 2, 16
 
 
 def a_grid(n=N_SPECTRA, n_pixels=N_PIXELS):
@@ -54,8 +54,11 @@ def timed(functions, rounds):
     return best
 
 
-def products_of_a_step(sizes, batch, members=1):
+def products_of_a_step(network, batch):
     """Return a function that does the matrix products of one step of training."""
+    members = network.members * network.parts
+    last = network.coefficients or network.pixels
+    sizes = [N_LABELS, *(layer.out_features for layer in [*network.hidden, last])]
     layers = [
         (
             torch.randn(members, batch, a),
@@ -98,13 +101,11 @@ def training(rounds, batch, steps=60):
     x = np.column_stack([grid.labels[name] for name in grid.labels.colnames]).astype("f4") - 0.5
     y = np.asarray(grid.flux)
     default = {"hidden_layers": (HIDDEN,) * 3, "activation": "gelu", "output": "linear",
-               "components": COMPONENTS, "members": MEMBERS}  # fmt: skip
+               "components": COMPONENTS, "members": MEMBERS, "parts": PARTS}  # fmt: skip
     payne = {"hidden_layers": (1024,) * 3, "activation": "silu", "output": "sigmoid"}
     for name, network, some in (("the default", default, steps), ("one_payne's", payne, 4)):
         epochs = max(1, round(some * batch / n))
-        ends = network.get("components") or N_PIXELS
-        sizes = [N_LABELS, *network["hidden_layers"], ends]
-        bare = products_of_a_step(sizes, batch, network.get("members", 1))
+        bare = products_of_a_step(SpectralNetwork(N_LABELS, N_PIXELS, **network), batch)
         options = TrainingOptions(batch_size=batch, max_epochs=epochs, check_interval=10**6)
         seconds = []
 
