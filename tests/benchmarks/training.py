@@ -67,7 +67,7 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--spectra", type=int, help="train on so many only")
-    parser.add_argument("--batches", type=int, nargs="+", default=[64, 512], help="of one_payne")
+    parser.add_argument("--batches", type=int, nargs="*", default=[64, 512], help="of one_payne")
     options = parser.parse_args()
     grid = SpectralGrid.read(options.folder).transform_labels("A_Li")
     train, held_out = grid.split(train_fraction=0.8, seed=42)
