@@ -10,6 +10,7 @@ import torch
 
 __all__ = ["SpectraFeed", "available_memory"]
 
+_BLOCK = 1024  # spectra that are gone through at a time
 _RUN = 1 << 20  # bytes that are worth reading in one go: neighbouring spectra are kept together
 
 
@@ -35,7 +36,7 @@ class SpectraFeed:
         self.device = device
         self.x = torch.as_tensor(np.asarray(x, dtype=np.float32)).to(device)
         self._row_bytes = 4 * y.shape[1]
-        self._block_rows = max(1, int(memory / 4 // self._row_bytes))
+        self._memory, self._block_rows = memory, max(1, int(memory / 4 // self._row_bytes))
         costs_nothing = isinstance(y, np.ndarray) and y.dtype == np.float32 and device.type == "cpu"
         self.resident = costs_nothing or len(y) * self._row_bytes <= memory
         self._y = self._checked(y if isinstance(y, np.ndarray) else y[:], 0) if self.resident else y
@@ -53,11 +54,12 @@ class SpectraFeed:
         """Let `batches` give what ``target`` makes of the flux, instead of the flux.
 
         Flux that is on the device is replaced by it, and other flux too, which is then read only
-        once, if what is made of it takes no more than half of ``memory``. Only `batches` is of
-        use afterwards.
+        once, if what is made of it fits into ``memory`` beside two of the `blocks` it is made of.
+        Only `batches` is of use afterwards.
         """
         row = target(self.flux(np.zeros(1, dtype=int)))
-        if not self.resident and len(self) * row.nbytes > 2 * self._block_rows * self._row_bytes:
+        left = self._memory - 2 * min(_BLOCK, self._block_rows) * self._row_bytes
+        if not self.resident and len(self) * row.nbytes > left:
             self._target = target
             return
         made, first = row.new_empty(len(self), row.shape[1]), 0
@@ -101,7 +103,12 @@ class SpectraFeed:
             return self._y
         return self.flux(np.linspace(0, len(self) - 1, n).astype(int))
 
-    def blocks(self, rows=slice(None), size=1024):
+    @property
+    def memory(self):
+        """Bytes that its flux takes, or may take where it is streamed."""
+        return len(self) * self._row_bytes if self.resident else self._memory
+
+    def blocks(self, rows=slice(None), size=_BLOCK):
         """Go through the spectra in order.
 
         Yields

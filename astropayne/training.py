@@ -426,8 +426,8 @@ def train_network(
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder for the checkpoint {checkpoint}")
     memory = options.memory or available_memory(device)
-    train = SpectraFeed(x, y, device, 0.75 * memory)
     valid = SpectraFeed(x_valid, y_valid, device, 0.25 * memory)
+    train = SpectraFeed(x, y, device, memory - min(valid.memory, 0.25 * memory))
     with workers(device) as crew, torch.enable_grad():
         network.to(device).pixels.lay_out(training=True)
         if network.assembly is not None:  # it only says what coefficients of parts mean
