@@ -25,6 +25,7 @@ _FIRST_RESERVE = 50.0  # km/s of room for rotation and velocity, while these are
 _GUESS_RESERVE = 5.0  # km/s, when they are guessed
 _RESERVE = 2.0  # km/s, once velocity and rotation are known
 _TOLERANCE = {"first": 1.0, "last": 0.03}  # of χ²: a last step of this size is nearly exact
+_REACH = 0.5  # of a parameter's range, that a step goes if the spectrum says nothing of it
 _MIN_PIXELS = 20
 _SEARCHED = 16  # stars that are compared with templates at a time
 # Another velocity is as good if χ² is worse by so little, or if templates gain so large a part of
@@ -473,6 +474,7 @@ class BatchFitter:
             self._in_blocks(likelihood),
             torch.as_tensor(theta[:, index]),
             *(torch.as_tensor(bound[:, index]) for bound in (low, high)),
+            reach=torch.as_tensor((self.high - self.low)[index] * _REACH),
             tolerance=torch.clamp_min(rounding**2, tolerance),
             rounding=6 * rounding,
         )

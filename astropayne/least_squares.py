@@ -38,7 +38,9 @@ class Solution:
     iterations: torch.Tensor
 
 
-def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iterations=50, rounding=0.0):
+def levenberg_marquardt(
+    evaluate, x, low, high, *, reach=None, tolerance=1e-4, max_iterations=50, rounding=0.0
+):
     """Minimise χ² = rᵀr of many problems within bounds.
 
     Steps are damped as Marquardt (1963, SIAM J. 11, 431) does, relative to the diagonal of JᵀJ.
@@ -53,6 +55,9 @@ def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iteration
     x : torch.Tensor, shape (n, k)
         Where to start, within the bounds; float64.
     low, high : torch.Tensor, shape (n, k)
+    reach : torch.Tensor, shape (k,), optional
+        How far a step is meant to go, in each parameter. One that the data says nothing of, to
+        which any step is as good, stays about where it is: it would wander from bound to bound.
     tolerance : float or torch.Tensor, shape (n,)
         Converged is a problem whose next step promises to lower χ² by less, or by so little that
         the one after it would hardly lower it: every parameter's steps shrink by about the same
@@ -95,12 +100,13 @@ def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iteration
         for a in (tolerance, rounding)
     )
     best, before = chi2.clone(), torch.zeros_like(x)
+    curb = torch.zeros_like(x[0]) if reach is None else reach.to(x) ** -2
     for _ in range(max_iterations):
         here = x[rows], gradient[rows], hessian[rows], low[rows], high[rows]
         # What a step without damping promises decides: damped ones may just be short.
         twice = (part.repeat(2, *[1] * (part.ndim - 1)) for part in here)
         both = torch.cat([damping[rows], torch.full_like(damping[rows], _LEAST)])
-        (step, last), (gain, promise) = (part.chunk(2) for part in _step(*twice, both))
+        (step, last), (gain, promise) = (part.chunk(2) for part in _step(*twice, both, curb))
         share = here[2].diagonal(dim1=1, dim2=2) * last**2
         left = (share * (share / before[rows]).nan_to_num(1.0).clamp(max=1.0)).sum(dim=1)
         before[rows] = share
@@ -129,7 +135,7 @@ def levenberg_marquardt(evaluate, x, low, high, *, tolerance=1e-4, max_iteration
     return Solution(x, chi2, hessian, converged, iterations)
 
 
-def _step(x, gradient, hessian, low, high, damping):
+def _step(x, gradient, hessian, low, high, damping, curb):
     """Return the step, and how much it lowers χ² if the problem is linear.
 
     The way goes along the damped step until a parameter comes to its bound and is held there,
@@ -139,7 +145,7 @@ def _step(x, gradient, hessian, low, high, damping):
     step = torch.zeros_like(x)
     for _ in range(x.shape[1]):
         slope = gradient + (hessian @ step[..., None])[..., 0]
-        direction = _solve(slope, hessian, held, damping)
+        direction = _solve(slope, hessian, held, damping, curb)
         bound = torch.where(direction > 0, high, low)
         room = torch.where(direction != 0, (bound - x - step) / direction, torch.inf)
         part = room.amin(dim=1, keepdim=True).clamp(0, 1)
@@ -153,12 +159,12 @@ def _step(x, gradient, hessian, low, high, damping):
     return step, -(step * (2 * gradient + curvature)).sum(dim=1)
 
 
-def _solve(slope, hessian, held, damping):
+def _solve(slope, hessian, held, damping, curb):
     """Solve the damped normal equations for the parameters that are not held."""
     free = (~held).to(hessian.dtype)
     diagonal = hessian.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(hessian.dtype).tiny)
     scale = diagonal.rsqrt() * free
     matrix = hessian * scale[:, :, None] * scale[:, None, :]
-    matrix = matrix + torch.diag_embed(damping[:, None] * free + (1 - free))
+    matrix = matrix + torch.diag_embed(damping[:, None] * free + curb * scale**2 + (1 - free))
     solution, failed = torch.linalg.solve_ex(matrix, -(slope * scale)[..., None])
     return torch.where((failed != 0)[:, None], 0.0, solution[..., 0]) * scale

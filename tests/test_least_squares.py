@@ -82,3 +82,21 @@ def test_a_parameter_without_information_stays(data):
     found = levenberg_marquardt(evaluate, start, start - 5, start + 5)
     assert found.converged.all()
     assert (found.x[:, 3] == 7).all()
+
+
+def test_what_the_data_says_nothing_of_stays_where_it_is():
+    """The second parameter changes χ² by next to nothing, and its minimum is far away."""
+
+    def evaluate(x, rows):
+        residual = torch.stack([x[:, 0] - 1, 1e-4 * (x[:, 1] - 1000)], dim=1)
+        jacobian = torch.diag(torch.tensor([1.0, 1e-4], dtype=x.dtype)).expand(len(x), 2, 2)
+        gradient = (jacobian @ residual[..., None])[..., 0]
+        return (residual**2).sum(dim=1), gradient, jacobian.mT @ jacobian
+
+    start = torch.zeros(1, 2, dtype=torch.float64)
+    box = start - 50, start + 50
+    free = levenberg_marquardt(evaluate, start, *box)
+    held = levenberg_marquardt(evaluate, start, *box, reach=torch.tensor([100.0, 1.0]))
+    assert free.x[0].tolist() == pytest.approx([1, 50])
+    assert held.x[0].tolist() == pytest.approx([1, 0], abs=1e-2)
+    assert held.converged.all()
