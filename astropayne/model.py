@@ -156,7 +156,8 @@ class PayneModel:
     Parameters
     ----------
     hidden_layers : sequence of int
-        Neurons of the hidden layers.
+        Neurons of the hidden layers, in each of the networks that ``members`` and ``parts`` make.
+        Layers of some hundred neurons want ``parts=1``.
     activation : {"silu", "gelu", "tanh", "leaky_relu"}
         Function behind each hidden layer.
     output : {"sigmoid", "linear"}
