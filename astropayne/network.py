@@ -66,12 +66,30 @@ _MORE_THAN_SHARE = 4
 _SPREAD_PIXELS = 512  # at least, that say how far members are apart
 
 
+class _Layer(nn.Linear):
+    """A linear layer, with a column for each spectrum: (n_in, n) → (n_out, n).
+
+    The weights' gradients then come out in the weights' own layout, and coefficients of several
+    networks lie below each other without being copied.
+    """
+
+    def __init__(self, n_in, n_out):
+        super().__init__(n_in, n_out, dtype=torch.float32)  # whatever the caller's default is
+
+    def forward(self, x):
+        return torch.addmm(self.bias[:, None], self.weight, x)
+
+    def tangents(self, x):
+        """Return derivatives of the output, of those of the input."""
+        return self.weight @ x
+
+
 class _SideBySide(nn.Module):
-    """Linear layers of several networks: (members, n, n_in) or (n, n_in) → (members, n, n_out)."""
+    """Layers of several networks: (members, n_in, n) or (n_in, n) → (members, n_out, n)."""
 
     def __init__(self, members, n_in, n_out):
         super().__init__()
-        layers = [nn.Linear(n_in, n_out, dtype=torch.float32) for _ in range(members)]
+        layers = [_Layer(n_in, n_out) for _ in range(members)]
         self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
         self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
 
@@ -84,9 +102,11 @@ class _SideBySide(nn.Module):
         return self.weight.shape[2]
 
     def forward(self, x):
-        # Spectra in columns: the weights' gradients then come out in the weights' own layout.
-        columns = x.mT.expand(len(self.weight), -1, -1)
-        return torch.baddbmm(self.bias.mT, self.weight, columns).mT
+        return torch.baddbmm(self.bias.mT, self.weight, x.expand(len(self.weight), -1, -1))
+
+    def tangents(self, x):
+        """Return derivatives of the output, of those of the input."""
+        return self.weight @ x
 
 
 class _Pixels(nn.Linear):
@@ -177,18 +197,17 @@ class SpectralNetwork(nn.Module):
                 )
         self.activation, self.output = activation, output
         self.members, self.parts = int(members), int(parts)
-        # float32, whatever default the caller has set
-        linear = functools.partial(nn.Linear, dtype=torch.float32)
+        layer = _Layer
         if self.members * self.parts > 1:
-            linear = functools.partial(_SideBySide, self.members * self.parts)
+            layer = functools.partial(_SideBySide, self.members * self.parts)
         self.hidden = nn.ModuleList(
-            linear(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
+            layer(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
         )
         width = hidden_layers[-1] if hidden_layers else n_labels
         self.coefficients = self.assembly = None
         if components is not None:
             each = -(-min(self.parts, _MORE_THAN_SHARE) * int(components) // self.parts)
-            self.coefficients = linear(width, each)
+            self.coefficients = layer(width, each)
         if self.parts > 1:
             self.assembly = nn.Linear(
                 self.parts * each, int(components), bias=False, dtype=torch.float32
@@ -231,39 +250,40 @@ class SpectralNetwork(nn.Module):
 
     def features(self, x):
         """Return what the last layer makes pixels of, shape (n, n_features)."""
-        return self._assembled(self._mean(self._side_by_side(x)))
+        return self._assembled(self._mean(self._side_by_side(x.mT)))
 
     def member_features(self, x):
         """Return the same for each member: shape (members, n, n_features), if there are several."""
         return self._assembled(self.part_coefficients(x))
 
     def part_coefficients(self, x):
-        """Return the coefficients of all parts, beside each other, before they are put together.
+        """Return the coefficients of all parts, below each other, before they are put together.
 
-        Shape (members, n, parts · n_coefficients); without the first axis for one member.
+        Shape (members, parts · n_coefficients, n), a column for each spectrum; without the first
+        axis for one member.
         """
-        return self._beside(self._side_by_side(x))
+        return self._below(self._side_by_side(x.mT))
 
     def _side_by_side(self, x):
-        """Return what the networks side by side give: shape (members · parts, n, k) or (n, k)."""
+        """Return what the networks side by side give: (n_labels, n) → ([members · parts,] k, n)."""
         for layer in self.hidden:
             x = _VALUES[self.activation](layer(x))
         return x if self.coefficients is None else self.coefficients(x)
 
-    def _beside(self, x):
-        """Put parts beside each other: (members · parts, n, k) → (members, n, parts · k)."""
+    def _below(self, x):
+        """Put parts below each other: (members · parts, k, n) → ([members,] parts · k, n)."""
         if self.parts == 1:
             return x
-        x = x.unflatten(0, (self.members, self.parts)).movedim(1, -2).flatten(-2)
-        return x if self.members > 1 else x[0]
+        return x.reshape(*([self.members] if self.members > 1 else []), -1, x.shape[-1])
 
     def _mean(self, x):
-        """Return the mean of members, parts beside each other: shape (n, parts · k)."""
-        x = self._beside(x)
+        """Return the mean of members, parts below each other: shape (parts · k, n)."""
+        x = self._below(x)
         return x.mean(0) if self.members > 1 else x
 
     def _assembled(self, x):
-        return x if self.assembly is None else self.assembly(x)
+        """Return features (..., n, n_features), of coefficients (..., parts · k, n)."""
+        return x.mT if self.assembly is None else self.assembly(x.mT)
 
     def spread(self, x):
         """Return how far the members are from their mean.
@@ -302,23 +322,23 @@ class SpectralNetwork(nn.Module):
         """
         if not len(by):
             return self.features(x), x.new_empty(len(x), 0, self.pixels.in_features)
-        shape, tangents = (len(x), len(by)), None  # of a row for each spectrum and label
+        shape, tangents = (len(by), len(x)), None  # of columns: one for each label and spectrum
+        x = x.mT
         for layer in self.hidden:
             x, slope = ACTIVATIONS[self.activation](layer(x))
             if tangents is None:  # the derivatives of its input are one each
-                tangents = layer.weight.mT[..., None, list(by), :] * slope[..., None, :]
+                tangents = layer.weight[..., list(by), None] * slope[..., None, :]
             else:
-                tangents = (tangents @ layer.weight.mT).unflatten(-2, shape)
+                tangents = layer.tangents(tangents).unflatten(-1, shape)
                 tangents *= slope[..., None, :]
-            tangents = tangents.flatten(-3, -2)
+            tangents = tangents.flatten(-2)
         if tangents is None:
-            directions = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-            tangents = directions[list(by)].repeat(len(x), 1)
+            directions = torch.eye(len(x), dtype=x.dtype, device=x.device)
+            tangents = directions[:, list(by)].repeat_interleave(shape[1], dim=1)
         if self.coefficients is not None:
-            x = self.coefficients(x)
-            tangents = tangents @ self.coefficients.weight.mT
+            x, tangents = self.coefficients(x), self.coefficients.tangents(tangents)
         x, tangents = (self._assembled(self._mean(part)) for part in (x, tangents))
-        return x, tangents.unflatten(0, shape)
+        return x, tangents.unflatten(0, shape).transpose(0, 1)
 
     def flux_and_jacobian(self, x):
         """Return the flux and its derivatives by the scaled labels.

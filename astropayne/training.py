@@ -209,7 +209,7 @@ class _InComponents(nn.Module):
         self.share = len(self.size) / network.pixels.out_features  # of an error, in a pixel's
 
     def forward(self, x):
-        return self.network.part_coefficients(x).float() * self.size
+        return self.network.part_coefficients(x).float() * self.size[:, None]
 
     def target(self, flux):
         """Return what the network is to give, shape (n, n_components + 1)."""
@@ -225,7 +225,7 @@ class _InComponents(nn.Module):
 
     def loss(self, found, target):
         """Return the mean square of the errors of the flux."""
-        along, rest = target[:, :-1], target[:, -1]
+        along, rest = target.T.contiguous().split([len(self.size), 1])
         return nn.functional.mse_loss(found, along.expand_as(found)) * self.share + (rest**2).mean()
 
 
