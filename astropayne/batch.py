@@ -417,8 +417,9 @@ class BatchFitter:
         outcomes = []
         limits = self._vsini_limits(likelihood, theta, solution, covariance)
         models = self._best_fits(stars, theta, likelihood) if best_fits else [[]] * len(stars)
-        n_linear = 0 if likelihood.basis is None else (likelihood.basis != 0).any(dim=1).sum(dim=1)
-        n_linear = np.broadcast_to(np.asarray(n_linear), len(stars))
+        n_linear = np.zeros(len(stars), dtype=int)
+        if likelihood.basis is not None:
+            n_linear += (likelihood.basis != 0).any(dim=1).sum(dim=1).cpu().numpy()
         for i, star in enumerate(stars):
             dof = int(sum(u.sum() for u in used[i])) - len(self.parameters.free) - int(n_linear[i])
             outcome = Outcome(
@@ -469,7 +470,7 @@ class BatchFitter:
         theta = self.parameters.expand(np.clip(theta, low, high)[:, index], theta)
         likelihood = self._likelihood(arms, theta, modes, coarse=True)
         # What errors of the flux do to the size of the residuals' vector.
-        rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight.double(), dim=1)
+        rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight, dim=1).cpu().double()
         solution = levenberg_marquardt(
             self._in_blocks(likelihood),
             torch.as_tensor(theta[:, index]),

@@ -652,7 +652,7 @@ class ForwardModel(Broadener):
         """
         scaled = (labels - self.minimum) / self.width - 0.5
         features, tangents = self.network.features_and_tangents(scaled, by)
-        tangents = tangents / self.width[by][:, None]
+        tangents = tangents / self.width[self._tensor(by, torch.long)][:, None]
         values = torch.cat([features[:, None], tangents], dim=1)
         if self._linear:
             low = values @ self._weight[:, : 2 * n_by]

@@ -20,7 +20,8 @@ __all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
 _ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
-_BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache
+_BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache,
+_LARGE_BLOCK = 1 << 22  # or keep a GPU busy
 _WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these,
 _NARROW = 10.0  # or to this, in km/s, if it is more
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
@@ -255,10 +256,10 @@ class Likelihood:
         level = self._level_at_first(sigma)
         scale = np.reshape(scale, (-1, 1))
         sigma = np.hypot(sigma, np.abs(level) * scale * self._emulator(error, rest))
-        self.noise_known = (sigma > 0).any(axis=1)
+        self.noise_known = (np.isfinite(sigma) & (sigma > 0)).any(axis=1)
         # Without any noise, all pixels count the same, and more than priors do.
         equal = 1e-3 * np.median(np.abs(level), axis=1, keepdims=True)
-        sigma = np.where(self.noise_known[:, None], sigma, equal)
+        sigma = np.where(self.noise_known[:, None] | np.isinf(sigma), sigma, equal)
         missing = np.concatenate([np.isnan(p.wavelength) for p in self.pixels], axis=1)
         self.weight = self._tensor(np.where(missing, 0.0, 1 / sigma))
         if modes is not None and len(modes):
@@ -270,8 +271,9 @@ class Likelihood:
 
     @property
     def at_once(self):
-        """How many stars are best computed at a time: their pixels fit into a cache."""
-        return max(1, _BLOCK // max(1, self.flux.shape[1]))
+        """How many stars are best computed at a time."""
+        block = _BLOCK if self.flux.device.type == "cpu" else _LARGE_BLOCK
+        return max(1, block // max(1, self.flux.shape[1]))
 
     def _tensor(self, values):
         return torch.as_tensor(values, dtype=self.forward.dtype, device=self.forward.device)
@@ -371,9 +373,9 @@ class Likelihood:
         columns = flux.new_zeros(*flux.shape, m + 1 + -(m + 1) % _ALIGNED)
         torch.mul(basis, (flux * weight)[..., None], out=columns[..., :m])
         torch.mul(self.flux[rows], weight, out=columns[..., m])
-        products = (columns.mT @ columns).double()
+        products = _exact(columns.mT @ columns)
         coefficients = torch.linalg.solve(_regular(products[:, :m, :m]), products[:, :m, m])
-        level = (basis @ coefficients.to(basis.dtype)[..., None])[..., 0]
+        level = (basis @ coefficients.to(basis)[..., None])[..., 0]
         return coefficients, level, columns[..., :m]
 
     def normal_equations(self, free, rows, *, derivatives=True):
@@ -382,6 +384,7 @@ class Likelihood:
         Parameters
         ----------
         free : torch.Tensor, shape (n, n_free), float64
+            On the CPU, as all that is returned.
         rows : torch.Tensor of int, shape (n,)
             Which stars of the batch.
         derivatives : bool
@@ -395,7 +398,7 @@ class Likelihood:
         hessian : torch.Tensor, shape (n, n_free, n_free)
             JᵀJ, what is linear eliminated.
         """
-        rows, vector = rows.cpu(), free.cpu().numpy()
+        vector = free.numpy()
         base = self.theta[rows.numpy()]
         theta = self.parameters.expand(vector, base)
         flux, jacobian = self._model(theta, rows, self._moving if derivatives else ())
@@ -413,12 +416,10 @@ class Likelihood:
         if root is not None:
             columns = columns * root[..., None]
             modes = None if modes is None else modes * root[..., None]
-        products = (columns.mT @ columns).double()
+        products = _exact(columns.mT @ columns)
         if modes is not None:
             lower = self._of_modes[rows] if root is None else _root(modes)
-            shared = torch.linalg.solve_triangular(
-                lower, (modes.mT @ columns).double(), upper=False
-            )
+            shared = torch.linalg.solve_triangular(lower, _exact(modes.mT @ columns), upper=False)
             products = products - shared.mT @ shared
         return self._eliminate(products[:, :width, :width], k, free, excess)
 
@@ -433,7 +434,7 @@ class Likelihood:
         reduced = products[:, keep][:, :, keep]
         if inner.shape[1]:
             reduced = reduced - outer.mT @ torch.linalg.solve(_regular(inner), outer)
-        mean, precision = (torch.as_tensor(a, device=free.device) for a in self.parameters.prior())
+        mean, precision = map(torch.as_tensor, self.parameters.prior())
         away = free - mean
         chi2 = reduced[:, -1, -1] + excess + (precision * away**2).sum(dim=1)
         if not k:
@@ -471,7 +472,7 @@ class Likelihood:
         if self.basis is not None:
             change = change[:, : self.basis.shape[2]]
             coefficients = coefficients + change
-            level = level + (self.basis[rows] @ change.to(level.dtype)[..., None])[..., 0]
+            level = level + (self.basis[rows] @ change.to(level)[..., None])[..., 0]
             residual = (flux * level - observed) * weight
         return level, residual, design, root, excess, coefficients
 
@@ -485,15 +486,15 @@ class Likelihood:
         for _ in range(_REWEIGHTINGS):
             size = best.abs()
             root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
-            excess = (_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1).double()
+            excess = _exact((_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1))
             if not linear.shape[2]:
                 break
             columns = linear * root[..., None]
-            normal = self._with_priors((columns.mT @ columns).double())
-            right = (columns.mT @ (residual * root)[..., None]).double()
+            normal = self._with_priors(_exact(columns.mT @ columns))
+            right = _exact(columns.mT @ (residual * root)[..., None])
             coefficients = -torch.linalg.solve(_regular(normal), right)[..., 0]
             before = best
-            best = residual + (linear @ coefficients.to(linear.dtype)[..., None])[..., 0]
+            best = residual + (linear @ coefficients.to(linear)[..., None])[..., 0]
             if (best - before).abs().max() < _SETTLED:
                 break
         return coefficients, root, excess
@@ -510,7 +511,7 @@ class Likelihood:
         if self.basis is None:
             return None
         rows = torch.arange(len(self))
-        return self._linear_part(self._model(theta, rows, ())[0], rows)[-1].cpu().numpy()
+        return self._linear_part(self._model(theta, rows, ())[0], rows)[-1].numpy()
 
 
 def _rounded(width):
@@ -539,9 +540,14 @@ def pixel_width(wavelength):
     return np.where(np.isfinite(width), width, 1.0)
 
 
+def _exact(products):
+    """Return sums over pixels in double precision, on the CPU: not every device has it."""
+    return products.cpu().double()
+
+
 def _root(modes):
     """Return L of MᵀM + 1 = LLᵀ for the emulator's errors M, in units of σ; double precision."""
-    products = (modes.mT @ modes).double()
+    products = _exact(modes.mT @ modes)
     return torch.linalg.cholesky(products + torch.eye(len(products[0])).to(products))
 
 

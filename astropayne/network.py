@@ -323,18 +323,18 @@ class SpectralNetwork(nn.Module):
         if not len(by):
             return self.features(x), x.new_empty(len(x), 0, self.pixels.in_features)
         shape, tangents = (len(by), len(x)), None  # of columns: one for each label and spectrum
-        x = x.mT
+        x, by = x.mT, torch.tensor(list(by)).to(x.device)
         for layer in self.hidden:
             x, slope = ACTIVATIONS[self.activation](layer(x))
             if tangents is None:  # the derivatives of its input are one each
-                tangents = layer.weight[..., list(by), None] * slope[..., None, :]
+                tangents = layer.weight[..., by, None] * slope[..., None, :]
             else:
                 tangents = layer.tangents(tangents).unflatten(-1, shape)
                 tangents *= slope[..., None, :]
             tangents = tangents.flatten(-2)
         if tangents is None:
             directions = torch.eye(len(x), dtype=x.dtype, device=x.device)
-            tangents = directions[:, list(by)].repeat_interleave(shape[1], dim=1)
+            tangents = directions[:, by].repeat_interleave(shape[1], dim=1)
         if self.coefficients is not None:
             x, tangents = self.coefficients(x), self.coefficients.tangents(tangents)
         x, tangents = (self._assembled(self._mean(part)) for part in (x, tangents))

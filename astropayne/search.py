@@ -57,11 +57,14 @@ def _blocks(theta):
 
 
 def _components(rows, k):
-    """Return principal components of rows, the mean taken off: (k, n_columns)."""
-    away = (rows - rows.mean(dim=0)).double()
+    """Return principal components of rows, the mean taken off: (k, n_columns).
+
+    In double precision on the CPU, here and below: not every device has it.
+    """
+    away = (rows - rows.mean(dim=0)).cpu().double()
     left = torch.linalg.eigh(away @ away.T)[1]
     components = left[:, -k:].flip(1).T @ away
-    return (components / torch.linalg.vector_norm(components, dim=1, keepdim=True)).float()
+    return (components / torch.linalg.vector_norm(components, dim=1, keepdim=True)).to(rows)
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ class Templates:
         if near is not None:
             total *= self._tensor(np.abs(velocity - near) <= _NEAR)
         gain, best = total.max(dim=2)
-        shift = (best - reach + _vertex(total, best)).double().cpu().numpy()
+        shift = (best - reach + _vertex(total, best)).cpu().double().numpy()
         highest, best, gain = (
             total.amax(dim=1).cpu().numpy(),
             best.cpu().numpy(),
@@ -298,7 +301,7 @@ class Templates:
         # What it makes of the model for what it has found says how far off it is there.
         resolution = self._resolution if resolution is None else resolution
         rows = forward.rows(self._regression.parameters(found)[0], resolution).float()
-        points, shares = _cubic(self._tensor(place, torch.float64), forward.n_fft)
+        points, shares = (part.to(rows.device) for part in _cubic(place, forward.n_fft))
         model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
         found = 2 * found - regressed(model)
         theta, sound = self._regression.parameters(found)
@@ -320,11 +323,12 @@ def _cubic(place, n):
 
     The cubic polynomial through them is what interpolates between columns.
     """
+    place = torch.as_tensor(place)
     middle = place.floor().clamp(1, n - 3)
     x = (place - middle).clamp(0, 1).float()
     a, b, c = x + 1, x - 1, x - 2
     shares = (-x * b * c / 6, a * b * c / 2, -a * x * c / 2, a * x * b / 6)
-    return middle.long() - 1, shares
+    return middle.long() - 1, torch.stack(shares)
 
 
 class _Regression:
@@ -354,13 +358,13 @@ class _Regression:
             *2 * (min(_N_SQUARED, _N_COMPONENTS),), device=forward.device
         )
         noise = torch.as_tensor(np.random.default_rng(2).normal(0, _NOISE, values.shape))
-        features = self._features(values + noise.to(values)).double()
+        features = self._features(values + noise.to(values)).cpu().double()
         scaled = (theta[:, :n_labels] - labels.minimum) / labels.width
         wanted = np.column_stack([scaled, np.sqrt(theta[:, -2] / _FASTEST)])
         normal = features.T @ features
-        normal += 1e-3 * torch.eye(len(normal), dtype=normal.dtype, device=normal.device)
-        right = features.T @ torch.as_tensor(wanted).to(features)
-        self._coefficients = torch.linalg.solve(normal, right).float()
+        normal += 1e-3 * torch.eye(len(normal), dtype=normal.dtype)
+        right = features.T @ torch.as_tensor(wanted)
+        self._coefficients = torch.linalg.solve(normal, right).to(values)
         self._designs = {}
 
     def _features(self, values):
@@ -396,14 +400,15 @@ class _Regression:
         packed = weight @ products.T
         normal = packed.new_zeros(len(packed), len(prior), len(prior))
         normal[:, i, j] = normal[:, j, i] = packed
-        factors = torch.linalg.lu_factor((normal + torch.diag(prior)).double())
+        factors = torch.linalg.lu_factor((normal + torch.diag(prior)).cpu().double())
 
         def regress(weighted_flux):
             flux = weighted_flux / weight.clamp_min(1e-30)
             level = torch.ones_like(flux)
             for _ in range(1 if degree is None else 3):  # it multiplies: it is divided by
                 right = (weight * (1 - flux / level - self._mean)) @ columns.T
-                found = torch.linalg.lu_solve(*factors, right.double()[..., None])[..., 0].float()
+                right = right.cpu().double()[..., None]
+                found = torch.linalg.lu_solve(*factors, right)[..., 0].to(weight)
                 polynomials = found[:, _N_COMPONENTS:] @ columns[_N_COMPONENTS:] / (self._mean - 1)
                 level = (level * (1 + polynomials)).clamp(0.2, 5)
             return self._features(found[:, :_N_COMPONENTS]) @ self._coefficients
@@ -415,7 +420,7 @@ class _Regression:
         theta = guess.new_zeros(len(guess), self._n)
         theta[:, : -len(VELOCITIES)] = self._low + guess[:, :-1].clamp(0, 1) * self._width
         theta[:, -2] = _FASTEST * guess[:, -1].clamp(0, 1) ** 2
-        theta = theta.double().cpu().numpy()
+        theta = theta.cpu().double().numpy()
         theta[:, list(self._known)] = list(self._known.values())
         return theta, np.isfinite(theta).all(axis=1) & (theta[:, -2] < 0.8 * _FASTEST)
 
