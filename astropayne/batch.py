@@ -7,6 +7,7 @@ units.
 
 import enum
 import functools
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,7 @@ import torch
 
 from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
-from astropayne.likelihood import Arm, Likelihood, Parameters
+from astropayne.likelihood import Arm, Likelihood, Parameters, pixel_width
 from astropayne.wavelengths import C_KMS
 
 __all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome", "Star"]
@@ -44,6 +45,10 @@ class NamedFlag(enum.IntFlag):
 
     def __str__(self):
         return self.name or "none"
+
+    @classmethod
+    def _missing_(cls, value):
+        return super()._missing_(int(value) if isinstance(value, numbers.Integral) else value)
 
 
 class Flag(NamedFlag):
@@ -83,8 +88,11 @@ class Star:
         Sigma is infinite where a pixel is not to be used.
     resolution : list of float, numpy.ndarray or None
         A value, or one a pixel; `None` where neither spectrum nor model know theirs.
-    scale : float
-        What flux and sigma have been divided by, to be around one.
+    scale : list of float or numpy.ndarray
+        What flux and sigma of each arm have been divided by, to be around one.
+    level, worth : list of numpy.ndarray
+        About what the flux is around each pixel, lines aside; as how many independent pixels it
+        counts.
     noise_known : bool
         Whether there is an uncertainty; otherwise sigma is a guess, zero if there is none.
     """
@@ -93,7 +101,9 @@ class Star:
     flux: list
     sigma: list
     resolution: list
-    scale: float = 1.0
+    scale: list
+    level: list
+    worth: list
     noise_known: bool = True
 
     @property
@@ -421,7 +431,8 @@ class BatchFitter:
         if likelihood.basis is not None:
             n_linear += (likelihood.basis != 0).any(dim=1).sum(dim=1).cpu().numpy()
         for i, star in enumerate(stars):
-            dof = int(sum(u.sum() for u in used[i])) - len(self.parameters.free) - int(n_linear[i])
+            n_pixels = sum(w[u].sum() for w, u in zip(star.worth, used[i], strict=True))
+            dof = round(n_pixels) - len(self.parameters.free) - int(n_linear[i])
             outcome = Outcome(
                 theta[i], np.full(len(self.names), np.nan), covariance[i], Flag(0),
                 float(solution.chi2[i]), dof, int(solution.iterations[i]),
@@ -651,16 +662,17 @@ class BatchFitter:
                     m = basis.shape[1]
                     flux = flux * (basis @ coefficients[i, first : first + m])
                 good = self.forward.supported(pixels, vsini, vmac, resolution)[0]
-                models[i].append(np.where(good, flux * star.scale, np.nan))
+                models[i].append(np.where(good, flux * star.scale[a], np.nan))
             if coefficients is not None:
                 first += m
         return models
 
     def _covers_little(self, star, used):
-        covered = 0.0
-        for wavelength, mine in zip(star.wavelength, used, strict=True):
-            step = np.abs(np.gradient(np.log(wavelength))) if len(wavelength) > 1 else 0.0
-            covered += np.sum(step * mine)
+        covered = sum(
+            pixel_width(wavelength[None])[0, mine].sum()
+            for wavelength, mine in zip(star.wavelength, used, strict=True)
+            if len(wavelength) > 1
+        )
         return covered < 0.5 * (self.forward.end - self.forward.start).sum()
 
 

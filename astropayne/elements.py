@@ -9,7 +9,7 @@ windows of its own lines, all else marginalised: see `astropayne.profiles`.
 import itertools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -218,7 +218,8 @@ def fit_abundances(
     detection : float
         Significance, in standard deviations, from which on a line counts as detected.
     clip : bool
-        Whether discrepant lines are left out, and the element fitted once more.
+        Whether a discrepant line is left out, the worst first, and the element fitted once more,
+        as long as two others are left.
     reference : `~specutils.Spectrum` or `~specutils.SpectrumList`, optional
         A star to compare with, such as the Sun, analysed in the same way: abundances are then
         the differences from its own, line by line, so that what is wrong with a line in the model
@@ -235,6 +236,8 @@ def fit_abundances(
     **options
         As for `~astropayne.fit_spectra`: ``resolution``, ``fixed``, ``tied``, ``continuum``… of
         all stages. The lines of elements that are tied to one that is measured count as its own.
+        With ``loss="huber"``, pixels of lines count as little as they do at the labels that a
+        stage starts from.
 
     Returns
     -------
@@ -610,7 +613,7 @@ class _Batch:
             emulator = {"rest": fitter.rest, "modes": fitter.modes}
         likelihood = Likelihood(
             fitter.forward, parameters, arms, theta, continuum=fitter.continuum,
-            scale=fitter.scale(theta[:, : -len(VELOCITIES)]), **emulator,
+            scale=fitter.scale(theta[:, : -len(VELOCITIES)]), loss=fitter.loss, **emulator,
         )  # fmt: skip
         chain = parameters.chain(theta[:, parameters.index], theta)
         for row, outcome in zip(chain, outcomes, strict=True):
@@ -620,7 +623,12 @@ class _Batch:
         fitted = used if fitted is None else fitted
         self.stars = Stars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
         self.shift = fitter.shift(theta[:, : -len(VELOCITIES)])
-        self.scale = np.array([star.scale for star in stars])
+        self.scale = [
+            np.concatenate(
+                [np.broadcast_to(a, len(w)) for a, w in zip(s.scale, s.wavelength, strict=True)]
+            )
+            for s in stars
+        ]
         self.lengths = [[len(w) for w in star.wavelength] for star in stars]
         self.widths = [arm.wavelength.shape[1] for arm in arms]
         self.used = self._windows(stars, theta)
@@ -691,9 +699,7 @@ class _Batch:
         profile = self.stars.profile(problem, self.step.expand, analysis.confidence)
         wrong = np.abs(profile.deviation) > _DISCREPANT
         if analysis.clip and wrong.any():
-            lines = problem.lines & ~wrong.T[..., None]
-            problem = Problem(problem.index, problem.moves, lines)
-            profile = self.stars.profile(problem, self.step.expand, analysis.confidence)
+            wrong, profile = self._clipped(problem, profile)
         low, high = self.stars.low[problem.index], self.stars.high[problem.index]
         n_lines = np.isfinite(profile.lines).sum(axis=1)
         some = n_lines > 0
@@ -737,6 +743,23 @@ class _Batch:
             )
             for i in range(len(value))
         ]  # fmt: skip
+
+    def _clipped(self, problem, profile):
+        """Leave out each star's worst line, as long as one is discrepant and two others are left.
+
+        One line that is wrong makes others deviate from the mean; of two, nobody knows which.
+        """
+        clipped = np.zeros(profile.deviation.shape, dtype=bool)
+        while True:
+            deviation = np.abs(np.nan_to_num(profile.deviation))
+            worst = deviation.argmax(axis=1)[:, None] == np.arange(deviation.shape[1])
+            enough = np.isfinite(profile.lines).sum(axis=1) > 2
+            out = worst & (deviation > _DISCREPANT) & enough[:, None]
+            if not out.any():
+                return clipped | (deviation > _DISCREPANT), profile
+            clipped |= out
+            problem = replace(problem, lines=problem.lines & ~out.T[..., None])
+            profile = self.stars.profile(problem, self.step.expand, self.analysis.confidence)
 
     def _converted(self, k, column, profile):
         """Return values, errors and limits in the convention that is wanted."""

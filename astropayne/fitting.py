@@ -20,9 +20,14 @@ from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters, pixel_width
 from astropayne.network import one_thread, pick_device
-from astropayne.observation import observe
+from astropayne.observation import guessed_noise, observe
 from astropayne.search import templates_of
-from astropayne.wavelengths import checked_velocity, inside_regions, resolution_at
+from astropayne.wavelengths import (
+    checked_velocity,
+    find_windows,
+    inside_regions,
+    resolution_at,
+)
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
@@ -33,6 +38,8 @@ _SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
 _HOLE = 8.0  # distance from training spectra, as `PayneModel.coverage` has it, of a hole
 _LIMITED = 0.3  # of the noise; with an emulator's error of that size, errors are a fifth too small
 _STARS_AT_ONCE, _PIXELS_AT_ONCE = 128, 1 << 20
+_AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
+_NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +198,11 @@ def fit_spectrum(
         into it to be fixed: A(Mg) needs [Fe/H].
     priors : mapping of str to (mean, sigma), optional
         Gaussian priors, of labels as in ``bounds``.
-    continuum : int, optional
-        Degree of a Chebyshev polynomial in each window that multiplies the model. By default the
-        spectrum is taken to be normalised.
+    continuum : int, array_like or callable, or a list of these, optional
+        Degree of a Chebyshev polynomial in each window that multiplies the model; or what
+        multiplies it, a value a pixel; or a function that gives these of a spectrum, such as
+        ``lambda s: fit_generic_continuum(s)(s.spectral_axis)``; a list of continua goes with a
+        list of arms. By default the spectrum is taken to be normalised.
     regions, exclude : `~specutils.SpectralRegion`, optional
         Use only these parts of the spectrum; leave these out.
     exclude_at_rest : `~specutils.SpectralRegion`, optional
@@ -203,7 +212,7 @@ def fit_spectrum(
         What the spectrum's wavelengths are measured in; by default its ``meta["medium"]``, and
         without that the model's.
     noise_floor : float
-        Error added to that of every pixel in quadrature, a fraction of the flux.
+        Error added to that of every pixel in quadrature, a fraction of the flux around it.
     loss : {"linear", "huber"}
         "huber" counts what is more than three standard deviations away by its size, not its
         square: cosmic rays and wrong lines pull less.
@@ -349,17 +358,22 @@ class FitSetup:
         limb_darkening=0.6,
         device="cpu",
     ):
+        model._require_trained()
         report = [parse_label(n) for n in ([report] if isinstance(report, str) else report)]
         report = [name for name in report if name not in model.labels.names]
         self.report = model.conversion(report) if report else None
         self.model, self.names = model, (*model.labels.names, *VELOCITIES)
         self.resolution, self.medium = resolution, medium
-        self.regions, self.exclude = regions, exclude
-        self.continuum, self.noise_floor = _degree(continuum), _not_negative(noise_floor)
+        self.regions, self.exclude = _region(regions, "regions"), _region(exclude, "exclude")
+        self.continuum, self.given = _continuum(continuum)
+        self.noise_floor = _not_negative(noise_floor)
         if loss not in ("linear", "huber"):
             raise ValueError(f"loss={loss!r} is not one of linear, huber")
         fixed = self._values(fixed, "fixed")
-        tied = {self._known(name, "tied"): function for name, function in (tied or {}).items()}
+        tied = {
+            self._known(name, "tied"): _function(function, name)
+            for name, function in _mapping(tied, "tied").items()
+        }
         free = {self._known(name, "free") for name in ([free] if isinstance(free, str) else free)}
         fixed, known = self._known_labels(fixed)
         start = self._values(start, "start")
@@ -536,36 +550,63 @@ class FitSetup:
                 f"{len(resolutions)} resolutions for {len(arms)} spectra of a star; "
                 "values for each pixel have to be a numpy array"
             )
+        continua = self.given if isinstance(self.given, list | tuple) else [self.given] * len(arms)
+        if len(continua) != len(arms):
+            raise ValueError(f"{len(continua)} continua for {len(arms)} spectra of a star")
         seen = [self._observe(arm) for arm in arms]
+        if not any(o.good.any() for o in seen):
+            seen[0].require_pixels()
         if len({o.has_uncertainty for o in seen}) > 1:
             raise ValueError("some arms of this star have an uncertainty, others have not")
         resolutions = list(map(self._resolution, resolutions, arms))
         if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
             raise ValueError("the resolution varies in one arm and is not known in another")
-        scale = 1.0
-        if self.continuum is not None:
-            scale = float(np.nanmedian(np.abs(np.concatenate([o.flux for o in seen])))) or 1.0
-        noise_known = seen[0].has_uncertainty or self.noise_floor > 0
-        noise = self._sigma if noise_known else _guessed_sigma
         return Star(
-            [o.wavelength for o in seen],
-            [o.flux / scale for o in seen],
-            [noise(o) / scale for o in seen],
-            resolutions,
-            scale,
-            noise_known,
+            resolution=resolutions,
+            noise_known=seen[0].has_uncertainty or self.noise_floor > 0,
+            **{
+                name: list(values)
+                for name, *values in zip(
+                    ("wavelength", "flux", "sigma", "scale", "level", "worth"),
+                    *map(self._arm, arms, seen, continua),
+                    strict=True,
+                )
+            },
         )
 
     def _observe(self, spectrum):
         meta = getattr(spectrum, "meta", None) or {}
         medium = self.medium or meta.get("medium") or self.model.medium
         observation = observe(spectrum, medium, self.regions, self.exclude)
-        if self.continuum is None and observation.unit != u.dimensionless_unscaled:
+        normalised = self.continuum is None and self.given is None
+        if normalised and observation.unit != u.dimensionless_unscaled:
             raise ValueError(
                 f"the flux is in {observation.unit}, so it is not normalised: give continuum=, the "
-                "degree of the polynomial that multiplies the model"
+                "degree of the polynomial that multiplies the model, or the continuum itself"
             )
         return observation
+
+    def _arm(self, spectrum, observation, continuum):
+        """Return the arrays of an arm, in the order in which `star` names them."""
+        scale, flux = 1.0, observation.flux
+        if continuum is not None:
+            scale = _given_continuum(continuum, spectrum, observation)
+        elif self.continuum is not None and observation.good.any():
+            scale = float(np.nanmedian(np.abs(flux))) or 1.0
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            flux = flux / scale
+        good = observation.good & (np.abs(flux) < _NO_LIGHT)
+        flux = np.where(good, flux, np.nan)
+        level = np.ones_like(flux)
+        if self.continuum is not None:
+            level = _level(observation.wavelength, flux)
+        alike = _shared_noise(spectrum, good)
+        noise = observation.sigma
+        if not observation.has_uncertainty:
+            noise = 0.0 if self.noise_floor else _guess(spectrum, observation)
+        sigma = np.sqrt(alike) * np.hypot(noise / np.abs(scale), self.noise_floor * level)
+        sigma = np.where(good, sigma, np.inf)
+        return observation.wavelength, flux, sigma, scale, level, 1 / alike
 
     def _resolution(self, given, spectrum):
         """Return the resolution of an arm: that of the options, its own, or the model's."""
@@ -575,12 +616,6 @@ class FitSetup:
             return self.model.resolution
         instrument_fwhm(resolution, self.model.resolution)
         return resolution if np.ndim(resolution) else float(resolution)
-
-    def _sigma(self, observation):
-        """Return the noise of each pixel with its floor, infinite where it is not to be used."""
-        level = 1.0 if self.continuum is None else np.nanmedian(np.abs(observation.flux))
-        sigma = np.hypot(observation.sigma, self.noise_floor * level)
-        return np.where(observation.good, sigma, np.inf)
 
     def fit(self, spectra, best_fits):
         """Fit some stars; those that cannot be unpacked get an outcome that says why."""
@@ -733,25 +768,63 @@ def _model_spectrum(observed, flux, labels):
     )
 
 
-def _guessed_sigma(observation):
-    """Return noise that is guessed from how pixels differ from neighbours (Stoehr et al. 2008)."""
-    from specutils import Spectrum
-    from specutils.analysis import snr_derived
+def _given_continuum(continuum, spectrum, observation):
+    """Return a continuum at a spectrum's pixels, in the flux's unit."""
+    values = continuum(spectrum) if callable(continuum) else continuum
+    if isinstance(values, u.Quantity):
+        values = values.to_value(observation.unit)
+    values = np.asarray(values, dtype=float)
+    if values.shape != observation.flux.shape:
+        raise ValueError(
+            f"continuum= has shape {values.shape}, the spectrum {observation.flux.shape}: give "
+            "the degree of a polynomial, or a value a pixel"
+        )
+    return np.where(values > 0, values, np.nan)
 
-    flux, guess = observation.flux[observation.good], 0.0
-    if len(flux) > 4 and np.ptp(flux) > 0:
-        with np.errstate(divide="ignore"):  # of a smooth spectrum without noise
-            snr = snr_derived(Spectrum(flux * u.one, np.arange(1.0, 1 + len(flux)) * u.AA)).value
-        guess = abs(np.median(flux) / snr) if snr else 0.0
-    return np.where(observation.good, guess, np.inf)
+
+def _level(wavelength, flux):
+    """Return about what the flux is around each pixel: its median within some Ångströms."""
+    level, order = np.full(len(flux), np.nanmedian(np.abs([*flux, 0.0]))), np.argsort(wavelength)
+    for window in find_windows(wavelength[order]):
+        log = np.log(wavelength[order[window]])
+        good = order[window][np.isfinite(flux[order[window]])]
+        if len(good):
+            n = min(len(good), 1 + int((log[-1] - log[0]) / _AROUND))
+            parts = np.array_split(good, n)
+            where = [np.median(np.log(wavelength[part])) for part in parts]
+            level[order[window]] = np.interp(
+                log, where, [np.median(np.abs(flux[p])) for p in parts]
+            )
+    return level
+
+
+def _shared_noise(spectrum, good):
+    """Return over how many pixels noise is shared, where the spectrum says so; one elsewhere."""
+    stated = np.asarray(spectrum.meta.get("correlation", 1.0), dtype=float)
+    if stated.shape not in ((), good.shape):
+        raise ValueError(
+            f'meta["correlation"] has shape {stated.shape}, the spectrum {good.shape}: it is the '
+            "number of pixels over which noise is shared, one or a value a pixel"
+        )
+    return np.where(good, np.fmax(stated, 1.0), 1.0)
+
+
+def _guess(spectrum, observation):
+    """Return the noise of a spectrum that does not state it."""
+    guess = spectrum.meta.get("guessed_noise")
+    if guess is None or np.shape(guess) != observation.flux.shape:
+        return guessed_noise(observation)
+    return u.Quantity(guess, observation.unit).value
 
 
 def _information(star, outcome):
     """Return the mean of the inverse variances of a star's pixels over their widths in ln λ."""
     information = covered = 0.0
     if star.noise_known:
-        for wavelength, sigma, used in zip(star.wavelength, star.sigma, outcome.used, strict=False):
-            information += np.sum(sigma[used] ** -2.0)
+        for wavelength, sigma, level, used in zip(
+            star.wavelength, star.sigma, star.level, outcome.used, strict=False
+        ):
+            information += np.sum((level[used] / sigma[used]) ** 2)
             covered += pixel_width(wavelength[None])[0, used].sum()
     return information / covered if covered else 0.0
 
@@ -775,12 +848,34 @@ def _mapping(given, what):
     return given
 
 
-def _degree(continuum):
-    if continuum is None:
-        return None
-    if isinstance(continuum, bool) or continuum != int(continuum) or continuum < 0:
-        raise ValueError(f"continuum={continuum!r} has to be a degree: 0, 1, 2…, or None")
-    return int(continuum)
+def _function(given, name):
+    if not callable(given):
+        raise TypeError(
+            f"tied: {name} has to be a function of a mapping of names to arrays, such as "
+            f'lambda star: star["Mg_Fe"]; got {given!r}'
+        )
+    return given
+
+
+def _region(given, what):
+    if given is not None and not hasattr(given, "subregions"):
+        raise TypeError(
+            f"{what} has to be a specutils SpectralRegion, such as SpectralRegion(5165 * u.AA, "
+            f"5235 * u.AA), got {given!r}"
+        )
+    return given
+
+
+def _continuum(given):
+    """Return the degree of the polynomials, or the continuum itself; the other is `None`."""
+    if given is None or np.ndim(given) or callable(given):
+        return None, given
+    if isinstance(given, bool | str) or given != int(given) or given < 0:
+        raise ValueError(
+            f"continuum={given!r} has to be a degree (0, 1, 2…), a value a pixel, a function that "
+            "gives these of a spectrum, or None"
+        )
+    return int(given), None
 
 
 def _not_negative(noise_floor):

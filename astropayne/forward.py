@@ -544,6 +544,11 @@ class ForwardModel(Broadener):
         What scales the labels to [-0.5, 0.5].
     wavelength, resolution, **options
         As for `Broadener`: of the network's pixels.
+
+    Attributes
+    ----------
+    kept : dict
+        What others have made for the model, to be found again as long as it lives.
     """
 
     _smooth = True
@@ -553,6 +558,7 @@ class ForwardModel(Broadener):
         self.network = copy.deepcopy(network).to(device=self.device, dtype=self.dtype)
         self.network.requires_grad_(False)
         self._lay_out_network()
+        self.kept = {}
         self.minimum, self.width = self._tensor(minimum), self._tensor(width)
 
     def forward(self, theta, pixels, resolution=None):
@@ -638,6 +644,7 @@ class ForwardModel(Broadener):
         new = (np.diff(kept) > 1) | (np.diff(window[kept]) > 0)
         parts = np.split(kept, np.flatnonzero(new) + 1)
         some = copy.copy(self)
+        some.kept = {}
         some.start, some.end = (np.array([point[p[i]] for p in parts]) for i in (0, -1))
         some.length = np.array([len(p) for p in parts])
         some._lay_out_axis()

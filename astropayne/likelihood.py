@@ -506,6 +506,16 @@ class Likelihood:
         normal[:, diagonal, diagonal] += 1
         return normal
 
+    def roots(self, theta):
+        """Return roots of the weights by which squares of residuals count: (n, n_pixels).
+
+        With a robust loss, that is less for what is far away at parameters (n, n_names).
+        """
+        if self.loss == "linear":
+            return torch.ones_like(self.weight)
+        rows = torch.arange(len(self))
+        return self._linear_part(self._model(theta, rows, ())[0], rows)[3]
+
     def coefficients(self, theta):
         """Return the continuum's coefficients at parameters (n, n_names); `None` without one."""
         if self.basis is None:

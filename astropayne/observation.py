@@ -13,7 +13,7 @@ from astropayne.forward import VELOCITIES, Broadener
 from astropayne.resampling import degrade
 from astropayne.wavelengths import checked_velocity, inside_regions, vacuum_angstrom
 
-__all__ = ["Observation", "broaden_spectrum", "degrade_spectrum", "observe"]
+__all__ = ["Observation", "broaden_spectrum", "degrade_spectrum", "guessed_noise", "observe"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Observation:
         Standard deviation; zero where the spectrum has no uncertainty.
     good : numpy.ndarray of bool, shape (n_pixels,)
         Pixels that can be used.
+    counts : dict of str to int
+        How many there are, and how many of them are good for what.
     unit : `~astropy.units.Unit`
         Of the flux.
     spectral_axis : `~astropy.units.Quantity`
@@ -40,6 +42,7 @@ class Observation:
     flux: np.ndarray
     sigma: np.ndarray
     good: np.ndarray
+    counts: dict
     unit: u.UnitBase
     spectral_axis: u.Quantity
 
@@ -47,6 +50,13 @@ class Observation:
     def has_uncertainty(self):
         """Whether the noise is known."""
         return bool(self.sigma.any())
+
+    def require_pixels(self):
+        """Refuse a spectrum without a good pixel, and say why none is."""
+        if not self.good.any():
+            of, *others = self.counts.items()
+            rest = ", ".join(f"{n} {what}" for what, n in others)
+            raise ValueError(f"the spectrum has no usable pixel: of {of[1]}, {rest}")
 
 
 def observe(spectrum, medium="air", regions=None, exclude=None):
@@ -73,7 +83,7 @@ def observe(spectrum, medium="air", regions=None, exclude=None):
     TypeError
         If it is not a spectrum.
     ValueError
-        If it has more than one dimension, or not one good pixel.
+        If it has more than one dimension, or no pixel.
     """
     axis, flux = getattr(spectrum, "spectral_axis", None), getattr(spectrum, "flux", None)
     if axis is None or flux is None:
@@ -85,23 +95,26 @@ def observe(spectrum, medium="air", regions=None, exclude=None):
         raise ValueError(
             f"flux has shape {flux.shape}: fit_spectrum takes one spectrum, fit_spectra many"
         )
+    if not len(flux):
+        raise ValueError("the spectrum is empty: it has no pixel")
     axis = u.Quantity(axis, copy=False, subok=False)
     wavelength = vacuum_angstrom(axis, medium)
     sigma, known = _standard_deviation(spectrum)
     values = np.array(flux.value, dtype=float)
-    good = np.isfinite(values) & known
+    reasons = {
+        "have finite flux": np.isfinite(values),
+        "a positive, finite uncertainty": known,
+    }
     if spectrum.mask is not None:
-        good &= ~np.asarray(spectrum.mask, dtype=bool)
+        reasons["are not masked"] = ~np.asarray(spectrum.mask, dtype=bool)
     if regions is not None:
-        good &= inside_regions(axis, regions, medium)
+        reasons["lie in the regions"] = inside_regions(axis, regions, medium)
     if exclude is not None:
-        good &= ~inside_regions(axis, exclude, medium)
-    if not good.any():
-        raise ValueError(
-            f"the spectrum has no usable pixel: of {len(values)}, {np.isfinite(values).sum()} have "
-            f"finite flux and {known.sum()} a positive, finite uncertainty"
-        )
-    return Observation(wavelength, np.where(good, values, np.nan), sigma, good, flux.unit, axis)
+        reasons["are not excluded"] = ~inside_regions(axis, exclude, medium)
+    good = np.logical_and.reduce(list(reasons.values()))
+    counts = {"pixels": len(values), **{why: int(which.sum()) for why, which in reasons.items()}}
+    values = np.where(good, values, np.nan)
+    return Observation(wavelength, values, sigma, good, counts, flux.unit, axis)
 
 
 def _standard_deviation(spectrum):
@@ -117,6 +130,22 @@ def _standard_deviation(spectrum):
             sigma = (sigma * uncertainty.unit).to_value(spectrum.flux.unit)
     known = np.isfinite(sigma) & (sigma > 0)
     return np.where(known, sigma, np.inf), known
+
+
+def guessed_noise(observation):
+    """Return noise that is guessed from how pixels differ from neighbours (Stoehr et al. 2008).
+
+    One value for all pixels, in the flux's unit, and infinite where they are not good.
+    """
+    from specutils import Spectrum
+    from specutils.analysis import snr_derived
+
+    flux, guess = observation.flux[observation.good], 0.0
+    if len(flux) > 4 and np.ptp(flux) > 0:
+        with np.errstate(divide="ignore"):  # of a smooth spectrum without noise
+            snr = snr_derived(Spectrum(flux * u.one, np.arange(1.0, 1 + len(flux)) * u.AA)).value
+        guess = abs(np.median(flux) / snr) if snr else 0.0
+    return np.where(observation.good, guess, np.inf)
 
 
 def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, limb_darkening=0.6):
@@ -187,11 +216,12 @@ def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, 
 def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     """Lower the resolution of an observed spectrum, such as to that of a model.
 
-    The errors are propagated. Smoothing makes the noise of neighbouring pixels correlated: fits
-    that take pixels for independent then give errors that are too small, by up to the square root
-    of ``meta["correlation"]``, the number of pixels over which noise is shared. Multiply the
-    uncertainty by that root for errors that are right for broad features, and somewhat too large
-    for single lines.
+    The errors are propagated. Smoothing makes the noise of neighbouring pixels correlated:
+    ``meta["correlation"]`` is the number of pixels over which noise is shared. Fits of this package
+    take so many for one, which is right for broad features, and makes errors somewhat too large for
+    single lines; what takes pixels for independent gives errors that are too small, by up to the
+    root of that number. Where a spectrum has no uncertainty, its noise is guessed before it is
+    smoothed, and ``meta["guessed_noise"]`` is what becomes of it.
 
     Parameters
     ----------
@@ -227,20 +257,24 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     stated = spectrum.meta.get("resolution")
     resolution = stated if resolution is None else resolution
     observation = observe(spectrum, "vacuum")  # the medium does not matter here
+    observation.require_pixels()
     order = np.argsort(observation.wavelength)
     _doubt(resolution, stated, observation.wavelength[order])
     known = observation.has_uncertainty
+    noise = observation.sigma if known else guessed_noise(observation)
     flux, sigma, correlation = degrade(
         observation.wavelength[order],
         observation.flux[order],
         resolution,
         to_resolution,
-        sigma=observation.sigma[order],
+        sigma=noise[order],
     )
     back = np.argsort(order)
     flux, sigma, correlation = flux[back], sigma[back], correlation[back]
     mask = ~np.isfinite(flux)
     meta = {"resolution": float(to_resolution), "correlation": correlation}
+    if not known:
+        meta["guessed_noise"] = sigma * observation.unit
     return Spectrum(
         spectral_axis=observation.spectral_axis,
         flux=flux * observation.unit,

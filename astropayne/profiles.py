@@ -131,7 +131,8 @@ class Stars:
     def __init__(self, likelihood, theta, fitted, chain, low, high):
         self.forward, self.theta, self.low, self.high = likelihood.forward, theta, low, high
         self.pixels, self.resolution = likelihood.pixels, likelihood.resolution
-        self.weight = likelihood.weight.cpu().numpy()
+        root = likelihood.roots(theta).cpu().numpy()
+        self.weight = likelihood.weight.cpu().numpy() * root
         observed = likelihood.flux.cpu().numpy()
         flux, self.by_name = self._model(self.pixels, self.resolution, theta, range(len(low)))
         linear, self.level = [], np.ones_like(observed)
@@ -142,7 +143,7 @@ class Stars:
             linear.append(basis * (flux * self.weight)[..., None])
         self.n_continuum = sum(part.shape[2] for part in linear)
         if likelihood.modes is not None:
-            linear.append(likelihood.modes.cpu().numpy())
+            linear.append(likelihood.modes.cpu().numpy() * root[..., None])
         self.linear = np.concatenate([*linear, np.zeros((*flux.shape, 0), flux.dtype)], axis=2)
         self.scale = self.level * self.weight
         self.by_name *= self.scale[..., None]

@@ -372,9 +372,9 @@ def degrade(wavelength, flux, resolution, to_resolution, sigma=None):
     pixels (N = 2√π σ), and noise k pixels apart correlates by exp(−πk²/N²); this for N > 2. A
     χ² that takes pixels as independent still has the expectation n, but n pixels hold only n/N
     independent ones: differences of χ² are too large by up to N, errors of a fit too small by up
-    to √N. Give the fit ``sigma * sqrt(correlation)`` and its errors are right for all that is
-    wide against the kernel, and at most 20 % too large for lines as narrow as the kernel; χ²
-    is then about n/N.
+    to √N. With ``sigma * sqrt(correlation)``, as fits of this package count, errors are right for
+    all that is wide against the kernel, and at most 20 % too large for lines as narrow as the
+    kernel; χ² is then about n/N, and so are the degrees of freedom.
 
     Examples
     --------

@@ -2,7 +2,6 @@
 """Where a fit starts: velocity by cross-correlation, labels by regression on the spectrum."""
 
 import math
-import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,15 +114,14 @@ class _Window:
         return gain.mul_((shared > floor)[:, None])
 
 
-_LAST = weakref.WeakKeyDictionary()  # of forward models: the templates last made, and for what
-
-
 def templates_of(forward, labels, solar, known, resolution):
-    """Return `Templates`; those made last for a forward model are kept for the next star."""
+    """Return `Templates`; those made last for a forward model stay with it for the next star."""
     key = (tuple(sorted(known.items())), resolution)
-    if forward not in _LAST or _LAST[forward][0] != key:
-        _LAST[forward] = key, Templates(forward, labels, solar, known, resolution)
-    return _LAST[forward][1]
+    made_for, templates = forward.kept.get("templates", (None, None))
+    if made_for != key:
+        templates = Templates(forward, labels, solar, known, resolution)
+        forward.kept["templates"] = key, templates
+    return templates
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,8 @@ class Templates:
         -------
         Velocity
         """
-        reach, log = self.reach, np.log(wavelength)
+        about = (near if known is None else known) or 0.0  # the middle of the velocities
+        reach, log = self.reach, np.log(wavelength) - math.atanh(about / C_KMS)
         weight = self._tensor(weight)
         weighted, total = weight * self._tensor(flux), 0.0
         for window in self.windows:
@@ -214,12 +213,12 @@ class Templates:
             inside = (place >= 0) & (place < window.n_data)  # not so for NaN
             index = self._tensor(np.where(inside, place, window.n_data), torch.long)
             total = total + window.gain(*_binned(index, window.n_data, weight, weighted))
-        velocity = C_KMS * np.tanh((np.arange(2 * reach + 1) - reach) * self.step)
         if known is not None:
-            gain = total[:, :, np.abs(velocity - known).argmin()].cpu().numpy()
+            gain = total[:, :, reach].cpu().numpy()
             return Velocity(gain, np.full(gain.shape, float(known)), np.zeros(len(gain)))
         if near is not None:
-            total *= self._tensor(np.abs(velocity - near) <= _NEAR)
+            away = C_KMS * np.tanh((np.arange(2 * reach + 1) - reach) * self.step)
+            total *= self._tensor(np.abs(away) <= _NEAR)
         gain, best = total.max(dim=2)
         shift = (best - reach + _vertex(total, best)).cpu().double().numpy()
         highest, best, gain = (
@@ -231,7 +230,8 @@ class Templates:
         rows = total[torch.arange(len(total)), torch.as_tensor(first)].cpu().numpy()
         peaks = best[np.arange(len(best)), first]
         rival = [_rival(*star) for star in zip(highest, rows, peaks, strict=True)]
-        return Velocity(gain, C_KMS * np.tanh(shift * self.step), np.array(rival))
+        rv = C_KMS * np.tanh(shift * self.step + math.atanh(about / C_KMS))
+        return Velocity(gain, rv, np.array(rival))
 
     def flatten(self, wavelength, flux, weight, degree):
         """Divide spectra by polynomials fitted to them, in each window and around it.

@@ -272,6 +272,42 @@ def test_discrepant_lines_are_flagged_and_left_out(network, rng):
     assert row["Na_flags"] & ElementFlag.DISCREPANT_LINES
     assert row["Na_lines"][1] - row["Na_lines"][0] > 0.2
     assert row["Na_scatter"] > 0.1
+    clipped = fit_abundances([star], network, ["Na"], clip=True, **options)[0]
+    assert clipped["Na_n_lines"] == 2  # nobody knows which is right
+
+
+def test_one_bad_line_does_not_take_good_ones_with_it(network, rng):
+    star = _stars(network, rng, 1, Ca_Fe=0.1)[0]
+    wavelength, rest = star.spectral_axis.value, 6166.439 * (1 + 20 / 299792.458)
+    spoilt = Spectrum(
+        spectral_axis=star.spectral_axis, uncertainty=star.uncertainty, mask=star.mask,
+        flux=star.flux - 0.25 * u.one * np.exp(-(((wavelength - rest) / 0.2) ** 2)),
+    )  # fmt: skip
+    options = {"resolution": 18000, "fixed": HELD, "per_line": True}
+    good = fit_abundances([star], network, ["Ca"], **options)[0]
+    plain, clipped = (
+        fit_abundances([spoilt], network, ["Ca"], clip=clip, **options)[0] for clip in (False, True)
+    )
+    assert clipped["Ca_n_lines"] == good["Ca_n_lines"] - 1
+    assert clipped["Ca_flags"] & ElementFlag.DISCREPANT_LINES
+    assert abs(clipped["Ca_Fe"] - 0.1) < 3 * clipped["Ca_Fe_err"]
+    assert abs(plain["Ca_Fe"] - 0.1) > 5 * plain["Ca_Fe_err"]
+
+
+def test_a_robust_loss_holds_for_elements(network, rng):
+    """Cosmic rays on one pixel in twenty."""
+    star = _stars(network, rng, 1, Na_Fe=0.25)[0]
+    hit = rng.random(len(star.flux)) < 0.05
+    star = Spectrum(
+        spectral_axis=star.spectral_axis, uncertainty=star.uncertainty, mask=star.mask,
+        flux=star.flux - 0.3 * hit * u.one, meta=star.meta,
+    )  # fmt: skip
+    linear, huber = (
+        fit_abundances([star], network, ["Na"], loss=loss, fixed=HELD)[0]["Na_Fe"]
+        for loss in ("linear", "huber")
+    )
+    assert abs(huber - 0.25) < 0.05
+    assert abs(huber - 0.25) < 0.5 * abs(linear - 0.25)
 
 
 def test_elements_that_are_tied_share_their_lines(network, rng):

@@ -1,5 +1,7 @@
 import copy
+import gc
 import pickle
+import weakref
 
 import astropy.units as u
 import numpy as np
@@ -8,7 +10,14 @@ import torch
 from astropy.nddata import StdDevUncertainty
 from specutils import SpectralRegion, Spectrum, SpectrumList
 
-from astropayne import Flag, PayneModel, broaden_spectrum, fit_spectra, fit_spectrum
+from astropayne import (
+    Flag,
+    PayneModel,
+    broaden_spectrum,
+    degrade_spectrum,
+    fit_spectra,
+    fit_spectrum,
+)
 from astropayne.fitting import FitSetup
 from astropayne.labels import Label
 from astropayne.likelihood import Likelihood
@@ -435,6 +444,142 @@ def test_a_noise_floor_counts(model, exact, rng):
     floored = fit_spectrum(star, model, resolution=16000, noise_floor=0.02)
     assert floored.errors["rv"] > 1.5 * plain.errors["rv"]
     assert floored.chi2 < 0.4 * plain.chi2
+
+
+def test_a_noise_floor_is_a_part_of_the_flux_around(model, exact, rng):
+    """A window that is fainter than the others counts as much as it did."""
+    star = _noisy(exact, 0.01, rng)
+    faint = np.where(exact.spectral_axis < 5300 * u.AA, 0.1, 1.0)
+    dimmed = Spectrum(
+        spectral_axis=star.spectral_axis, flux=star.flux * faint, mask=star.mask,
+        uncertainty=StdDevUncertainty(star.uncertainty.array * faint),
+    )  # fmt: skip
+    plain, dimmed = (
+        fit_spectrum(s, model, resolution=16000, continuum=1, noise_floor=0.02)
+        for s in (star, dimmed)
+    )
+    assert dimmed.errors["Mg_Fe"].value == pytest.approx(plain.errors["Mg_Fe"].value, rel=1e-3)
+    assert dimmed.flags == plain.flags
+
+
+def test_arms_may_be_in_any_units(model, exact, rng):
+    windows = find_windows(exact.spectral_axis.value)
+    star = _noisy(exact, 0.01, rng)
+    scales = (1, 1e-16, 1e5)
+    arms = SpectrumList(
+        Spectrum(
+            spectral_axis=star.spectral_axis[w], flux=scale * star.flux.value[w] * unit,
+            uncertainty=StdDevUncertainty(scale * star.uncertainty.array[w]), mask=star.mask[w],
+        )
+        for w, scale, unit in zip(windows, scales, (u.one, u.Jy, u.adu), strict=True)
+    )  # fmt: skip
+    whole, parts = (fit_spectrum(s, model, resolution=16000, continuum=1) for s in (star, arms))
+    assert parts.labels["teff"].value == pytest.approx(whole.labels["teff"].value, abs=0.1)
+    assert parts.chi2 == pytest.approx(whole.chi2, rel=1e-4)
+    for fit, scale, unit in zip(parts.best_fit, scales, (u.one, u.Jy, u.adu), strict=True):
+        assert np.nanmax(fit.flux.to_value(unit)) == pytest.approx(scale, rel=0.05)
+
+
+def test_arms_without_pixels_are_left_out(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    arms = SpectrumList(star[w] for w in find_windows(exact.spectral_axis.value))
+    options = {"resolution": 16000, "regions": SpectralRegion(5160 * u.AA, 5240 * u.AA)}
+    whole, parts = (fit_spectrum(s, model, **options) for s in (star, arms))
+    assert parts.labels["teff"].value == pytest.approx(whole.labels["teff"].value, abs=0.1)
+    with pytest.raises(ValueError, match=r"no usable pixel: of .* 0 lie in the regions"):
+        fit_spectrum(star, model, regions=SpectralRegion(516 * u.AA, 524 * u.AA))
+
+
+@pytest.mark.parametrize("given", ["array", "function"])
+def test_a_continuum_may_be_given(model, exact, rng, given):
+    star = _noisy(exact, 0.01, rng)
+    level = np.linspace(2, 9, len(star.flux)) * u.Jy
+    bright = _noisy(exact, 0.01, rng, scale=level.value, unit=u.Jy)
+    continuum = level if given == "array" else lambda spectrum: level
+    plain = fit_spectrum(
+        Spectrum(
+            spectral_axis=star.spectral_axis, flux=bright.flux / level, mask=star.mask,
+            uncertainty=star.uncertainty,
+        ),
+        model, resolution=16000,
+    )  # fmt: skip
+    found = fit_spectrum(bright, model, resolution=16000, continuum=continuum)
+    assert found.labels["teff"].value == pytest.approx(plain.labels["teff"].value, abs=1e-3)
+    assert found.chi2 == pytest.approx(plain.chi2, rel=1e-6)
+    shown = ~found.best_fit.mask
+    ratio = found.best_fit.flux[shown] / level[shown]
+    assert ratio.value == pytest.approx(plain.best_fit.flux[shown].value, abs=1e-5)
+    with pytest.raises(ValueError, match=r"continuum= has shape \(3,\), the spectrum"):
+        fit_spectrum(bright, model, continuum=np.ones(3))
+
+
+def test_values_that_fill_gaps_are_no_flux(model, exact, rng):
+    """Nor do they take the other stars of the batch with them."""
+    star = _noisy(exact, 0.01, rng)
+    flux = star.flux.value.copy()
+    flux[700] = 9.96921e36  # netCDF's
+    filled = Spectrum(
+        spectral_axis=star.spectral_axis, flux=flux * u.one, mask=star.mask,
+        uncertainty=star.uncertainty,
+    )  # fmt: skip
+    for continuum in (None, 1):
+        table = fit_spectra([star, filled], model, resolution=16000, continuum=continuum)
+        assert table["teff"][1].value == pytest.approx(table["teff"][0].value, abs=10)
+        assert table["dof"][1] == table["dof"][0] - 1
+
+
+def test_noise_that_pixels_share_is_counted_once(model, rng):
+    """Labels of a spectrum that was smoothed scatter as their errors say."""
+    axis = np.arange(5161, 5239, 0.02) * u.AA
+    clean = model(**TRUTH, vsini=4, wavelength=axis)
+    fixed = {name: TRUTH[name] for name in list(TRUTH)[4:]}
+    for known in (True, False):
+        fits = []
+        for _ in range(12):
+            noisy = _noisy(clean, 0.03, rng)
+            if not known:
+                noisy = Spectrum(spectral_axis=noisy.spectral_axis, flux=noisy.flux)
+            star = degrade_spectrum(noisy, 15000, resolution=20000)
+            fits.append(fit_spectrum(star, model, fixed=fixed))
+        error = np.mean([fit.errors["teff"].value for fit in fits])
+        scatter = np.std([fit.labels["teff"].value for fit in fits])
+        assert 0.6 * error < scatter < 1.3 * error
+        assert np.mean([fit.chi2 / fit.dof for fit in fits]) == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("rv", [-1500.0, 1010.0])
+def test_known_velocities_may_be_beyond_the_search(model, rv):
+    star = model(**TRUTH, vsini=4, rv=rv, wavelength=np.arange(5050, 5360, 0.05) * u.AA)
+    options = {"noise_floor": 0.01, "exclude_at_rest": None}
+    known = fit_spectrum(star, model, fixed={"rv": rv}, **options)
+    near = fit_spectrum(star, model, start={"rv": rv + 40}, **options)
+    assert known.labels["teff"].value == pytest.approx(TRUTH["teff"], abs=5)
+    assert near.labels["rv"].value == pytest.approx(rv, abs=0.05)
+
+
+def test_gaps_are_not_covered(model, exact, rng):
+    x = exact.spectral_axis.value
+    few = ((x > 5200) & (x < 5210)) | ((x > 6100) & (x < 6110))
+    star = _noisy(exact, 0.01, rng)
+    star = Spectrum(
+        spectral_axis=star.spectral_axis[few], flux=star.flux[few],
+        uncertainty=StdDevUncertainty(star.uncertainty.array[few]),
+    )  # fmt: skip
+    assert fit_spectrum(star, model, resolution=16000).flags & Flag.FEW_PIXELS
+
+
+@pytest.mark.parametrize("value", [0, 18, 258, 1 + 2 + 1024])
+def test_flags_come_back_from_tables(value):
+    assert Flag(np.int64(value)) == Flag(value)
+
+
+def test_templates_die_with_their_model(exact):
+    model = PayneModel.sample()
+    fit_spectrum(exact, model)
+    (forward,) = map(weakref.ref, model._forward_models.values())
+    del model
+    gc.collect()
+    assert forward() is None
 
 
 def test_stars_of_a_batch_do_not_see_each_other(model, exact, rng):

@@ -74,7 +74,7 @@ def test_what_is_no_spectrum_is_refused():
     with pytest.raises(ValueError, match="fit_spectra many"):
         observe(_spectrum(np.ones((2, 50))))
     with pytest.raises(ValueError, match="no usable pixel: of 50, 0 have"):
-        observe(_spectrum(np.full(50, np.nan)))
+        observe(_spectrum(np.full(50, np.nan))).require_pixels()
     with pytest.raises(ValueError, match="medium is 'water'"):
         observe(_spectrum(), medium="water")
 
