@@ -163,6 +163,7 @@ def fit_spectrum(
     report=(),
     systematic=None,
     limb_darkening=0.6,
+    macroturbulence="joint",
     device="cpu",
 ):
     """Fit one observed star.
@@ -225,6 +226,9 @@ def fit_spectrum(
         apart, and never go into errors.
     limb_darkening : float
         Linear coefficient ε.
+    macroturbulence : {"joint", "product", "fwhm"}
+        What ``vmac`` is: ζ, over the disc together with rotation; ζ of a kernel apart from that of
+        rotation; or the full width at half maximum of that kernel, as in TSFitPy and one_payne.
     device : str
         Where to compute: "cpu", "cuda", "auto"…
 
@@ -356,6 +360,7 @@ class FitSetup:
         report=(),
         systematic=None,
         limb_darkening=0.6,
+        macroturbulence="joint",
         device="cpu",
     ):
         model._require_trained()
@@ -401,8 +406,9 @@ class FitSetup:
         self._check(parameters, fixed)
         low, high = self._bounds(self._pairs(bounds, "bounds", known.say_range))
         forward = model.forward_model(
-            limb_darkening=limb_darkening, dtype=torch.float32, device=pick_device(device)
-        )
+            limb_darkening=limb_darkening, macroturbulence=macroturbulence,
+            dtype=torch.float32, device=pick_device(device),
+        )  # fmt: skip
         several = isinstance(resolution, list | tuple)
         given = [
             resolution_at(r, model.wavelength) if callable(r) else r

@@ -21,12 +21,14 @@ from numpy.polynomial import chebyshev
 from scipy.special import comb
 
 from astropayne.broadening import (
+    MACROTURBULENCE,
     doppler_shift,
     gaussian,
     half_width,
     highest_frequency,
     instrument_fwhm,
     rotation_macroturbulence,
+    rotation_times_macroturbulence,
 )
 from astropayne.network import OUTPUTS
 from astropayne.wavelengths import C_KMS, find_windows
@@ -220,6 +222,9 @@ class Broadener:
         λ/FWHM of the spectra.
     limb_darkening : float
         Linear coefficient ε, from 0 to 1.
+    macroturbulence : {"joint", "product", "fwhm"}
+        What vmac is: ζ, over the disc together with rotation; ζ of a kernel apart from that of
+        rotation, as is classical; or the full width at half maximum of that kernel, ζ / 1.433.
     dtype : torch.dtype
     device : torch.device or str
     """
@@ -227,10 +232,22 @@ class Broadener:
     _smooth = False  # whether spectra have nothing sharper than their resolution
 
     def __init__(
-        self, wavelength, resolution, *, limb_darkening=0.6, dtype=torch.float64, device="cpu"
+        self,
+        wavelength,
+        resolution,
+        *,
+        limb_darkening=0.6,
+        macroturbulence="joint",
+        dtype=torch.float64,
+        device="cpu",
     ):
         if not 0 <= limb_darkening <= 1:
             raise ValueError(f"limb_darkening={limb_darkening!r} has to be from 0 to 1")
+        if macroturbulence not in MACROTURBULENCE:
+            raise ValueError(
+                f"macroturbulence={macroturbulence!r} is not one of {', '.join(MACROTURBULENCE)}"
+            )
+        self.macroturbulence = macroturbulence
         self.dtype, self.device = dtype, torch.device(device)
         self.resolution, self.limb_darkening = resolution, float(limb_darkening)
         self.wavelength = np.asarray(wavelength, dtype=float)
@@ -245,8 +262,13 @@ class Broadener:
         """Lay the windows out one after another, with one step and room around each."""
         log = np.log(wavelength)
         windows = find_windows(wavelength)
-        if min(w.stop - w.start for w in windows) < _TAPS:
-            raise ValueError(f"a window of the model has fewer than {_TAPS} pixels")
+        shortest = min(windows, key=lambda w: w.stop - w.start)
+        if shortest.stop - shortest.start < _TAPS:
+            first, last = wavelength[shortest][[0, -1]]
+            raise ValueError(
+                f"the window {first:.2f}-{last:.2f} Angstrom has {shortest.stop - shortest.start} "
+                f"pixels: broadening takes {_TAPS} or more. Cut it off the grid, or widen it"
+            )
         self.step = min(np.diff(log[w]).min() for w in windows)
         fwhm = 0.0 if self.resolution is None else 1 / self.resolution
         if self._smooth and fwhm >= _POINTS * self.step:
@@ -372,7 +394,8 @@ class Broadener:
             value if np.ndim(value) == 2 else np.reshape(value, (-1, 1))
             for value in (vsini, vmac, fwhm)
         )
-        return half_width(vsini, vmac, fwhm) + self.taps // 2 * C_KMS * self.step
+        zeta = MACROTURBULENCE[self.macroturbulence] * vmac
+        return half_width(vsini, zeta, fwhm) + self.taps // 2 * C_KMS * self.step
 
     def supported(self, pixels, vsini=0.0, vmac=0.0, resolution=None):
         """Say which pixels see nothing from beyond the edges of their window.
@@ -482,17 +505,21 @@ class Broadener:
 
     def _rotation_macroturbulence(self, vsini, vmac, widths, n):
         """Interpolate the transfer functions from the few frequencies their width asks for."""
-        width = float(half_width(float(vsini.abs().max()), float(vmac.abs().max()), 0.0))
+        by_vmac = MACROTURBULENCE[self.macroturbulence]
+        zeta = by_vmac * vmac
+        width = float(half_width(float(vsini.abs().max()), float(zeta.abs().max()), 0.0))
         period = self.n_fft * C_KMS * self.step
         stride = 2 ** int(np.log2(max(1.0, period / (2 * max(width, 1.0) * _OVERSAMPLING))))
         if stride not in self._transfer_nodes:
             self._transfer_nodes[stride] = self._coarser_frequencies(stride)
         few, to_all = self._transfer_nodes[stride]
         few = few[: (n - 1) // stride + _TRANSFER_TAPS + 1]
-        transfer, *derivatives = rotation_macroturbulence(
-            few, vsini, vmac, self.limb_darkening, widths
-        )
-        wanted = [x for x in derivatives if x is not None]
+        joint = self.macroturbulence == "joint"
+        function = rotation_macroturbulence if joint else rotation_times_macroturbulence
+        transfer, by_vsini, by_zeta = function(few, vsini, zeta, self.limb_darkening, widths)
+        wanted = [] if by_vsini is None else [by_vsini]
+        if by_zeta is not None:
+            wanted.append(by_vmac * by_zeta)
         table = torch.cat([transfer, *wanted]).T.contiguous()
         return to_all(table, n).T.reshape(1 + len(wanted), len(vsini), n)
 

@@ -941,18 +941,27 @@ class PayneModel:
             spread = torch.cat([self.network.spread(block) for block in blocks])
         return np.maximum(spread.numpy().astype(float), 1e-12)
 
-    def forward_model(self, *, limb_darkening=0.6, dtype=torch.float64, device="cpu"):
+    def forward_model(
+        self,
+        *,
+        limb_darkening=0.6,
+        macroturbulence="joint",
+        dtype=torch.float64,
+        device="cpu",
+    ):
         """Return the `~astropayne.forward.ForwardModel` of this model, made once.
 
         Parameters
         ----------
         limb_darkening : float
             Linear coefficient ε of the rotating disc.
+        macroturbulence : {"joint", "product", "fwhm"}
+            What vmac is, as `~astropayne.forward.Broadener` has it.
         dtype : torch.dtype
         device : str or torch.device
         """
         self._require_trained()
-        key = (limb_darkening, dtype, str(device))
+        key = (limb_darkening, macroturbulence, dtype, str(device))
         if key not in self._forward_models:
             self._forward_models[key] = ForwardModel(
                 self.network,
@@ -961,6 +970,7 @@ class PayneModel:
                 self.vacuum_wavelength,
                 self.resolution,
                 limb_darkening=limb_darkening,
+                macroturbulence=macroturbulence,
                 dtype=dtype,
                 device=device,
             )

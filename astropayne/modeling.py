@@ -50,6 +50,8 @@ class PayneSpectrum(Fittable1DModel):
         wavelengths in Å.
     limb_darkening : float
         Linear coefficient ε.
+    macroturbulence : {"joint", "product", "fwhm"}
+        What vmac is, as for `~astropayne.fit_spectrum`.
     **values
         Initial values of parameters, in any spelling; others start in the middle of the range,
         abundances solar-scaled.
@@ -74,13 +76,16 @@ class PayneSpectrum(Fittable1DModel):
     _input_units_allow_dimensionless = True
     _param_names = ()
 
-    def __init__(self, model, *, resolution=None, limb_darkening=0.6, **values):
+    def __init__(
+        self, model, *, resolution=None, limb_darkening=0.6, macroturbulence="joint", **values
+    ):
         space = model.labels
-        model.forward_model(limb_darkening=limb_darkening)
+        self.broadening = {"limb_darkening": limb_darkening, "macroturbulence": macroturbulence}
+        model.forward_model(**self.broadening)
         if not callable(resolution):
             instrument_fwhm(resolution, model.resolution)  # complains if it is too high
         self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
-        self.model, self.resolution, self.limb_darkening = model, resolution, limb_darkening
+        self.model, self.resolution = model, resolution
         velocities = {
             name: float(checked_velocity(values.pop(name, default), name))
             for name, default in _VELOCITY_DEFAULT.items()
@@ -133,7 +138,7 @@ class PayneSpectrum(Fittable1DModel):
     def evaluate(self, x, *parameters):
         """Return the flux at wavelengths ``x``."""
         theta = self._theta(parameters)
-        forward, *placed = self._placed(x, theta)
+        forward, *placed = self._placed(x, self._near(theta))
         with torch.no_grad():
             flux = forward.forward(theta, *placed)[0].numpy()
         flux = flux.reshape(np.shape(x))
@@ -142,7 +147,7 @@ class PayneSpectrum(Fittable1DModel):
     def fit_deriv(self, x, *parameters):
         """Return the derivatives of the flux by each parameter, a list of arrays."""
         theta = self._theta(parameters)
-        forward, *placed = self._placed(x, theta)
+        forward, *placed = self._placed(x, self._near(theta))
         with torch.no_grad():
             _, jacobian = forward.forward_and_jacobian(theta, *placed)
         return list(jacobian[0].numpy().T)
@@ -160,7 +165,7 @@ class PayneSpectrum(Fittable1DModel):
         numpy.ndarray of bool
         """
         theta = self._theta([getattr(self, name).quantity for name in self.param_names])
-        forward, pixels, resolution = self._placed(x, theta)
+        forward, pixels, resolution = self._placed(x, theta[-len(VELOCITIES)])
         good = forward.supported(pixels, *theta[-2:], resolution)[0]
         return good.reshape(np.shape(x))
 
@@ -172,15 +177,23 @@ class PayneSpectrum(Fittable1DModel):
             values.append(strip_unit(p, name, _KMS))
         return np.array([float(np.squeeze(value)) for value in values])
 
-    def _placed(self, x, theta):
-        """Return the forward model, the pixels placed on it at the star's velocity, and their R."""
-        forward = self.model.forward_model(limb_darkening=self.limb_darkening)
+    @staticmethod
+    def _near(theta):
+        """Return a velocity near the star's that stays as it changes a little.
+
+        What is left is a phase, with an exact derivative; to place pixels anew is not as exact.
+        """
+        return np.round(theta[-len(VELOCITIES)])
+
+    def _placed(self, x, rv):
+        """Return the forward model, the pixels placed on it at a velocity, and their R."""
+        forward = self.model.forward_model(**self.broadening)
         x = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
         wavelength = x.to_value(u.AA, self.input_units_equivalencies["x"])
         wavelength = np.ravel(wavelength)
         resolution = resolution_at(self.resolution, wavelength * u.AA)
         resolution = resolution if np.ndim(resolution) == 0 else resolution[None]
-        pixels = forward.pixels(to_vacuum(wavelength, self.model.medium), theta[-len(VELOCITIES)])
+        pixels = forward.pixels(to_vacuum(wavelength, self.model.medium), rv)
         return forward, pixels, resolution
 
 

@@ -148,7 +148,16 @@ def guessed_noise(observation):
     return np.where(observation.good, guess, np.inf)
 
 
-def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, limb_darkening=0.6):
+def broaden_spectrum(
+    spectrum,
+    *,
+    rv=0.0,
+    vsini=0.0,
+    vmac=0.0,
+    resolution=None,
+    limb_darkening=0.6,
+    macroturbulence="joint",
+):
     """Shift and broaden a synthetic spectrum, such as one of a grid.
 
     Parameters
@@ -162,6 +171,9 @@ def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, 
         λ/FWHM wanted; its own by default.
     limb_darkening : float
         Linear coefficient ε.
+    macroturbulence : {"joint", "product", "fwhm"}
+        What vmac is: ζ, over the disc together with rotation; ζ of a kernel apart from that of
+        rotation; or the full width at half maximum of that kernel, as in TSFitPy and one_payne.
 
     Returns
     -------
@@ -197,6 +209,7 @@ def broaden_spectrum(spectrum, *, rv=0.0, vsini=0.0, vmac=0.0, resolution=None, 
         observation.wavelength[order],
         spectrum.meta.get("resolution"),
         limb_darkening=limb_darkening,
+        macroturbulence=macroturbulence,
     )
     pixels = broadener.pixels(observation.wavelength, velocities[0])
     level = np.percentile(observation.flux, 90)

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import trapezoid
+from scipy.special import erfc
 
+from astropayne import PayneModel
 from astropayne.broadening import (
     doppler_shift,
     gaussian,
@@ -54,6 +57,47 @@ def test_rotation_and_macroturbulence_against_the_disc(line, vsini, zeta, epsilo
     near = np.flatnonzero(np.abs(v) < vsini + 60)[::7]
     assert broadener.supported(pixels, vsini, zeta)[0, near].all()
     assert found[near] == pytest.approx(1 - disc_line(v[near], vsini, zeta, epsilon), abs=2e-5)
+
+
+def turbulent_line(v, zeta):
+    """The test line under Gray's kernel, averaged over a disc, by direct convolution."""
+    u = np.linspace(1e-6, 6 * zeta, 4001)
+    x = u / zeta
+    kernel = (np.exp(-(x**2)) - np.sqrt(np.pi) * x * erfc(x)) / zeta
+    depth = 0.6 * (np.exp(-0.5 * ((v[:, None] - u) / S0) ** 2))
+    depth += 0.6 * (np.exp(-0.5 * ((v[:, None] + u) / S0) ** 2))
+    return trapezoid(depth * kernel, u, axis=1) / (2 * trapezoid(kernel, u))
+
+
+@pytest.mark.parametrize(("convention", "zeta"), [("product", 6.0), ("fwhm", 6.0 * 1.433)])
+def test_macroturbulence_apart_from_rotation(line, convention, zeta):
+    wavelength, v, flux = line
+    broadener = Broadener(wavelength, None, macroturbulence=convention)
+    pixels = broadener.pixels(wavelength)
+    found = broadener.broaden(flux[None], [0, 0, 6], pixels)[0].numpy()
+    near = np.flatnonzero(np.abs(v) < 60)[::7]
+    assert found[near] == pytest.approx(1 - turbulent_line(v[near], zeta), abs=2e-5)
+    both = broadener.broaden(flux[None], [0, 9, 6], pixels)[0].numpy()
+    turned = broadener.broaden(flux[None], [0, 9, 0], pixels)
+    after = broadener.broaden(turned, [0, 0, 6], pixels)[0].numpy()  # one after the other
+    assert both[near] == pytest.approx(after[near], abs=2e-5)
+    with pytest.raises(ValueError, match="macroturbulence='gray' is not one of joint"):
+        Broadener(wavelength, None, macroturbulence="gray")
+
+
+@pytest.mark.parametrize("convention", ["joint", "product", "fwhm"])
+def test_derivatives_of_the_widths(convention):
+    model = PayneModel.sample()
+    forward = model.forward_model(macroturbulence=convention)
+    pixels = forward.pixels(model.vacuum_wavelength[500:600])
+    theta = np.array([*(model.labels.minimum + 0.4 * model.labels.width), 0.0, 7.0, 4.0])
+    jacobian = forward.forward_and_jacobian(theta, pixels)[1][0].numpy()
+    for i in (-2, -1):
+        step = np.zeros_like(theta)
+        step[i] = 1e-4
+        ahead, behind = (forward.forward(theta + s, pixels)[0].numpy() for s in (step, -step))
+        number = (ahead - behind) / 2e-4
+        assert jacobian[:, i] == pytest.approx(number, abs=1e-6 * np.abs(number).max())
 
 
 def test_the_instrument_adds_widths_in_quadrature(line):

@@ -77,7 +77,7 @@ def test_derivatives_against_central_differences(model, star):
         behind[i] -= step
         number = (star.evaluate(x, *ahead) - star.evaluate(x, *behind)) / (2 * step)
         assert np.abs(number).max() > 0
-        assert derivatives[i] == pytest.approx(number, abs=1e-4 * np.abs(number).max()), name
+        assert derivatives[i] == pytest.approx(number, abs=1e-5 * np.abs(number).max()), name
 
 
 def test_frequencies_are_fitted_as_fit_spectrum_does(model, star, rng):
