@@ -19,7 +19,7 @@ from astropayne.least_squares import levenberg_marquardt
 from astropayne.likelihood import Arm, Likelihood, Parameters, pixel_width
 from astropayne.wavelengths import C_KMS
 
-__all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome", "Star"]
+__all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome"]
 
 _N_STARTS = 4  # beside the first, for stars whose first fit is doubtful
 _FIRST_RESERVE = 50.0  # km/s of room for rotation and velocity, while these are not known
@@ -76,49 +76,6 @@ class Flag(NamedFlag):
     """The labels are far from those of all training spectra: the model is a guess there."""
     EMULATOR_LIMITED = 1024
     """The emulator's error is not small beside the noise: more light hardly makes labels better."""
-
-
-@dataclass(frozen=True)
-class Star:
-    """One star's spectra, an array each for every arm.
-
-    Attributes
-    ----------
-    wavelength, flux, sigma : list of numpy.ndarray
-        Sigma is infinite where a pixel is not to be used.
-    resolution : list of float, numpy.ndarray or None
-        A value, or one a pixel; `None` where neither spectrum nor model know theirs.
-    scale : list of float or numpy.ndarray
-        What flux and sigma of each arm have been divided by, to be around one.
-    level, worth : list of numpy.ndarray
-        About what the flux is around each pixel, lines aside; as how many independent pixels it
-        counts.
-    noise_known : bool
-        Whether there is an uncertainty; otherwise sigma is a guess, zero if there is none.
-    """
-
-    wavelength: list
-    flux: list
-    sigma: list
-    resolution: list
-    scale: list
-    level: list
-    worth: list
-    noise_known: bool = True
-
-    @property
-    def resolution_varies(self):
-        """Whether it is not the same for all pixels of an arm."""
-        return any(np.ndim(r) for r in self.resolution)
-
-    @property
-    def typical_resolution(self):
-        """That of most of its pixels; infinite where it is not known."""
-        of_pixels = [
-            np.broadcast_to(np.inf if r is None else r, len(flux))
-            for r, flux in zip(self.resolution, self.flux, strict=True)
-        ]
-        return float(np.median(np.concatenate(of_pixels)))
 
 
 @dataclass(frozen=True)

@@ -506,7 +506,7 @@ class _Analysis:
         found, stars = [[_Found() for _ in self.elements] for _ in spectra], {}
         for i, outcome in enumerate(outcomes):
             if not outcome.flags & Flag.BAD_INPUT:
-                stars[i] = self.steps[0].setup.star(spectra[i])
+                stars[i] = self.steps[0].setup.reader.star(spectra[i])
 
         def n_arms(i):
             return len(stars[i].wavelength)
@@ -542,7 +542,7 @@ class _Analysis:
             name = names[step.index[k]]
             table.remove_columns([name, f"{name}_err"])
         table.meta["by"] = list(names)
-        medium = self.stellar.medium or self.model.medium
+        medium = self.stellar.reader.medium or self.model.medium
         table.meta["medium"] = medium
         if self.reference is not None:
             table.meta["differential"] = True

@@ -13,18 +13,17 @@ from astropy.table import QTable
 from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale
-from astropayne.batch import BatchFitter, Flag, Star
+from astropayne.batch import BatchFitter, Flag
 from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters, pixel_width
 from astropayne.network import one_thread, pick_device
-from astropayne.observation import guessed_noise, observe
 from astropayne.search import templates_of
+from astropayne.stars import StarReader
 from astropayne.wavelengths import (
     checked_velocity,
-    find_windows,
     inside_regions,
     resolution_at,
 )
@@ -38,8 +37,6 @@ _SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
 _HOLE = 8.0  # distance from training spectra, as `PayneModel.coverage` has it, of a hole
 _LIMITED = 0.3  # of the noise; with an emulator's error of that size, errors are a fifth too small
 _STARS_AT_ONCE, _PIXELS_AT_ONCE = 128, 1 << 20
-_AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
-_NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +251,7 @@ def fit_spectrum(
     given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
     setup = FitSetup(model, **given)
     with torch.no_grad(), one_thread():
-        star = setup.star(observed)
+        star = setup.reader.star(observed)
         outcome = setup.judged([star], setup.fitter.fit([star], best_fits=True))[0]
     if outcome.flags & Flag.BAD_INPUT:
         raise ValueError(outcome.message)
@@ -368,10 +365,9 @@ class FitSetup:
         report = [name for name in report if name not in model.labels.names]
         self.report = model.conversion(report) if report else None
         self.model, self.names = model, (*model.labels.names, *VELOCITIES)
-        self.resolution, self.medium = resolution, medium
-        self.regions, self.exclude = _region(regions, "regions"), _region(exclude, "exclude")
-        self.continuum, self.given = _continuum(continuum)
-        self.noise_floor = _not_negative(noise_floor)
+        self.reader = StarReader(
+            model, resolution, continuum, regions, exclude, medium, noise_floor
+        )
         if loss not in ("linear", "huber"):
             raise ValueError(f"loss={loss!r} is not one of linear, huber")
         fixed = self._values(fixed, "fixed")
@@ -426,7 +422,7 @@ class FitSetup:
             untrusted = inside_regions(model.wavelength, exclude_at_rest, model.medium)
         self.systematic = self._systematic(systematic)
         self.fitter = BatchFitter(
-            forward, parameters, templates, low, high, fixed, start, self.continuum, loss,
+            forward, parameters, templates, low, high, fixed, start, self.reader.degree, loss,
             **_emulator_error(model), untrusted=untrusted,
         )  # fmt: skip
 
@@ -541,94 +537,14 @@ class FitSetup:
             own[name] = max(low, own[name][0]), min(high, own[name][1])
         return tuple(np.array(column, dtype=float) for column in zip(*own.values(), strict=True))
 
-    # --- spectra to arrays
-
-    def star(self, spectrum):
-        """Unpack one star: a spectrum, or a list of its arms."""
-        arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
-        if not arms:
-            raise ValueError("this star has no spectrum: its list is empty")
-        resolutions = self.resolution
-        if not isinstance(resolutions, list | tuple):
-            resolutions = [resolutions] * len(arms)
-        if len(resolutions) != len(arms):
-            raise ValueError(
-                f"{len(resolutions)} resolutions for {len(arms)} spectra of a star; "
-                "values for each pixel have to be a numpy array"
-            )
-        continua = self.given if isinstance(self.given, list | tuple) else [self.given] * len(arms)
-        if len(continua) != len(arms):
-            raise ValueError(f"{len(continua)} continua for {len(arms)} spectra of a star")
-        seen = [self._observe(arm) for arm in arms]
-        if not any(o.good.any() for o in seen):
-            seen[0].require_pixels()
-        if len({o.has_uncertainty for o in seen}) > 1:
-            raise ValueError("some arms of this star have an uncertainty, others have not")
-        resolutions = list(map(self._resolution, resolutions, arms))
-        if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
-            raise ValueError("the resolution varies in one arm and is not known in another")
-        return Star(
-            resolution=resolutions,
-            noise_known=seen[0].has_uncertainty or self.noise_floor > 0,
-            **{
-                name: list(values)
-                for name, *values in zip(
-                    ("wavelength", "flux", "sigma", "scale", "level", "worth"),
-                    *map(self._arm, arms, seen, continua),
-                    strict=True,
-                )
-            },
-        )
-
-    def _observe(self, spectrum):
-        meta = getattr(spectrum, "meta", None) or {}
-        medium = self.medium or meta.get("medium") or self.model.medium
-        observation = observe(spectrum, medium, self.regions, self.exclude)
-        normalised = self.continuum is None and self.given is None
-        if normalised and observation.unit != u.dimensionless_unscaled:
-            raise ValueError(
-                f"the flux is in {observation.unit}, so it is not normalised: give continuum=, the "
-                "degree of the polynomial that multiplies the model, or the continuum itself"
-            )
-        return observation
-
-    def _arm(self, spectrum, observation, continuum):
-        """Return the arrays of an arm, in the order in which `star` names them."""
-        scale, flux = 1.0, observation.flux
-        if continuum is not None:
-            scale = _given_continuum(continuum, spectrum, observation)
-        elif self.continuum is not None and observation.good.any():
-            scale = float(np.nanmedian(np.abs(flux))) or 1.0
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            flux = flux / scale
-        good = observation.good & (np.abs(flux) < _NO_LIGHT)
-        flux = np.where(good, flux, np.nan)
-        level = np.ones_like(flux)
-        if self.continuum is not None:
-            level = _level(observation.wavelength, flux)
-        alike = _shared_noise(spectrum, good)
-        noise = observation.sigma
-        if not observation.has_uncertainty:
-            noise = 0.0 if self.noise_floor else _guess(spectrum, observation)
-        sigma = np.sqrt(alike) * np.hypot(noise / np.abs(scale), self.noise_floor * level)
-        sigma = np.where(good, sigma, np.inf)
-        return observation.wavelength, flux, sigma, scale, level, 1 / alike
-
-    def _resolution(self, given, spectrum):
-        """Return the resolution of an arm: that of the options, its own, or the model's."""
-        said = spectrum.meta.get("resolution") if given is None else given
-        resolution = resolution_at(said, spectrum.spectral_axis)
-        if resolution is None or (np.ndim(resolution) == 0 and not resolution):
-            return self.model.resolution
-        instrument_fwhm(resolution, self.model.resolution)
-        return resolution if np.ndim(resolution) else float(resolution)
+    # --- spectra to outcomes
 
     def fit(self, spectra, best_fits):
         """Fit some stars; those that cannot be unpacked get an outcome that says why."""
         stars, outcomes = {}, [None] * len(spectra)
         for i, spectrum in enumerate(spectra):
             try:
-                stars[i] = self.star(spectrum)
+                stars[i] = self.reader.star(spectrum)
             except Exception as error:  # whatever is wrong with one star is that star's
                 outcomes[i] = self.fitter.rejected(str(error) or type(error).__name__)
 
@@ -774,55 +690,6 @@ def _model_spectrum(observed, flux, labels):
     )
 
 
-def _given_continuum(continuum, spectrum, observation):
-    """Return a continuum at a spectrum's pixels, in the flux's unit."""
-    values = continuum(spectrum) if callable(continuum) else continuum
-    if isinstance(values, u.Quantity):
-        values = values.to_value(observation.unit)
-    values = np.asarray(values, dtype=float)
-    if values.shape != observation.flux.shape:
-        raise ValueError(
-            f"continuum= has shape {values.shape}, the spectrum {observation.flux.shape}: give "
-            "the degree of a polynomial, or a value a pixel"
-        )
-    return np.where(values > 0, values, np.nan)
-
-
-def _level(wavelength, flux):
-    """Return about what the flux is around each pixel: its median within some Ångströms."""
-    level, order = np.full(len(flux), np.nanmedian(np.abs([*flux, 0.0]))), np.argsort(wavelength)
-    for window in find_windows(wavelength[order]):
-        log = np.log(wavelength[order[window]])
-        good = order[window][np.isfinite(flux[order[window]])]
-        if len(good):
-            n = min(len(good), 1 + int((log[-1] - log[0]) / _AROUND))
-            parts = np.array_split(good, n)
-            where = [np.median(np.log(wavelength[part])) for part in parts]
-            level[order[window]] = np.interp(
-                log, where, [np.median(np.abs(flux[p])) for p in parts]
-            )
-    return level
-
-
-def _shared_noise(spectrum, good):
-    """Return over how many pixels noise is shared, where the spectrum says so; one elsewhere."""
-    stated = np.asarray(spectrum.meta.get("correlation", 1.0), dtype=float)
-    if stated.shape not in ((), good.shape):
-        raise ValueError(
-            f'meta["correlation"] has shape {stated.shape}, the spectrum {good.shape}: it is the '
-            "number of pixels over which noise is shared, one or a value a pixel"
-        )
-    return np.where(good, np.fmax(stated, 1.0), 1.0)
-
-
-def _guess(spectrum, observation):
-    """Return the noise of a spectrum that does not state it."""
-    guess = spectrum.meta.get("guessed_noise")
-    if guess is None or np.shape(guess) != observation.flux.shape:
-        return guessed_noise(observation)
-    return u.Quantity(guess, observation.unit).value
-
-
 def _information(star, outcome):
     """Return the mean of the inverse variances of a star's pixels over their widths in ln λ."""
     information = covered = 0.0
@@ -861,30 +728,3 @@ def _function(given, name):
             f'lambda star: star["Mg_Fe"]; got {given!r}'
         )
     return given
-
-
-def _region(given, what):
-    if given is not None and not hasattr(given, "subregions"):
-        raise TypeError(
-            f"{what} has to be a specutils SpectralRegion, such as SpectralRegion(5165 * u.AA, "
-            f"5235 * u.AA), got {given!r}"
-        )
-    return given
-
-
-def _continuum(given):
-    """Return the degree of the polynomials, or the continuum itself; the other is `None`."""
-    if given is None or np.ndim(given) or callable(given):
-        return None, given
-    if isinstance(given, bool | str) or given != int(given) or given < 0:
-        raise ValueError(
-            f"continuum={given!r} has to be a degree (0, 1, 2…), a value a pixel, a function that "
-            "gives these of a spectrum, or None"
-        )
-    return int(given), None
-
-
-def _not_negative(noise_floor):
-    if not 0 <= noise_floor < np.inf:
-        raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
-    return float(noise_floor)

@@ -102,7 +102,7 @@ class Posterior:
         self._setup = FitSetup(model, **options)
         fitter = self._setup.fitter
         with torch.no_grad(), one_thread():
-            star = self._setup.star(observed)
+            star = self._setup.reader.star(observed)
             outcome = self._setup.judged([star], fitter.fit([star], best_fits=True))[0]
             if outcome.flags & Flag.BAD_INPUT:
                 raise ValueError(outcome.message)

@@ -42,6 +42,7 @@ ORDER = [
     "least_squares",
     "likelihood",
     "search",
+    "stars",
     "batch",
     "fitting",
     "posterior",

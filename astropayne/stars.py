@@ -1,0 +1,256 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""One star's spectra as arrays that a fit can take: scales, noise, resolution."""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+
+from astropayne.broadening import instrument_fwhm
+from astropayne.observation import guessed_noise, observe
+from astropayne.wavelengths import find_windows, resolution_at
+
+__all__ = ["Star", "StarReader"]
+
+_AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
+_NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
+
+
+@dataclass(frozen=True)
+class Star:
+    """One star's spectra, an array each for every arm.
+
+    Attributes
+    ----------
+    wavelength, flux, sigma : list of numpy.ndarray
+        Sigma is infinite where a pixel is not to be used.
+    resolution : list of float, numpy.ndarray or None
+        A value, or one a pixel; `None` where neither spectrum nor model know theirs.
+    scale : list of float or numpy.ndarray
+        What flux and sigma of each arm have been divided by, to be around one.
+    level, worth : list of numpy.ndarray
+        About what the flux is around each pixel, lines aside; as how many independent pixels it
+        counts.
+    noise_known : bool
+        Whether there is an uncertainty; otherwise sigma is a guess, zero if there is none.
+    """
+
+    wavelength: list
+    flux: list
+    sigma: list
+    resolution: list
+    scale: list
+    level: list
+    worth: list
+    noise_known: bool = True
+
+    @property
+    def resolution_varies(self):
+        """Whether it is not the same for all pixels of an arm."""
+        return any(np.ndim(r) for r in self.resolution)
+
+    @property
+    def typical_resolution(self):
+        """That of most of its pixels; infinite where it is not known."""
+        of_pixels = [
+            np.broadcast_to(np.inf if r is None else r, len(flux))
+            for r, flux in zip(self.resolution, self.flux, strict=True)
+        ]
+        return float(np.median(np.concatenate(of_pixels)))
+
+
+class StarReader:
+    """Makes a `Star` of spectra, with the options that all stars of a run have in common.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    resolution, continuum, regions, exclude, medium, noise_floor
+        As for `~astropayne.fit_spectrum`.
+
+    Attributes
+    ----------
+    degree : int or None
+        Of the polynomials that are to be fitted along.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        model,
+        resolution=None,
+        continuum=None,
+        regions=None,
+        exclude=None,
+        medium=None,
+        noise_floor=0.0,
+    ):
+        self.model, self.resolution, self.medium = model, resolution, medium
+        self.regions, self.exclude = _region(regions, "regions"), _region(exclude, "exclude")
+        self.degree, self.continuum = _continuum(continuum)
+        self.noise_floor = _not_negative(noise_floor)
+
+    def star(self, spectrum):
+        """Unpack one star: a spectrum, or a list of its arms.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no spectrum, or has no pixel that can be used, or arms do not go together.
+        """
+        arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
+        if not arms:
+            raise ValueError("this star has no spectrum: its list is empty")
+        resolutions = _for_each(self.resolution, arms, "resolutions")
+        continua = _for_each(self.continuum, arms, "continua")
+        seen = [self._observe(arm) for arm in arms]
+        if not any(o.good.any() for o in seen):
+            seen[0].require_pixels()
+        if len({o.has_uncertainty for o in seen}) > 1:
+            raise ValueError("some arms of this star have an uncertainty, others have not")
+        resolutions = list(map(self._resolution, resolutions, arms))
+        if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
+            raise ValueError("the resolution varies in one arm and is not known in another")
+        columns = zip(*map(self._arm, arms, seen, continua), strict=True)
+        wavelength, flux, sigma, scale, level, worth = map(list, columns)
+        known = seen[0].has_uncertainty or self.noise_floor > 0
+        return Star(wavelength, flux, sigma, resolutions, scale, level, worth, known)
+
+    def _observe(self, spectrum):
+        meta = getattr(spectrum, "meta", None) or {}
+        medium = self.medium or meta.get("medium") or self.model.medium
+        observation = observe(spectrum, medium, self.regions, self.exclude)
+        normalised = self.degree is None and self.continuum is None
+        if normalised and observation.unit != u.dimensionless_unscaled:
+            raise ValueError(
+                f"the flux is in {observation.unit}, so it is not normalised: give continuum=, the "
+                "degree of the polynomial that multiplies the model, or the continuum itself"
+            )
+        return observation
+
+    def _arm(self, spectrum, observation, continuum):
+        """Return the arrays of an arm, in the order in which `star` names them."""
+        scale = self._scale(spectrum, observation, continuum)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            flux = observation.flux / scale
+        good = observation.good & (np.abs(flux) < _NO_LIGHT)
+        flux = np.where(good, flux, np.nan)
+        level = np.ones_like(flux)
+        if self.degree is not None:
+            level = _level(observation.wavelength, flux)
+        noise = observation.sigma
+        if not observation.has_uncertainty:
+            noise = 0.0 if self.noise_floor else _guess(spectrum, observation)
+        alike = _shared_noise(spectrum, good)
+        sigma = np.sqrt(alike) * np.hypot(noise / np.abs(scale), self.noise_floor * level)
+        sigma = np.where(good, sigma, np.inf)
+        return observation.wavelength, flux, sigma, scale, level, 1 / alike
+
+    def _scale(self, spectrum, observation, continuum):
+        """Return what an arm is divided by: its continuum if that is known, or about that."""
+        if continuum is not None:
+            return _given_continuum(continuum, spectrum, observation)
+        if self.degree is None or not observation.good.any():
+            return 1.0
+        return float(np.nanmedian(np.abs(observation.flux))) or 1.0
+
+    def _resolution(self, given, spectrum):
+        """Return the resolution of an arm: that of the options, its own, or the model's."""
+        said = spectrum.meta.get("resolution") if given is None else given
+        resolution = resolution_at(said, spectrum.spectral_axis)
+        if resolution is None or (np.ndim(resolution) == 0 and not resolution):
+            return self.model.resolution
+        instrument_fwhm(resolution, self.model.resolution)
+        return resolution if np.ndim(resolution) else float(resolution)
+
+
+def _for_each(given, arms, what):
+    """Return an option for each arm: a list of one for each, or the same for all."""
+    if not isinstance(given, list | tuple):
+        return [given] * len(arms)
+    if len(given) != len(arms):
+        raise ValueError(
+            f"{len(given)} {what} for {len(arms)} spectra of a star; "
+            "values for each pixel have to be a numpy array"
+        )
+    return given
+
+
+def _given_continuum(continuum, spectrum, observation):
+    """Return a continuum at a spectrum's pixels, in the flux's unit."""
+    values = continuum(spectrum) if callable(continuum) else continuum
+    if isinstance(values, u.Quantity):
+        values = values.to_value(observation.unit)
+    values = np.asarray(values, dtype=float)
+    if values.shape != observation.flux.shape:
+        raise ValueError(
+            f"continuum= has shape {values.shape}, the spectrum {observation.flux.shape}: give "
+            "the degree of a polynomial, or a value a pixel"
+        )
+    return np.where(values > 0, values, np.nan)
+
+
+def _level(wavelength, flux):
+    """Return about what the flux is around each pixel: its median within some Ångströms."""
+    level, order = np.full(len(flux), np.nanmedian(np.abs([*flux, 0.0]))), np.argsort(wavelength)
+    for window in find_windows(wavelength[order]):
+        log = np.log(wavelength[order[window]])
+        good = order[window][np.isfinite(flux[order[window]])]
+        if len(good):
+            n = min(len(good), 1 + int((log[-1] - log[0]) / _AROUND))
+            parts = np.array_split(good, n)
+            where = [np.median(np.log(wavelength[part])) for part in parts]
+            level[order[window]] = np.interp(
+                log, where, [np.median(np.abs(flux[p])) for p in parts]
+            )
+    return level
+
+
+def _shared_noise(spectrum, good):
+    """Return over how many pixels noise is shared, where the spectrum says so; one elsewhere."""
+    stated = np.asarray(spectrum.meta.get("correlation", 1.0), dtype=float)
+    if stated.shape not in ((), good.shape):
+        raise ValueError(
+            f'meta["correlation"] has shape {stated.shape}, the spectrum {good.shape}: it is the '
+            "number of pixels over which noise is shared, one or a value a pixel"
+        )
+    return np.where(good, np.fmax(stated, 1.0), 1.0)
+
+
+def _guess(spectrum, observation):
+    """Return the noise of a spectrum that does not state it."""
+    guess = spectrum.meta.get("guessed_noise")
+    if guess is None or np.shape(guess) != observation.flux.shape:
+        return guessed_noise(observation)
+    return u.Quantity(guess, observation.unit).value
+
+
+def _region(given, what):
+    if given is not None and not hasattr(given, "subregions"):
+        raise TypeError(
+            f"{what} has to be a specutils SpectralRegion, such as SpectralRegion(5165 * u.AA, "
+            f"5235 * u.AA), got {given!r}"
+        )
+    return given
+
+
+def _continuum(given):
+    """Return the degree of the polynomials, or the continuum itself; the other is `None`."""
+    if given is None or isinstance(given, list | tuple) or np.ndim(given) or callable(given):
+        return None, given
+    if isinstance(given, bool | str) or given != int(given) or given < 0:
+        raise ValueError(
+            f"continuum={given!r} has to be a degree (0, 1, 2…), a value a pixel, a function that "
+            "gives these of a spectrum, or None"
+        )
+    return int(given), None
+
+
+def _not_negative(noise_floor):
+    if not 0 <= noise_floor < np.inf:
+        raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
+    return float(noise_floor)
