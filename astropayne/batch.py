@@ -17,6 +17,7 @@ import torch
 from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
 from astropayne.likelihood import Arm, Likelihood, Parameters, pixel_width
+from astropayne.stars import a_row, filled, resolution_of
 from astropayne.wavelengths import C_KMS
 
 __all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome"]
@@ -98,25 +99,6 @@ class _Start:
     guess: np.ndarray | None
     ambiguous: bool
     message: str
-
-
-def a_row(resolution):
-    """Return the resolution of one star as the forward model takes it."""
-    return resolution if np.ndim(resolution) == 0 else np.asarray(resolution)[None]
-
-
-def resolution_of(stars, a, n_pixels):
-    """Return the resolution of an arm: shape (n,), or (n, n_pixels) where it varies.
-
-    Where neither spectrum nor model know it, the model is taken as it is: infinite.
-    """
-    if not any(star.resolution_varies for star in stars):
-        return np.array([star.resolution[a] or np.inf for star in stars])
-    rows = np.empty((len(stars), n_pixels))
-    for row, star in zip(rows, stars, strict=True):
-        row[: len(star.flux[a])] = star.resolution[a]
-        row[len(star.flux[a]) :] = np.min(star.resolution[a])  # no pixels, but numbers
-    return rows
 
 
 @dataclass
@@ -278,7 +260,7 @@ class BatchFitter:
         n = max(sum(map(len, star.flux)) for star in stars)
 
         def rows(name, rest):
-            return _filled([np.concatenate(getattr(star, name)) for star in stars], n, rest)
+            return filled([np.concatenate(getattr(star, name)) for star in stars], n, rest)
 
         wavelength, flux, sigma = (
             rows("wavelength", np.nan),
@@ -408,21 +390,32 @@ class BatchFitter:
     def _arms(self, stars, theta, reserve):
         """Return the arms, with the pixels that can be used only, and which these are."""
         arms, used = [], [[] for _ in stars]
+        for a, arm in enumerate(self.arms(stars, theta, reserve)):
+            good = np.isfinite(arm.sigma)
+            for star, mine, row in zip(stars, used, good, strict=True):
+                mine.append(row[: len(star.flux[a])])
+            arms.append(arm.keep(good))
+        return arms, used
+
+    def arms(self, stars, theta, reserve=0.0):
+        """Return the arms of stars that are about at ``theta``.
+
+        What lies nearer to the edges of windows than broadening and a reserve in km/s reach, or is
+        not trusted, has an infinite sigma.
+        """
+        arms, rv = [], theta[:, self.names.index("rv")]
         for a in range(len(stars[0].wavelength)):
             n = max(len(star.wavelength[a]) for star in stars)
             wavelength, flux, sigma = (
-                _filled([getattr(star, name)[a] for star in stars], n, rest)
+                filled([getattr(star, name)[a] for star in stars], n, rest)
                 for name, rest in (("wavelength", np.nan), ("flux", 0.0), ("sigma", np.inf))
             )
             resolution = resolution_of(stars, a, n)
-            rv = theta[:, self.names.index("rv")]
-            margin = self.forward.margin(wavelength, rv)
             reach = self._reach(theta, resolution, reserve)
-            good = np.isfinite(sigma) & (margin >= reach) & self.trusted(wavelength, rv)
-            for star, mine, row in zip(stars, used, good, strict=True):
-                mine.append(row[: len(star.flux[a])])
-            arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution).keep(good))
-        return arms, used
+            good = self.forward.margin(wavelength, rv) >= reach
+            sigma = np.where(good & self.trusted(wavelength, rv), sigma, np.inf)
+            arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution))
+        return arms
 
     def trusted(self, wavelength, rv):
         """Say which pixels are, in the star's frame, where the model is to be believed."""
@@ -436,7 +429,7 @@ class BatchFitter:
         index = self.parameters.index
         low, high = self.box(theta)
         theta = self.parameters.expand(np.clip(theta, low, high)[:, index], theta)
-        likelihood = self._likelihood(arms, theta, modes, coarse=True)
+        likelihood = self.likelihood_of(arms, theta, modes, coarse=True)
         # What errors of the flux do to the size of the residuals' vector.
         rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight, dim=1).cpu().double()
         solution = levenberg_marquardt(
@@ -467,7 +460,7 @@ class BatchFitter:
         modes = self.modes
         if modes is not None:
             modes = np.vstack([modes, self._shifted(theta[: -len(VELOCITIES)])])
-        return self._likelihood(arms, theta[None], modes, coarse=False)
+        return self.likelihood_of(arms, theta[None], modes)
 
     def _shifted(self, labels):
         """Return what the shifts that errors are worth do to the flux: (n_labels, n_pixels)."""
@@ -476,12 +469,13 @@ class BatchFitter:
         by_labels = self.forward.rest_jacobian(labels)
         return (directions * np.sqrt(np.maximum(size, 0))).T @ by_labels
 
-    def _likelihood(self, arms, theta, modes, *, coarse):
+    def likelihood_of(self, arms, theta, modes, *, coarse=False, parameters=None):
+        """Return the likelihood of arms, at first at ``theta``, of other parameters on request."""
         emulator = {"error": self.error}
         if modes is not None:
             emulator = {"rest": self.rest, "modes": modes}
         return Likelihood(
-            self.forward, self.parameters, arms, theta,
+            self.forward, parameters or self.parameters, arms, theta,
             continuum=self.continuum, loss=self.loss,
             scale=self.scale(theta[:, : -len(VELOCITIES)]), coarse=coarse, **emulator,
         )  # fmt: skip
@@ -631,14 +625,6 @@ class BatchFitter:
             if len(wavelength) > 1
         )
         return covered < 0.5 * (self.forward.end - self.forward.start).sum()
-
-
-def _filled(rows, n, rest):
-    """Return rows as one array with ``n`` columns, filled up where they are shorter."""
-    table = np.full((len(rows), n), rest)
-    for row, values in zip(table, rows, strict=True):
-        row[: len(values)] = values
-    return table
 
 
 def _blocks(items, size):

@@ -22,16 +22,16 @@ from scipy.stats import norm
 from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale as named_scale
-from astropayne.batch import Flag, NamedFlag, resolution_of
+from astropayne.batch import Flag, NamedFlag
 from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import LabelConversion
 from astropayne.fitting import FitSetup, spectrum_name, take_chunks
 from astropayne.forward import VELOCITIES
 from astropayne.labels import parse_label
-from astropayne.likelihood import Arm, Likelihood
 from astropayne.lines import LineList, find
 from astropayne.network import one_thread
 from astropayne.profiles import Problem, Stars
+from astropayne.stars import filled
 
 __all__ = ["ElementFlag", "Stage", "fit_abundances", "read_stages"]
 
@@ -606,21 +606,18 @@ class _Batch:
         middle = np.zeros(theta.shape[1])
         middle[: len(space)] = 0.5 * (space.minimum + space.maximum)
         theta = np.where(self.unknown, middle, theta)  # the spectrum says little of those
-        arms, used = self._arms(stars, theta)
         fitter, parameters = self.fitter, self.parameters
-        emulator = {"error": fitter.error}
-        if fitter.modes is not None:
-            emulator = {"rest": fitter.rest, "modes": fitter.modes}
-        likelihood = Likelihood(
-            fitter.forward, parameters, arms, theta, continuum=fitter.continuum,
-            scale=fitter.scale(theta[:, : -len(VELOCITIES)]), loss=fitter.loss, **emulator,
-        )  # fmt: skip
+        arms = fitter.arms(stars, theta)
+        likelihood = fitter.likelihood_of(arms, theta, fitter.modes, parameters=parameters)
         chain = parameters.chain(theta[:, parameters.index], theta)
         for row, outcome in zip(chain, outcomes, strict=True):
             # no derivative, no error
             for name in {*outcome.at_bound} & {*VELOCITIES} & {*parameters.free}:
                 row[:, parameters.free.index(name)] = 0
-        fitted = used if fitted is None else fitted
+        if fitted is None:
+            used = zip(*(outcome.used for outcome in outcomes), strict=True)
+            parts = zip(used, arms, strict=True)
+            fitted = np.hstack([filled(u, arm.wavelength.shape[1], False) for u, arm in parts])
         self.stars = Stars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
         self.shift = fitter.shift(theta[:, : -len(VELOCITIES)])
         self.scale = [
@@ -640,30 +637,6 @@ class _Batch:
             mean = np.array([one.mean if one.n_lines else np.nan for one in of_element])
             theta[:, index] = np.where(np.isnan(mean), theta[:, index], mean)
         return self.step.expand(theta), self.stars.fitted | self.used.any(axis=0)
-
-    def _arms(self, stars, theta):
-        """Return the arms with all pixels that can be used, and those that were."""
-        rv, vsini, vmac = theta[:, -len(VELOCITIES) :].T
-        arms, used = [], []
-        forward = self.fitter.forward
-        for a in range(len(stars[0].wavelength)):
-            n = max(len(star.wavelength[a]) for star in stars)
-            wavelength, flux, sigma = (
-                np.stack([np.pad(getattr(s, name)[a], (0, n - len(s.flux[a])), constant_values=rest)
-                          for s in stars])
-                for name, rest in (("wavelength", np.nan), ("flux", 0.0), ("sigma", np.inf))
-            )  # fmt: skip
-            used.append(
-                np.stack([np.pad(o.used[a], (0, n - len(o.used[a]))) for o in self.outcomes])
-            )
-            # None is left only where the model does not know its own: taken as it is
-            resolution = resolution_of(stars, a, n)
-            reach = forward.reach(vsini, vmac, resolution)
-            good = np.isfinite(sigma) & (forward.margin(wavelength, rv) >= reach)
-            good &= self.fitter.trusted(wavelength, rv)
-            sigma = np.where(good, sigma, np.inf)
-            arms.append(Arm(wavelength, np.nan_to_num(flux), sigma, resolution))
-        return arms, np.concatenate(used, axis=1).astype(bool)
 
     def _windows(self, stars, theta):
         """Say which pixels are used of which line: (n_lines, n, n_pixels)."""

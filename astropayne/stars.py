@@ -10,7 +10,7 @@ from astropayne.broadening import instrument_fwhm
 from astropayne.observation import guessed_noise, observe
 from astropayne.wavelengths import find_windows, resolution_at
 
-__all__ = ["Star", "StarReader"]
+__all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
 _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
@@ -57,6 +57,33 @@ class Star:
             for r, flux in zip(self.resolution, self.flux, strict=True)
         ]
         return float(np.median(np.concatenate(of_pixels)))
+
+
+def a_row(resolution):
+    """Return the resolution of one star as the forward model takes it."""
+    return resolution if np.ndim(resolution) == 0 else np.asarray(resolution)[None]
+
+
+def resolution_of(stars, a, n_pixels):
+    """Return the resolution of an arm: shape (n,), or (n, n_pixels) where it varies.
+
+    Where neither spectrum nor model know it, the model is taken as it is: infinite.
+    """
+    if not any(star.resolution_varies for star in stars):
+        return np.array([star.resolution[a] or np.inf for star in stars])
+    rows = np.empty((len(stars), n_pixels))
+    for row, star in zip(rows, stars, strict=True):
+        row[: len(star.flux[a])] = star.resolution[a]
+        row[len(star.flux[a]) :] = np.min(star.resolution[a])  # no pixels, but numbers
+    return rows
+
+
+def filled(rows, n, rest):
+    """Return rows as one array with ``n`` columns, filled up where they are shorter."""
+    table = np.full((len(rows), n), rest)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    return table
 
 
 class StarReader:
