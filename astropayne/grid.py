@@ -57,7 +57,7 @@ class SpectralGrid:
     wavelength : `~astropy.units.Quantity`, shape (n_pixels,)
         Increasing; may have gaps.
     flux : array_like, shape (n_spectra, n_pixels)
-        Usually continuum-normalised.
+        Usually continuum-normalised. What is masked becomes NaN, percent parts of one.
     labels : `~astropy.table.Table`
         A row a spectrum, a column a label; label names in any spelling.
     names : sequence of str, optional
@@ -86,7 +86,7 @@ class SpectralGrid:
 
     def __init__(self, wavelength, flux, labels, names=None, meta=None, report=None):
         self.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
-        self.flux = flux if isinstance(flux, FluxFile) else np.asanyarray(flux)
+        self.flux = flux if isinstance(flux, FluxFile) else _plain(flux)
         self.labels = canonical_labels(labels)
         n = len(self.labels)
         self.names = list(names) if names is not None else [str(i) for i in range(n)]
@@ -663,6 +663,17 @@ class SpectralGrid:
             "report": {name: np.array(self.report[name], dtype=str) for name in _REPORT},
             "wavelength": self.wavelength.value,
         }
+
+
+def _plain(flux):
+    """Return flux without a mask, and without a unit that is a number only."""
+    flux = np.asanyarray(flux)
+    if hasattr(flux, "mask"):  # integers have no NaN
+        flux = flux.astype(np.result_type(flux.dtype, np.float16)).filled(np.nan)
+    unit = getattr(flux, "unit", None)
+    if unit is not None and unit.is_equivalent(u.one):
+        flux = u.Quantity(flux, copy=False).to_value(u.one)
+    return flux
 
 
 _REPORT = ("name", "reason")

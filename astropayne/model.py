@@ -466,6 +466,8 @@ class PayneModel:
             grid, validation = grid.split(train_fraction, seed=options.seed)
         validation = _put_together(validation)
         _require_same_axes(grid, validation)
+        for part in (grid, validation):
+            _require_plain_flux(part)
         labels = LabelSpace.from_table(grid.labels).union(LabelSpace.from_table(validation.labels))
         x, x_valid = (labels.scale(labels.to_array(part.labels)) for part in (grid, validation))
         network = self._untrained(labels, grid, options.seed)
@@ -474,9 +476,9 @@ class PayneModel:
         run = train_network(
             network,
             x,
-            _plain_flux(grid),
+            grid.flux,
             x_valid,
-            _plain_flux(validation),
+            validation.flux,
             options,
             device,
             progress,
@@ -526,7 +528,7 @@ class PayneModel:
         if np.array_equal(wavelength, self.vacuum_wavelength):
             return network
         rows = np.linspace(0, len(x) - 1, min(len(x), 1000)).astype(int)
-        flux = np.asarray(_plain_flux(grid)[rows], dtype=float)
+        flux = np.asarray(grid.flux[rows], dtype=float)
         return adapt_pixels(network, self.vacuum_wavelength, wavelength, x[rows], flux)
 
     def measure_error(self, grid):
@@ -997,7 +999,7 @@ def _checksum(grid):
     parts = [
         grid.wavelength.to_value(u.AA),
         np.column_stack([Label(name).to_value(grid.labels[name]) for name in grid.labels.colnames]),
-        np.asarray(_plain_flux(grid)[_some(np.arange(len(grid)), 64)], dtype=np.float32),
+        np.asarray(grid.flux[_some(np.arange(len(grid)), 64)], dtype=np.float32),
     ]
     content = b"".join(
         np.ascontiguousarray(part, part.dtype.newbyteorder("<")).tobytes() for part in parts
@@ -1027,19 +1029,13 @@ def _put_together(grid):
     return SpectralGrid.concatenate(list(grid)) if isinstance(grid, list | tuple) else grid
 
 
-def _plain_flux(grid):
-    """Return the flux without unit and mask: what is masked is NaN."""
-    flux = grid.flux
-    if getattr(flux, "unit", None) is not None:
-        if not flux.unit.is_equivalent(u.dimensionless_unscaled):
-            raise ValueError(
-                f"the flux of the grid is in {flux.unit}, but a network learns plain numbers: "
-                "normalise it to the continuum, or divide it by its unit"
-            )
-        flux = flux.to(u.dimensionless_unscaled)
-    if getattr(flux, "mask", None) is not None:
-        flux = flux.filled(np.nan)
-    return getattr(flux, "value", flux)
+def _require_plain_flux(grid):
+    unit = getattr(grid.flux, "unit", None)
+    if unit is not None:
+        raise ValueError(
+            f"the flux of the grid is in {unit}, but a network learns plain numbers: "
+            "normalise it to the continuum, or divide it by its unit"
+        )
 
 
 def _tell_how_it_stopped(run):

@@ -2,6 +2,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
+from astropy.utils.masked import Masked
 from specutils import Spectrum
 
 from astropayne import SpectralGrid
@@ -132,6 +133,34 @@ def test_shapes_that_do_not_match_are_refused(sample):
         SpectralGrid(sample.wavelength[::-1], sample.flux[:5], sample.labels[:5])
     with pytest.raises(ValueError, match="'feh' is there twice"):
         SpectralGrid([1, 2] * u.nm, [[1, 1]], QTable({"feh": [0.0], "[Fe/H]": [0.0]}))
+
+
+@pytest.mark.parametrize("masked", [np.ma.MaskedArray, Masked])
+@pytest.mark.parametrize("dtype", [np.float32, int])
+def test_what_is_masked_is_nan(sample, tmp_path, masked, dtype):
+    flux, mask = sample.flux[:3].astype(dtype), np.zeros((3, 3903), dtype=bool)
+    flux[2, 7], mask[2, 7] = -99, True
+    grid = sample[:3]._with(flux=masked(flux, mask=mask))
+    assert type(grid.flux) is np.ndarray
+    assert np.array_equal(np.isnan(grid.flux), mask)
+    assert np.array_equal(grid.flux[~mask], flux[~mask])
+    assert np.isnan(grid[2].flux[7])
+    assert np.nanmin(grid.rebin(velocity=3).flux) >= 0
+    grid.write(tmp_path / "grid.asdf")
+    assert np.array_equal(np.isnan(SpectralGrid.read(tmp_path / "grid.asdf").flux), mask)
+
+
+def test_percent_are_parts_of_one(sample):
+    grid = sample[:3]._with(flux=Masked(100 * sample.flux[:3], mask=False) * u.percent)
+    assert type(grid.flux) is np.ndarray
+    assert grid.flux.dtype == np.float32
+    assert grid.flux == pytest.approx(sample.flux[:3])
+
+
+def test_flux_of_any_file_stays_there(sample, tmp_path):
+    np.save(tmp_path / "flux.npy", sample.flux[:3])
+    flux = np.load(tmp_path / "flux.npy", mmap_mode="r")
+    assert sample[:3]._with(flux=flux).flux is flux
 
 
 # --- TSFitPy's folders

@@ -172,10 +172,17 @@ def test_flux_that_cannot_be_learnt_is_refused(sample):
         _small().train(grid._with(flux=grid.flux * u.erg / u.s))
     with pytest.raises(ValueError, match="normalise the spectra"):
         PayneModel((8,), output="sigmoid").train(grid._with(flux=1e5 * grid.flux))
-    plain, percent = _small(), _small()
+
+
+def test_flux_may_be_in_percent_and_in_any_order_of_bytes(sample):
+    plain, swapped, percent = _small(), _small(), _small()
+    grid = sample[:40]
     plain.train(grid, max_epochs=2)
-    percent.train(grid._with(flux=(grid.flux * u.one).astype(">f4")), max_epochs=2)
-    assert torch.equal(plain.network.pixels.weight, percent.network.pixels.weight)
+    swapped.train(grid._with(flux=(grid.flux * u.one).astype(">f4")), max_epochs=2)
+    assert torch.equal(plain.network.pixels.weight, swapped.network.pixels.weight)
+    percent.train(grid._with(flux=100 * grid.flux * u.percent), max_epochs=2)
+    rms = plain.meta["validation_rms"]
+    assert percent.meta["validation_rms"] == pytest.approx(rms, rel=1e-3)
 
 
 def test_training_resumes_from_the_model(sample, tmp_path):
