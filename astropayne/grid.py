@@ -35,6 +35,7 @@ from astropayne.wavelengths import (
     MEDIA,
     find_windows,
     inside_regions,
+    spectral_equivalencies,
     to_air,
     to_vacuum,
 )
@@ -251,7 +252,7 @@ class SpectralGrid:
         ValueError
             If no pixel lies inside.
         """
-        inside = inside_regions(self.wavelength, regions)
+        inside = inside_regions(self.wavelength, regions, self.meta["medium"])
         if not inside.any():
             given = ", ".join(f"{low:g} to {high:g}" for low, high in regions.subregions)
             raise ValueError(
@@ -270,8 +271,9 @@ class SpectralGrid:
         Parameters
         ----------
         wavelength : `~astropy.units.Quantity`, optional
-            New pixels' centres, increasing. By default an axis uniform in ln λ, with the gaps of
-            this one; the edges of windows that it does not cover wholly fall away.
+            New pixels' centres, increasing, in the grid's medium or another spectral unit. By
+            default an axis uniform in ln λ, with the gaps of this one; the edges of windows that it
+            does not cover wholly fall away.
         velocity : `~astropy.units.Quantity` or float, optional
             Step of that axis in km/s; by default that of this grid's narrowest pixel.
         **output
@@ -291,7 +293,8 @@ class SpectralGrid:
             step = None if velocity is None else float(strip_unit(velocity, "velocity", _KMS))
             new = log_axis(own, velocity=step)
         else:
-            new = u.Quantity(wavelength).to_value(u.AA, u.spectral())
+            to_grid = spectral_equivalencies(self.meta["medium"])
+            new = u.Quantity(wavelength).to_value(u.AA, to_grid)
         matrix, covered = rebin_matrix(own, new)
         if wavelength is not None and not covered.all():
             raise ValueError(

@@ -121,7 +121,7 @@ def to_air(wavelength):
     return wavelength * (vac_to_air(valid * u.AA, method="Morton2000").to_value(u.AA) / valid)
 
 
-def inside_regions(axis, regions, medium="air"):
+def inside_regions(axis, regions, medium):
     """Say which pixels lie in a region, its ends included.
 
     Parameters

@@ -42,6 +42,19 @@ def test_rebinning_conserves_flux_as_specutils_does(grid):
         grid.rebin(np.arange(5200, 5300, 0.1) * u.AA)
 
 
+@pytest.mark.parametrize("medium", ["air", "vacuum"])
+def test_frequencies_are_of_the_vacuum_whatever_the_grid_is_in(grid, medium):
+    grid = grid.convert_medium(medium)
+    pixels = slice(200, 300)
+    vacuum = to_vacuum(grid.wavelength.value, medium)[pixels] * u.AA
+    frequency = vacuum.to(u.THz, u.spectral())
+    cut = grid.cut(SpectralRegion(frequency[-1], frequency[0]))
+    assert np.array_equal(cut.wavelength, grid.wavelength[pixels])
+    rebinned = grid.rebin(frequency)
+    assert u.allclose(rebinned.wavelength, grid.wavelength[pixels], rtol=1e-9)
+    assert rebinned.flux == pytest.approx(grid.flux[:, pixels], abs=1e-5)
+
+
 @pytest.mark.parametrize("step", [3.0, 6.0, 10.0])
 def test_rebinning_lowers_the_resolution_as_lines_show(step):
     wavelength = 5000 * np.exp(np.arange(0, 0.004, 1e-6))
