@@ -371,12 +371,13 @@ def write_spectrum(spectrum, path, *, overwrite=False):
     >>> read_spectrum(file).meta["medium"]
     'air'
     """
+    holds_all = writable_suffix(path) in (".ecsv", ".fits")
     table = QTable({"wavelength": u.Quantity(spectrum.spectral_axis, subok=False)})
     table["flux"] = spectrum.flux.value if spectrum.flux.unit == u.one else spectrum.flux
     if spectrum.uncertainty is not None:
         sigma = spectrum.uncertainty.represent_as(StdDevUncertainty)
         table["uncertainty"] = sigma.array if spectrum.flux.unit == u.one else sigma.quantity
-    if spectrum.mask is not None and Path(path).suffix in (".ecsv", ".fits"):
+    if spectrum.mask is not None and holds_all:
         table["mask"] = np.asarray(spectrum.mask, dtype=bool)
     keep = ("medium", "resolution")
     table.meta = {k: spectrum.meta[k] for k in keep if spectrum.meta.get(k) is not None}

@@ -59,7 +59,7 @@ def test_a_third_column_that_is_no_uncertainty(tmp_path):
     assert np.array_equal(spectrum.flux.value, FLUX)
 
 
-@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".txt"])
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".txt", ".FITS", ".ECSV"])
 def test_what_is_written_is_read(tmp_path, suffix):
     mask = np.array([True, False, False, False])
     spectrum = Spectrum(
@@ -71,7 +71,7 @@ def test_what_is_written_is_read(tmp_path, suffix):
     assert np.array_equal(again.spectral_axis.to_value(u.AA), WAVELENGTH)
     assert np.array_equal(again.flux.value, spectrum.flux.value, equal_nan=True)
     assert again.uncertainty.array == pytest.approx(FLUX / 10)
-    if suffix in (".ecsv", ".fits"):
+    if suffix.lower() in (".ecsv", ".fits"):
         assert np.array_equal(again.mask, mask)
         assert (again.meta["medium"], again.meta["resolution"]) == ("air", 18000)
     with pytest.raises(FileExistsError, match="overwrite"):
