@@ -186,13 +186,12 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     if not {"wavelength", "flux"} <= roles.keys():
         roles = dict(zip(_IN_ORDER, table.colnames[:columns], strict=False))
     found = {role: table[name] for role, name in roles.items()}
-    flux = u.Quantity(found["flux"], dtype=float)
-    axis = found["wavelength"]
-    if getattr(axis, "unit", None) is None:
-        axis = np.asarray(axis, dtype=float) * wavelength_unit
+    flux, axis = _floats(found["flux"]), _floats(found["wavelength"])
+    if getattr(found["wavelength"], "unit", None) is None:
+        axis = axis.value * wavelength_unit
     sigma = found.get("uncertainty")
     if sigma is not None:
-        sigma = u.Quantity(sigma, dtype=float)
+        sigma = _floats(sigma)
         sigma = sigma.value * flux.unit if sigma.unit == u.one else sigma
         if np.nanmedian(sigma / np.nanmedian(np.abs(flux))) > 1:
             raise ValueError(
@@ -212,6 +211,12 @@ def _of_table(table, path, wavelength_unit, columns, meta):
         mask=None if mask is None else np.isin(np.asarray(mask).astype(str), ("True", "1")),
         meta={**known, **meta},
     )
+
+
+def _floats(column):
+    """Return a column as a quantity, NaN where it has no value."""
+    column = column.astype(float)
+    return u.Quantity(column.filled(np.nan) if hasattr(column, "filled") else column)
 
 
 class _Unreadable:

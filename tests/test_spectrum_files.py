@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
-from astropy.table import QTable
+from astropy.table import MaskedColumn, QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
@@ -43,6 +43,17 @@ def test_two_columns_another_unit_and_columns_in_another_order(tmp_path):
     spectrum = read_spectrum(tmp_path / "named.csv")
     assert np.array_equal(spectrum.flux.value, FLUX)
     assert np.array_equal(spectrum.uncertainty.array, FLUX / 9)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv"])
+def test_what_a_table_does_not_say_is_nan(tmp_path, suffix):
+    gap = np.array([False, True, False, False])
+    table = QTable({"wavelength": WAVELENGTH, "flux": MaskedColumn(FLUX, mask=gap)})
+    table["error"] = MaskedColumn(FLUX / 50, mask=gap[::-1])
+    write_table(table, tmp_path / f"star{suffix}")
+    spectrum = read_spectrum(tmp_path / f"star{suffix}")
+    assert np.array_equal(spectrum.flux.value, np.where(gap, np.nan, FLUX), equal_nan=True)
+    assert np.isnan(spectrum.uncertainty.array).tolist() == gap[::-1].tolist()
 
 
 def test_a_third_column_that_is_no_uncertainty(tmp_path):
