@@ -48,7 +48,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
 
     Text with columns of wavelength, flux and, if there are three, uncertainty (standard
     deviation) is read directly, with or without a line of names, and so are tables (ECSV, FITS)
-    with columns of those names, and a ``mask``; everything else is specutils'.
+    with columns of those names, and a ``mask`` (zero or false where a pixel is good); everything
+    else is specutils'.
 
     Parameters
     ----------
@@ -208,7 +209,7 @@ def _of_table(table, path, wavelength_unit, columns, meta):
         spectral_axis=axis,
         flux=flux,
         uncertainty=None if sigma is None else StdDevUncertainty(sigma),
-        mask=None if mask is None else np.isin(np.asarray(mask).astype(str), ("True", "1")),
+        mask=None if mask is None else _mask(mask, path),
         meta={**known, **meta},
     )
 
@@ -217,6 +218,20 @@ def _floats(column):
     """Return a column as a quantity, NaN where it has no value."""
     column = column.astype(float)
     return u.Quantity(column.filled(np.nan) if hasattr(column, "filled") else column)
+
+
+def _mask(column, path):
+    """Return a column as a mask; what is not said is masked."""
+    values = np.asarray(np.ma.filled(column, True))
+    if values.dtype.kind in "biuf":
+        return values != 0
+    text = np.char.lower(values.astype(str))
+    if odd := sorted(set(text.tolist()) - {"true", "false"}):
+        raise ValueError(
+            f"{path}: column {column.info.name!r} has {odd[0]!r}: a mask has numbers, of which "
+            "zero is a good pixel, or true and false; a column that is none needs another name"
+        )
+    return text == "true"
 
 
 class _Unreadable:

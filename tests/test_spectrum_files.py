@@ -56,6 +56,20 @@ def test_what_a_table_does_not_say_is_nan(tmp_path, suffix):
     assert np.isnan(spectrum.uncertainty.array).tolist() == gap[::-1].tolist()
 
 
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv"])
+@pytest.mark.parametrize(
+    "mask", [[False, True, True], [0, 1, 4], [0.0, 1.0, 0.5], ["false", "True", "TRUE"]]
+)
+def test_masks_are_of_numbers_or_true_and_false(tmp_path, suffix, mask):
+    table = QTable({"wavelength": WAVELENGTH[:3], "flux": FLUX[:3], "mask": mask})
+    write_table(table, tmp_path / f"star{suffix}")
+    assert read_spectrum(tmp_path / f"star{suffix}").mask.tolist() == [False, True, True]
+    table["mask"] = ["good", "bad", "bad"]
+    write_table(table, tmp_path / f"star{suffix}", overwrite=True)
+    with pytest.raises(ValueError, match="column 'mask' has 'bad': a mask has numbers"):
+        read_spectrum(tmp_path / f"star{suffix}")
+
+
 def test_a_third_column_that_is_no_uncertainty(tmp_path):
     np.savetxt(tmp_path / "a.spec", np.column_stack([WAVELENGTH, FLUX, 1e6 * FLUX]))
     with pytest.raises(ValueError, match="--columns 2"):
