@@ -16,6 +16,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropayne.fitting import Flag, fit_spectra
 from astropayne.labels import Label
 from astropayne.observation import degrade_spectrum
+from astropayne.wavelengths import resolution_at
 
 __all__ = [
     "describe_fits",
@@ -38,6 +39,7 @@ _CALLED = {
     "wavelength": re.compile(r"^wav|^lam|^wl"),
     "flux": re.compile(r"flux|intensity"),
     "mask": re.compile(r"^mask"),
+    "resolution": re.compile(r"^resolution$"),
 }
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _AT_ONCE = 64  # spectra that are predicted together
@@ -95,7 +97,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
         if table is not None:
             return _of_table(table, path, u.Unit(wavelength_unit), columns, more)
     spectrum, reason = _by_specutils(path, format)
-    if spectrum is None and path.suffix.lower() in (".fits", ".fit"):
+    more_in_table = spectrum is None or (format is None and _says_more(path))
+    if more_in_table and path.suffix.lower() in (".fits", ".fit"):
         table = _fits_table(path)
         if table is not None:
             return _of_table(table, path, u.Unit(wavelength_unit), None, more)
@@ -145,6 +148,16 @@ def _fits_table(path):
     if "resolut" in table.meta:
         table.meta["resolution"] = table.meta["resolut"]
     return table if {"wavelength", "flux"} <= _roles(table.colnames).keys() else None
+
+
+def _says_more(path):
+    """Say whether a FITS table has what specutils does not look for."""
+    try:
+        header = fits.getheader(path, 1)
+    except (OSError, IndexError):
+        return False
+    said = {*header, *map(str, header.values())}  # columns' names are values
+    return not said.isdisjoint(["MEDIUM", "RESOLUT", "resolution"])
 
 
 def _by_specutils(path, format):
@@ -205,6 +218,9 @@ def _of_table(table, path, wavelength_unit, columns, meta):
         raise ValueError(f"{path}: wavelengths neither increase nor decrease all the way")
     mask = found.get("mask")
     known = {key: table.meta[key] for key in ("medium", "resolution") if key in table.meta}
+    resolution = found.get("resolution")
+    if resolution is not None and resolution.unit in (None, u.one):  # else it is a width
+        known["resolution"] = _floats(resolution).value
     return Spectrum(
         spectral_axis=axis,
         flux=flux,
@@ -373,7 +389,8 @@ def write_spectrum(spectrum, path, *, overwrite=False):
     spectrum : `~specutils.Spectrum`
         One-dimensional.
     path, overwrite
-        As for `write_table`. ``*.ecsv`` and ``*.fits`` hold units, mask, medium and resolution.
+        As for `write_table`. ``*.ecsv`` and ``*.fits`` hold units, mask, medium and resolution,
+        which is a column if it varies.
 
     Raises
     ------
@@ -399,8 +416,13 @@ def write_spectrum(spectrum, path, *, overwrite=False):
         table["uncertainty"] = sigma.array if spectrum.flux.unit == u.one else sigma.quantity
     if spectrum.mask is not None and holds_all:
         table["mask"] = np.asarray(spectrum.mask, dtype=bool)
-    keep = ("medium", "resolution")
-    table.meta = {k: spectrum.meta[k] for k in keep if spectrum.meta.get(k) is not None}
+    known = {"medium": spectrum.meta.get("medium")}
+    resolution = resolution_at(spectrum.meta.get("resolution"), spectrum.spectral_axis)
+    if np.ndim(resolution) == 0:
+        known["resolution"] = resolution
+    elif holds_all:
+        table["resolution"] = resolution
+    table.meta = {key: value for key, value in known.items() if value is not None}
     labels = spectrum.meta.get("labels")
     if labels is not None:
         table.meta["labels"] = {
@@ -416,8 +438,9 @@ def write_table(table, path, *, overwrite=False):
     ----------
     table : `~astropy.table.QTable`
     path : path-like
-        ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``. The last two hold no units, and no columns
-        of several numbers a row: these are left out, with a warning.
+        ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``. The last two hold no units, no metadata,
+        and no columns of several numbers a row; these are left out with a warning, and so are
+        metadata that a FITS header cannot hold.
     overwrite : bool
         Whether a file that is there may be replaced.
 
@@ -439,14 +462,8 @@ def write_table(table, path, *, overwrite=False):
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; overwrite=True (--overwrite) replaces it")
     table = table.copy(copy_data=False)
-    if suffix == ".fits":  # whose header holds single values, under short names
-        plain = {
-            k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in table.meta.items()
-        }
-        flat = {k: v for k, v in plain.items() if isinstance(v, str | int | float)}
-        table.meta = {k.upper(): v for k, v in flat.items() if len(k) <= 8}
-        if "resolution" in flat:  # too long a name
-            table.meta["RESOLUT"] = flat["resolution"]
+    if suffix == ".fits":
+        table.meta = _header(table.meta, path)
     elif suffix != ".ecsv":
         wide = [name for name in table.colnames if table[name].ndim > 1]
         if wide:
@@ -464,6 +481,29 @@ def write_table(table, path, *, overwrite=False):
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _header(meta, path):
+    """Return metadata as a FITS header has them: single values, under short names."""
+    flat, short = {}, {"resolution": "resolut"}
+    for key, value in meta.items():
+        flat |= value if isinstance(value, dict) else {key: value}
+    cards = {short.get(key, key): _card(value) for key, value in flat.items()}
+    lost = [k for k, v in cards.items() if len(k) > 8 or not isinstance(v, str | int | float)]
+    if lost:
+        warnings.warn(
+            f"{path} has no {', '.join(lost)}: the header of a FITS table holds single values, "
+            "under names of up to 8 letters; *.ecsv holds all metadata",
+            AstropyUserWarning,
+            stacklevel=3,
+        )
+    return {key.upper(): value for key, value in cards.items() if key not in lost}
+
+
+def _card(value):
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def writable_suffix(path):

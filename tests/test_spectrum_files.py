@@ -105,6 +105,26 @@ def test_what_is_written_is_read(tmp_path, suffix):
     assert [file.name for file in tmp_path.iterdir()] == [f"star{suffix}"]
 
 
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits"])
+@pytest.mark.parametrize("unit", [u.one, u.Jy])
+@pytest.mark.parametrize("meta", [
+    {"medium": "vacuum"}, {"resolution": np.float32(18000)},
+    {"resolution": np.array([18000.0, 18100, 18200, 18300])},
+])  # fmt: skip
+def test_what_is_known_of_a_spectrum_comes_back(tmp_path, suffix, unit, meta):
+    spectrum = Spectrum(
+        spectral_axis=WAVELENGTH * u.AA, flux=FLUX * unit,
+        uncertainty=StdDevUncertainty(FLUX / 10 * unit), meta=meta,
+    )  # fmt: skip
+    write_spectrum(spectrum, tmp_path / f"star{suffix}")
+    again = read_spectrum(tmp_path / f"star{suffix}")
+    assert u.allclose(again.flux, spectrum.flux)
+    assert again.uncertainty.array == pytest.approx(FLUX / 10)
+    found = {key: value for key, value in again.meta.items() if key != "name"}
+    assert found.keys() == meta.keys()
+    assert np.array_equal(*found.values(), *meta.values())
+
+
 def test_specutils_reads_the_rest(tmp_path):
     header = fits.Header({"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CRVAL1": 5160.0, "CDELT1": 0.05})
     header["CRPIX1"] = 1
@@ -138,6 +158,17 @@ def test_text_tables_go_without_columns_of_vectors(tmp_path, suffix):
     assert QTable.read(tmp_path / f"table.{suffix}", format="ascii").colnames == kept
     write_table(table, tmp_path / "table.ecsv")
     assert QTable.read(tmp_path / "table.ecsv")["Mg_sensitivity"].shape == (2, 3)
+
+
+def test_metadata_that_fits_cannot_hold_are_named(tmp_path):
+    meta = {"snr": np.int64(80), "by": ["teff", "logg"], "labels": {"A_Li": 2.5}}
+    path = tmp_path / "table.fits"
+    write_table(QTable({"a": [1]}, meta=meta), path)
+    assert QTable.read(path).meta == {"SNR": 80, "BY": "teff logg", "A_LI": 2.5}
+    meta |= {"spectrograph": "HARPS", "slit": np.ones(2)}
+    with pytest.warns(AstropyUserWarning, match="has no spectrograph, slit: the header of a FITS"):
+        write_table(QTable({"a": [1]}, meta=meta), path, overwrite=True)
+    assert len(QTable.read(path).meta) == 3
 
 
 def test_every_file_has_its_row(model, tmp_path):
