@@ -39,7 +39,9 @@ class SpectraFeed:
         self._memory, self._block_rows = memory, max(1, int(memory / 4 // self._row_bytes))
         costs_nothing = isinstance(y, np.ndarray) and y.dtype == np.float32 and device.type == "cpu"
         self.resident = costs_nothing or len(y) * self._row_bytes <= memory
-        self._y = self._checked(y if isinstance(y, np.ndarray) else y[:], 0) if self.resident else y
+        self._y = y
+        if self.resident:
+            self._y = self._checked(y if isinstance(y, np.ndarray) else y[:], np.arange(len(y)))
         self._target = None
 
     def __len__(self):
@@ -82,16 +84,16 @@ class SpectraFeed:
         """
         if self.resident:
             return self._y[torch.as_tensor(rows).to(self.device)]
-        return self._checked(self._y[rows], rows[0])
+        return self._checked(self._y[rows], rows)
 
-    def _checked(self, flux, first):
+    def _checked(self, flux, rows):
         """Return flux on the device; an array that is right already is not copied."""
         flux = np.require(flux, dtype=np.float32, requirements=["C", "W"])
         finite = np.isfinite(flux.sum(axis=1, dtype=np.float64))
         if not finite.all():
             raise ValueError(
                 f"the flux of {np.sum(~finite)} of {len(finite)} spectra is not finite everywhere "
-                f"or masked (number {first + np.argmin(finite)} is the first); take them out: "
+                f"or masked (number {rows[np.argmin(finite)]} is the first); take them out: "
                 "grid[np.isfinite(grid.flux).all(axis=1)]"
             )
         return torch.from_numpy(flux).to(self.device)

@@ -74,7 +74,9 @@ def test_faulty_flux_on_disk_is_found_on_the_way(sample, tmp_path):
     flux[17, 5] = np.nan
     sample._with(flux=flux).write(tmp_path / "grid.asdf")
     grid = SpectralGrid.read(tmp_path / "grid.asdf")
-    with pytest.raises(ValueError, match=r"flux of 1 of .* spectra is not finite"):
+    with pytest.raises(ValueError, match=r"flux of 1 of 3 spectra .* \(number 17 is the first"):
+        _feed(grid.flux, 1e6).flux(np.array([3, 100, 17]))
+    with pytest.raises(ValueError, match=r"flux of 1 of .* is not finite .* \(number 17 is the fi"):
         PayneModel(hidden_layers=(8,), components=4).train(grid, grid[:9], memory=1e6, max_epochs=2)
 
 
