@@ -238,12 +238,10 @@ def grid(say, paths, output, format, options, labels, workers, strict, overwrite
             overwrite=overwrite,
             workers=workers,
             strict=strict,
+            transform_labels=labels,
             progress=say.progress,
             **dict(options),
         )
-    if labels:
-        made = made.transform_labels(*labels)
-        made.write(output, overwrite=True)
     _tell_grid(made, say)
     if len(made.report):
         table = Path(output).with_suffix(".set-aside.ecsv")

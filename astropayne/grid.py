@@ -400,10 +400,8 @@ class SpectralGrid:
         ('Mg_H', 'A_Li')
         """
         scale = self._solar_scale(solar)
-        table = self.labels
-        for target in targets:
-            table = _transform(table, parse_label(target), scale)
-        return self._with(labels=table, meta={**self.meta, "solar_scale": scale.entry})
+        labels = _transform(self.labels, targets, scale)
+        return self._with(labels=labels, meta={**self.meta, "solar_scale": scale.entry})
 
     def _solar_scale(self, given):
         """Return the scale the grid was computed with: what it says itself, or what is given."""
@@ -445,6 +443,7 @@ class SpectralGrid:
         minimum_flux=0.0,
         maximum_flux=None,
         wavelength_tolerance=1e-7,
+        transform_labels=(),
         progress=None,
         **options,
     ):
@@ -471,6 +470,9 @@ class SpectralGrid:
             Flux beyond is a fault; by default negative flux is, and emission is not.
         wavelength_tolerance : float
             How far wavelengths may differ from those most spectra have, relative.
+        transform_labels : sequence of str
+            Labels wanted in place of the grid's own, as in `transform_labels`; what cannot be had
+            is an error before the spectra are read.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
         **options
@@ -488,7 +490,7 @@ class SpectralGrid:
         FileNotFoundError
             If there is nothing at a path.
         ValueError
-            If the format is not known, or no spectrum is sound.
+            If the format is not known, no spectrum is sound, or no transforms lead to a label.
         """
         paths = [Path(p) for p in (path if isinstance(path, list | tuple) else [path])]
         if output is not None:
@@ -497,7 +499,8 @@ class SpectralGrid:
         if workers < 1:
             raise ValueError(f"workers={workers}: it takes at least one")
         how = {"workers": workers, "limits": limits, "strict": strict, "progress": progress}
-        grid, rejected = cls._read(paths, format, options, output, overwrite, how)
+        opened = [_open(p, format, options) for p in paths]
+        grid, rejected = cls._read(opened, paths, transform_labels, output, overwrite, how)
         if rejected:
             warnings.warn(
                 f"{len(rejected)} spectra of {grid.meta['source']} were set aside "
@@ -508,11 +511,11 @@ class SpectralGrid:
         return grid
 
     @classmethod
-    def _read(cls, paths, format, options, output, overwrite, how):
+    def _read(cls, opened, paths, targets, output, overwrite, how):
         """Read a grid; return it and what was set aside just now."""
-        opened = [_open(p, format, options) for p in paths]
         if all(isinstance(source, cls) for source in opened):
             grid = cls.concatenate(opened)
+            grid = grid.transform_labels(*targets) if targets else grid
             return (grid if output is None else grid._stored(output, overwrite)), {}
         if any(isinstance(source, cls) for source in opened):
             raise ValueError(
@@ -529,6 +532,10 @@ class SpectralGrid:
         }
         if constant:
             source.meta["constant_labels"] = constant
+        if targets:
+            scale = solar_scale(source.meta.get("solar_scale"))
+            source.meta["solar_scale"] = scale.entry
+            source.labels = _transform(source.labels, targets, scale)
         wavelength, rejected = common_wavelength(source), dict(source.rejected)
         with closing(read_blocks(source, wavelength, rejected=rejected, **how)) as blocks:
             if output is None:
@@ -766,7 +773,13 @@ def _without_constant_labels(source):
     return replace(source, labels=labels), constant
 
 
-def _transform(table, target, scale):
+def _transform(table, targets, scale):
+    for target in targets:
+        table = _transform_one(table, parse_label(target), scale)
+    return table
+
+
+def _transform_one(table, target, scale):
     if target in table.colnames:
         return table
     if target == "alpha_Fe" and "alpha_H" not in table.colnames:
@@ -782,7 +795,7 @@ def _tie_alpha(table):
     """Replace the [X/Fe] of α elements by [α/Fe]: they say one thing only if they are all alike."""
     tied = [name for name in table.colnames if name in {f"{x}_Fe" for x in ALPHA_ELEMENTS}]
     values = np.array([Label(name).to_value(table[name]) for name in tied])
-    if len(tied) < 2 or np.ptp(values, axis=0).max(initial=0.0) > 1e-6:
+    if len(tied) < 2 or np.nanmax(np.ptp(values, axis=0), initial=0.0) > 1e-6:
         raise ValueError(
             "'alpha_Fe' can replace the [X/Fe] of α elements where all of them are equal in every "
             f"spectrum; here there is {', '.join(tied) or 'none'}, which "

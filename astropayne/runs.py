@@ -175,8 +175,9 @@ def train_as_configured(configuration, paths=(), *, progress=None, say=None):
     model = PayneModel(**configuration["network"])
     training = {**configuration["training"], **configuration["model"]}
     TrainingOptions(**{f.name: training[f.name] for f in fields(TrainingOptions)})  # complains now
-    grid = SpectralGrid.read(paths, format=of_grid["format"], progress=progress)
-    grid = grid.transform_labels(*of_grid["labels"])
+    grid = SpectralGrid.read(
+        paths, format=of_grid["format"], transform_labels=of_grid["labels"], progress=progress
+    )
     say(f"grid      {grid}")
     model.train(grid, train_fraction=of_grid["train_fraction"], progress=progress, **training)
     used = {**configuration, "grid": {**of_grid, "paths": paths}}

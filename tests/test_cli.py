@@ -299,6 +299,9 @@ def test_grid_reads_and_reports(tsfitpy_folder, monkeypatch, tmp_path):
     assert "Mg_H" in grid.labels.colnames
     report = QTable.read("grid.set-aside.ecsv")
     assert list(report["name"]) == ["2.spec"]
+    result = _run("grid", "grid", "-o", "b.asdf", "--label", "A(Eu)")
+    assert (result.exit_code, "leads to 'A_Eu'" in result.output) == (1, True)
+    assert not Path("b.asdf").exists()
     assert (
         "no option 'nothing'"
         in _run("grid", "grid", "-o", "b.asdf", "--option", "nothing=1").output

@@ -178,6 +178,21 @@ def test_a_tsfitpy_folder_is_read(tsfitpy_folder, sample):
     assert absolute.flux[0] == pytest.approx(1e6 * sample.flux[0], rel=1e-5, abs=1)
 
 
+def test_labels_are_transformed_before_spectra_are_read(tsfitpy_folder, tmp_path, monkeypatch):
+    grid = SpectralGrid.read(tsfitpy_folder).transform_labels("[Mg/H]", "Li_Fe")
+    stored = tmp_path / "grid.asdf"
+    for options in ({"output": stored}, {}):
+        found = SpectralGrid.read(tsfitpy_folder, transform_labels=["[Mg/H]", "Li_Fe"], **options)
+        assert all((found.labels == grid.labels).tolist())
+        assert found.labels.colnames == grid.labels.colnames
+        assert found.meta == grid.meta
+    again = SpectralGrid.read(stored, transform_labels=["A(Li)"])
+    assert again.labels.colnames[-1] == "A_Li"
+    monkeypatch.delattr("astropayne.grid.read_blocks")
+    with pytest.raises(ValueError, match="no label transform leads to 'A_Eu'"):
+        SpectralGrid.read(tsfitpy_folder, transform_labels=["A(Eu)"])
+
+
 def _rewrite(path, change):
     lines = path.read_text().splitlines()
     change(lines)
