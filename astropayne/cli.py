@@ -144,6 +144,18 @@ def _refuse_existing(path, overwrite):
         raise click.ClickException(f"{path} exists already; --overwrite replaces it")
 
 
+def _refuse_picture(path, overwrite):
+    """Complain before the work about a picture that could not be drawn after it."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    _refuse_existing(path, overwrite)
+    endings = [f".{kind}" for kind in FigureCanvasBase.get_supported_filetypes()]
+    if Path(path).suffix.lower() not in endings:
+        raise click.ClickException(
+            f"{path}: a picture's name has to end in one of {', '.join(endings)}"
+        )
+
+
 # --- what is written on the command line
 
 
@@ -428,6 +440,8 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
     if bool(labels) == bool(table_file):
         raise click.UsageError("Give labels, as in teff=5777, or --table FILE: one of the two.")
     _refuse_existing(output, overwrite or Path(output).is_dir())
+    if plot:
+        _refuse_picture(plot, overwrite)
     for name in ("rv", "vsini", "vmac"):
         options[name] = _value(options[name])
     model = _load_model(model_file, say)
@@ -436,7 +450,6 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
     if plot:
         from astropayne.plotting import plot_spectrum
 
-        _refuse_existing(plot, overwrite)
         _save(plot_spectrum(spectra[0]), plot)
     written = [files[0]] if len(files) == 1 else [f"{len(files)} files in {output}"]
     say(f"written   {', '.join(map(str, [*written, *([plot] if plot else [])]))}")
@@ -692,8 +705,9 @@ def plan(say, labels, model_file, output, plot, overwrite, **options):
 
     if output:
         writable_suffix(output)
-    for path in filter(None, (output, plot)):
-        _refuse_existing(path, overwrite)
+        _refuse_existing(output, overwrite)
+    if plot:
+        _refuse_picture(plot, overwrite)
     table = expect(_load_model(model_file, say), dict(labels), **options)
     for line in describe_plan(table):
         say(line)

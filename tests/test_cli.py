@@ -272,6 +272,16 @@ def test_what_could_not_be_written_is_said_before_the_work(model_file, folder):
         assert "there is no folder" in result.output
 
 
+def test_a_picture_that_could_not_be_drawn_is_said_before_the_work(model_file, folder):
+    Path("old.png").write_text("old")
+    for command in ("predict", "plan"):
+        for plot, said in (("sun.doc", "has to end in one of"), ("old.png", "--overwrite")):
+            words = (command, *SUN, "-m", model_file, "-o", "sun.ecsv", "--plot", plot)
+            result = _run(*words)
+            assert (result.exit_code, said in result.output) == (1, True)
+    assert [file.name for file in folder.iterdir()] == ["old.png"]
+
+
 def test_fit_says_what_it_could_not_measure(model_file, folder):
     _run("predict", *SUN, "-m", model_file, "-o", "good.txt")
     (folder / "bad.txt").write_text("nothing")
