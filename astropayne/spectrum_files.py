@@ -646,8 +646,8 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     ----------
     model : `~astropayne.PayneModel`
     labels : mapping or path-like
-        One star's labels, or a file with a table of them. The table's columns ``rv``, ``vsini`` and
-        ``vmac`` are velocities, ``name`` is what its spectra are called.
+        One star's labels, or a file with a table of them. What is called ``rv``, ``vsini`` and
+        ``vmac`` are velocities; a column ``name`` is what the spectra of a table are called.
     output : path-like
         A file for one star, a folder for a table.
     like : path-like, optional
@@ -657,7 +657,7 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     overwrite : bool
         Whether files that are there may be replaced.
     **given
-        ``rv``, ``vsini`` and ``vmac`` where the table does not say them.
+        ``rv``, ``vsini`` and ``vmac`` where the labels do not say them.
 
     Returns
     -------
@@ -683,7 +683,7 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     options = {"resolution": resolution, "wavelength": _axis_like(like, model)}
     if isinstance(labels, dict):
         writable_suffix(output)
-        spectrum = model(**labels, **given, **options)
+        spectrum = model(**{**options, **given, **labels})
         write_spectrum(spectrum, output, overwrite=overwrite)
         return [spectrum], [Path(output)]
     table = QTable.read(labels)

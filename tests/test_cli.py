@@ -152,6 +152,9 @@ def test_predict_writes_what_the_model_gives(model, model_file, folder):
     assert np.array_equal(table["flux"], expected.flux.value, equal_nan=True)
     assert table.meta["resolution"] == 15000
     assert (folder / "sun.png").read_bytes().startswith(b"\x89PNG")
+    words = ("rv=12km/s", "resolution=15000", "-m", model_file, "-o", "b.ecsv", "--rv", 3)
+    assert _run("predict", *SUN, "[Mg/Fe]=0.2", *words).exit_code == 0
+    assert np.array_equal(QTable.read("b.ecsv")["flux"], table["flux"], equal_nan=True)
     again = _run("predict", *SUN, "-m", model_file, "-o", "sun.ecsv")
     assert (again.exit_code, "--overwrite" in again.output) == (1, True)
     assert _run("predict", *SUN, "-m", model_file, "-o", "sun.ecsv", "--overwrite").exit_code == 0
