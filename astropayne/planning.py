@@ -67,7 +67,7 @@ def plan(
     Raises
     ------
     ValueError
-        If a name is unknown or fixed.
+        If a name is unknown or fixed, or the signal to noise is not positive.
 
     Examples
     --------
@@ -78,6 +78,8 @@ def plan(
     >>> dict(zip(table["label"].tolist(), table["measurable"].tolist()))
     {'Na_Fe': True, 'A_Li': False}
     """
+    if not snr > 0:
+        raise ValueError(f"snr={snr} has to be positive; infinite is no noise")
     names = (*model.labels.names, *VELOCITIES)
     fixed = {_known(name, names) for name in fixed}
     free = [i for i, name in enumerate(names) if name not in fixed]

@@ -62,6 +62,9 @@ def test_what_a_plan_is_asked(network):
         plan(network, SUN, fixed=["logg"], labels=["logg"])
     with pytest.raises(ValueError, match="Eu_Fe"):
         plan(network, SUN, labels=["Eu_Fe"])
+    for snr in (0, -50.0, np.nan):
+        with pytest.raises(ValueError, match=r"snr=.* has to be positive"):
+            plan(network, SUN, snr=snr)
     part = network.wavelength[network.wavelength < 5300 * u.AA]
     less = plan(network, SUN, wavelength=part, labels=["teff", "A_Li"])
     assert less["error"][0] > plan(network, SUN, labels=["teff"])["error"][0]
