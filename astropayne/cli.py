@@ -305,7 +305,7 @@ def train(say, paths, output, config, write_config, overwrite, labels, **trainin
 
     if write_config:
         _refuse_existing(write_config, overwrite)
-        Path(write_config).write_text(configuration_template())
+        Path(write_config).write_text(configuration_template(), encoding="utf-8")
         say(f"written   {write_config}: edit it, then astropayne train --config {write_config}")
         return
     if output is None:

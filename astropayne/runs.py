@@ -101,8 +101,8 @@ def read_configuration(path=None, changes=None):
 
     Raises
     ------
-    ValueError
-        If the file is not TOML, or an option is not known.
+    TypeError, ValueError
+        If the file is not TOML, an option is not known, or not a list where it has to be one.
 
     Examples
     --------
@@ -114,32 +114,42 @@ def read_configuration(path=None, changes=None):
         section: {name: default for name, (default, _) in options.items()}
         for section, options in _sections().items()
     }
-    given = _toml(path) if path is not None else {}
+    if path is not None:
+        _take(known, _toml(path), f"{path}: ")
+    of_command = {}
     for name, value in (changes or {}).items():
         section, _, option = name.partition(".")
-        given.setdefault(section, {})[option] = value
-    for section, options in given.items():
-        _require_known(section, known, f"{path}: section")
-        if not isinstance(options, dict):
-            raise TypeError(f"{path}: [{section}] has to be a section, got {options!r}")
-        for name, value in options.items():
-            _require_known(name, known[section], f"{path}: option of [{section}]")
-            known[section][name] = None if value is False else value
+        of_command.setdefault(section, {})[option] = value
+    _take(known, of_command)
     return known
 
 
 def _toml(path):
     try:
-        return tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
+
+
+def _take(known, given, origin=""):
+    """Put options in the place of those that are known."""
+    for section, options in given.items():
+        _require_known(section, known, f"{origin}section")
+        if not isinstance(options, dict):
+            raise TypeError(f"{origin}[{section}] has to be a section, got {options!r}")
+        for name, value in options.items():
+            _require_known(name, known[section], f"{origin}option of [{section}]")
+            of_several = isinstance(known[section][name], list | tuple)
+            if of_several and not isinstance(value, list | tuple):
+                what = f"{origin}{name} of [{section}]"
+                raise TypeError(f"{what} has to be a list, such as [{value!r}], got {value!r}")
+            known[section][name] = None if value is False else value
 
 
 def _require_known(name, known, what):
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        what = what.removeprefix("None: ")
         raise ValueError(f"{what} {name!r} is not one of {', '.join(known)}{hint}")
 
 
