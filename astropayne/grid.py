@@ -65,7 +65,8 @@ class SpectralGrid:
         Names of the spectra.
     meta : dict, optional
         ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM, `None` if not known),
-        ``solar_scale`` (a name), and whatever else is known of all spectra.
+        ``solar_scale`` (a name), and whatever else is known of all spectra, such as the
+        ``flux_unit``, if ``flux`` is numbers in one.
     report : `~astropy.table.QTable`, optional
         Spectra that were set aside: ``name`` and ``reason``.
 

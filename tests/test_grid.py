@@ -174,8 +174,15 @@ def test_a_tsfitpy_folder_is_read(tsfitpy_folder, sample):
     assert grid.meta["resolution"] == 20000
     assert grid.meta["solar_scale"] == "magg2022"
     assert len(grid.report) == 0
-    absolute = SpectralGrid.read(tsfitpy_folder, format="tsfitpy", flux="absolute")
+    assert "flux_unit" not in grid.meta
+
+
+def test_absolute_flux_keeps_its_unit(tsfitpy_folder, sample, tmp_path):
+    absolute = SpectralGrid.read(tsfitpy_folder, flux="absolute", output=tmp_path / "grid.asdf")
     assert absolute.flux[0] == pytest.approx(1e6 * sample.flux[0], rel=1e-5, abs=1)
+    again = SpectralGrid.read(tmp_path / "grid.asdf")
+    assert u.Unit(again.meta["flux_unit"]) == u.erg / u.s / u.cm**2 / u.AA
+    assert again.meta["normalised"] is False
 
 
 def test_labels_are_transformed_before_spectra_are_read(tsfitpy_folder, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ __all__ = ["TSFitPyReader"]
 _OF_THE_RUN = ("rv", "vmac", "rotation", "resolution")
 
 _FLUX_COLUMN = {"normalised": 1, "absolute": 2}
+_FLUX_UNIT = "erg / (s cm2 Angstrom)"  # of absolute flux
 
 
 class TSFitPyReader(GridReader):
@@ -26,7 +27,8 @@ class TSFitPyReader(GridReader):
 
     Options of ``SpectralGrid.read(folder, format="tsfitpy", ...)``:
 
-    * ``flux="normalised"`` (the second column) or ``"absolute"`` (the third);
+    * ``flux="normalised"`` (the second column) or ``"absolute"`` (the third, whose unit,
+      erg / (s cm2 Å), is kept in ``meta["flux_unit"]``);
     * ``extension=".spec"`` of the spectra;
     * ``table="spectra_parameters.csv"``, the file of labels in the folder, and
       ``name_column="specname"``, its column of file names, with or without the extension;
@@ -93,6 +95,8 @@ class TSFitPyReader(GridReader):
             "solar_scale": solar_scale,
             "normalised": flux == "normalised",
         }
+        if flux == "absolute":
+            meta["flux_unit"] = _FLUX_UNIT
         if run:
             meta["constant_columns"] = run
         load, load_block = partial(_load, *files), partial(_load_block, *files)
