@@ -200,6 +200,16 @@ def test_tsfitpy_first_file_does_not_matter(tsfitpy_folder, content):
     assert len(grid) == 5
 
 
+@pytest.mark.parametrize("separator", [", ", " , ", ",\t"])
+def test_tsfitpy_tables_may_have_spaces_around_commas(tsfitpy_folder, sample, separator):
+    path = tsfitpy_folder / "spectra_parameters.csv"
+    path.write_text(path.read_text().replace(",", separator))
+    grid = SpectralGrid.read(tsfitpy_folder)
+    assert grid.names == [f"{i}.spec" for i in range(6)]
+    assert grid.labels.colnames == sample.labels.colnames
+    assert grid.labels["logg"] == pytest.approx(np.asarray(sample.labels["logg"][:6]))
+
+
 def test_tsfitpy_tables_saved_by_pandas_with_their_index_are_fine(tsfitpy_folder, sample):
     path = tsfitpy_folder / "spectra_parameters.csv"
     pd.read_csv(path).to_csv(path)  # with the index, a column without a name

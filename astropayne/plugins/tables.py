@@ -33,9 +33,15 @@ def read_csv(file, name_columns):
     """
     import pandas as pd
 
-    rejected, options = {}, {"dtype": dict.fromkeys(name_columns, str)}
+    rejected = {}
     try:
-        header = list(pd.read_csv(file, nrows=0).columns)
+        header = [column.strip() for column in pd.read_csv(file, nrows=0).columns]
+        options = {
+            "header": 0,
+            "names": header,
+            "dtype": dict.fromkeys(name_columns, str),
+            "skipinitialspace": True,
+        }
         name = next((i for i, column in enumerate(header) if column in name_columns), 0)
 
         def set_aside(fields):
