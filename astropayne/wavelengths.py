@@ -23,6 +23,7 @@ __all__ = [
 
 #: Speed of light in km/s.
 C_KMS = 299792.458
+_WIDEST = 1000.0  # km/s; no star turns so fast
 
 # Å. Below, Morton's formula does not hold, and air's index of refraction is taken to be as here.
 _SHORTEST = 2500.0
@@ -253,11 +254,12 @@ def checked_velocity(value, name):
     Raises
     ------
     ValueError
-        If one is not finite, as fast as light, or a width below zero.
+        If one is not finite, as fast as light, or a width below zero or above 1000 km/s.
     """
     kms = strip_unit(value, name, u.km / u.s)
-    possible = np.isfinite(kms) & (np.abs(kms) < C_KMS) & ((name == "rv") | (kms >= 0))
+    is_rv = name == "rv"
+    possible = np.abs(kms) < C_KMS if is_rv else (kms >= 0) & (kms <= _WIDEST)
     if not np.all(possible):
-        allowed = "slower than light" if name == "rv" else "zero or positive, slower than light"
+        allowed = "slower than light" if is_rv else f"from 0 to {_WIDEST:g} km/s"
         raise ValueError(f"{name} = {value} is no velocity of a star: it has to be {allowed}")
     return kms

@@ -254,6 +254,7 @@ def test_two_dimensional_spectra_are_rows(model, exact, rng):
         ({"start": {"vmac": 1}}, ValueError, "given in fixed and in start"),
         ({"fixed": {"teff": 5000}, "free": ["teff"]}, ValueError, "given in fixed and in free"),
         ({"fixed": {"vsini": -3}}, ValueError, "no velocity of a star"),
+        ({"fixed": {"vsini": 1e5}}, ValueError, "has to be from 0 to 1000 km/s"),
         ({"fixed": {"rv": np.nan}}, ValueError, "no velocity of a star"),
         ({"fixed": {"rv": 4e5}}, ValueError, "slower than light"),
         ({"fixed": {"teff": np.nan}}, ValueError, "is not a number"),
