@@ -222,7 +222,8 @@ class LabelConversion:
         """Return the derivatives of the labels wanted by those given.
 
         By central differences, which take any transform that anyone registers; those built in are
-        sums, logarithms and powers, for which they are good to about 1e-9.
+        sums, logarithms and powers, for which they are good to about 1e-9. By a value that is NaN,
+        they are NaN for what depends on it, and zero for the rest.
 
         Parameters
         ----------
@@ -240,7 +241,9 @@ class LabelConversion:
             upper[..., i] += step
             lower[..., i] -= step
             width = upper[..., i] - lower[..., i]  # what the step is after rounding
-            jacobian[..., i] = (self(upper) - self(lower)) / width[..., None]
+            change = self(upper) - self(lower)
+            # What does not depend on a value does not where that is NaN either.
+            jacobian[..., i] = np.where(change == 0, 0.0, change / width[..., None])
         return jacobian
 
     def covariance(self, values, covariance):

@@ -176,6 +176,13 @@ def test_what_is_not_known_spreads_only_where_it_matters():
     found = conversion.covariance([0.0, 0.0, 5000.0], covariance)
     assert np.isnan([found[0, 0], found[0, 1], found[1, 0]]).all()
     assert found[1, 1] == pytest.approx(100.0)
+    # also where the value itself is not known: labels that a fit does not measure are NaN
+    values = np.array([[0.0, 0.0, 5000.0], [np.nan, 0.0, 5000.0]])
+    conversion = LabelConversion(["Li_Fe", "feh", "teff"], ["A_Li", "A_Fe", "log_teff"], SUN)
+    known, found = conversion.covariance(values, np.diag([0.04, 0.01, 100.0]))
+    assert np.isfinite(known).all()
+    assert np.isnan(found[0]).all()
+    assert found[1:, 1:] == pytest.approx(known[1:, 1:])
 
 
 # --- labels in any convention
