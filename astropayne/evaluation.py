@@ -150,19 +150,16 @@ def held_out(model, grid):
     """
     if model.training_labels is None:
         return grid
-    distance = _distance(model, grid.labels)
-    unseen = np.flatnonzero(distance > _SAME)
+    tree = cKDTree(model.labels.scale(model.training_labels))
+    labels = model.labels.scale(model.label_array(grid.labels))
+    distance, _ = tree.query(labels, distance_upper_bound=_SAME)  # infinite beyond
+    unseen = np.flatnonzero(np.isinf(distance))
     if not len(unseen):
         raise ValueError(
             f"the model was trained on all {len(grid)} spectra of this grid: give one that it has "
             "not seen, or ask for all of them (held_out_only=False, --all)"
         )
     return grid if len(unseen) == len(grid) else grid[unseen]
-
-
-def _distance(model, labels):
-    tree = cKDTree(model.labels.scale(model.training_labels))
-    return tree.query(model.labels.scale(model.label_array(labels)))[0]
 
 
 def flux_errors(model, grid, *, progress=None):

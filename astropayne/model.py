@@ -55,8 +55,7 @@ _ERROR_COMPONENTS = 32
 _PARTS, _MEMBERS = 16, 2  # of the spectrum, and of an ensemble, where they cost little
 _SPREAD_ROWS = 1 << 12  # whose spread is computed at a time
 _RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
-_MOST_LABELS = 50_000  # kept of the training spectra
-_MOST_NEIGHBOURS = 5_000  # of them looked at, where labels are compared with them
+_MOST_NEIGHBOURS = 5_000  # training spectra looked at, where labels are compared with theirs
 
 
 def _register_formats():
@@ -202,7 +201,7 @@ class PayneModel:
         Errors look in part like changes of labels: the covariance of these, of scaled labels and
         divided by the square of the scale. Components and rest are of what they leave.
     training_labels : numpy.ndarray, shape (n, n_labels)
-        Labels of the training spectra (of very many, a part), in single precision.
+        Labels of all training spectra, in single precision.
     history : TrainingHistory
         How the training went.
     meta : dict
@@ -492,7 +491,7 @@ class PayneModel:
         self.medium, self.resolution = grid.meta["medium"], grid.meta["resolution"]
         self.solar_scale = solar_scale(grid.meta["solar_scale"]).entry
         self._measure_error(x_valid, validation)
-        self.training_labels = labels.unscale(_some(x, _MOST_LABELS)).astype(np.float32)
+        self.training_labels = labels.unscale(x).astype(np.float32)
         names = ("step", "time", "learning_rate", "train_rms", "valid_rms")
         self.history = TrainingHistory(rows=run.rows, names=names, units={"time": u.s})
         who = {"author": author, "licence": licence, "citation": citation}

@@ -48,6 +48,17 @@ def test_spectra_trained_on_are_left_out(model, sample):
         held_out(model, train[[n not in rest.names for n in train.names]][:10])
 
 
+def test_labels_of_large_grids_are_all_kept(rng):
+    n, names = 50_100, ["teff", "logg"]
+    labels = QTable(rng.uniform([4500, 1], [6500, 5], (n, 2)), names=names)
+    wavelength = np.linspace(5000, 5001, 8) * u.AA
+    grid = SpectralGrid(wavelength, rng.uniform(0.5, 1, (n, 8)).astype(np.float32), labels)
+    train, valid = grid[: n - 50], grid[n - 50 :]
+    model = PayneModel(hidden_layers=(2,), components=None)
+    model.train(train, valid, max_epochs=1, batch_size=25_000)
+    assert held_out(model, grid).names == valid.names
+
+
 def test_flux_errors_are_those_of_plain_numpy(network, unseen, errors):
     pixels, spectra = errors
     difference = network.predict(unseen.labels).flux.value - unseen.flux.astype(float)
