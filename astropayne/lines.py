@@ -14,9 +14,17 @@ from astropy.table import QTable, Table, vstack
 from astropayne.abundances import ELEMENTS
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, strip_unit
-from astropayne.wavelengths import C_KMS, MEDIA, checked_velocity, to_air, to_vacuum
+from astropayne.resampling import pixel_edges
+from astropayne.wavelengths import (
+    C_KMS,
+    MEDIA,
+    checked_velocity,
+    find_windows,
+    to_air,
+    to_vacuum,
+)
 
-__all__ = ["LineList", "find", "sensitivity"]
+__all__ = ["LineList", "find", "sensitivity", "without_gaps"]
 
 _HALF_WIDTH = 0.5  # Å, where a file gives a line's centre only, as one_payne has it
 _IONS = {"I": 1, "II": 2, "III": 3}
@@ -184,11 +192,9 @@ class LineList:
         LineList
         """
         pixels = to_vacuum(_angstrom(wavelength, "wavelength"), medium)
-        centre = self.vacuum()[:, 0]
-        step = np.median(np.diff(pixels))
-        i = np.clip(np.searchsorted(pixels, centre), 1, len(pixels) - 1)
-        return self[(pixels[i - 1] <= centre) & (centre <= pixels[i]) & (
-            pixels[i] - pixels[i - 1] < 5 * step)]  # fmt: skip
+        centre = self.vacuum()[:, 0, None]
+        ends = np.array([pixels[window][[0, -1]] for window in find_windows(pixels)])
+        return self[((ends[:, 0] <= centre) & (centre <= ends[:, 1])).any(axis=1)]
 
     def in_medium(self, medium):
         """Return the list with wavelengths in another medium."""
@@ -445,6 +451,33 @@ def _ion(value):
     return _IONS.get(str(value).strip()) or int(value)
 
 
+def without_gaps(wavelength, pixels):
+    """Split some of the pixels of an axis where others are between them, or a gap is.
+
+    Parameters
+    ----------
+    wavelength : array_like, shape (n_pixels,)
+        Increasing.
+    pixels : array_like of bool, shape (n_pixels,)
+
+    Returns
+    -------
+    list of numpy.ndarray
+        The pixels' indices.
+
+    Examples
+    --------
+    >>> from astropayne.lines import without_gaps
+    >>> wavelength = [5000, 5001, 5002, 6000, 6003, 6006]
+    >>> [part.tolist() for part in without_gaps(wavelength, [True, False, True, True, True, True])]
+    [[0], [2], [3, 4, 5]]
+    """
+    pixels = np.flatnonzero(pixels)
+    starts = [window.start for window in find_windows(wavelength)]
+    breaks = (np.diff(pixels) > 1) | np.diff(np.searchsorted(starts, pixels, "right")).astype(bool)
+    return np.split(pixels, np.flatnonzero(breaks) + 1) if len(pixels) else []
+
+
 # --- masks that a model finds
 
 
@@ -551,13 +584,13 @@ def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share
     if not windows:
         raise ValueError(f"there is no pixel that says more of {label!r} than of other labels")
     element = Label(model.labels.names[k]).element or ("Fe" if label == "feh" else "")
-    bounds = np.array([(rest[a], rest[b]) for a, b in windows])
-    step = np.median(np.diff(rest)) / 2
+    first, last = np.transpose(windows)
+    lower, upper = pixel_edges(rest)
     centres = [rest[a + np.argmax(np.abs(own[a : b + 1]))] for a, b in windows]
     lines = LineList(
         centres,
-        lower=bounds[:, 0] - step,
-        upper=bounds[:, 1] + step,
+        lower=lower[first],
+        upper=upper[last],
         element=element,
         reference="found by the model",
         medium="vacuum",
@@ -573,10 +606,7 @@ def _windows(rest, gain, share):
     peak = gain.max(initial=0.0)
     if not peak > 0:
         return []
-    step = np.median(np.diff(rest))
-    good = np.flatnonzero(gain > 1e-2 * peak)
-    breaks = np.flatnonzero(np.diff(rest[good]) > 1.5 * step)
-    parts = [(p[0], p[-1]) for p in np.split(good, breaks + 1)]
+    parts = [(p[0], p[-1]) for p in without_gaps(rest, gain > 1e-2 * peak)]
     sums = np.array([gain[a : b + 1].sum() for a, b in parts])
     order = np.argsort(-sums)
     n = 1 + np.searchsorted(np.cumsum(sums[order]), share * sums.sum())

@@ -21,6 +21,7 @@ from scipy.optimize import isotonic_regression
 
 from astropayne.evaluation import median_and_scatter
 from astropayne.labels import Label
+from astropayne.lines import without_gaps
 from astropayne.wavelengths import (
     C_KMS,
     find_windows,
@@ -1064,10 +1065,8 @@ def _element_windows(spectrum, row, element):
             model = np.ma.filled(np.ma.asarray(row[name], dtype=float), np.nan)
             arrays.append(model[start + order])
         start += len(order)
-        used = np.flatnonzero(np.isfinite(arrays[2]))
-        apart = np.diff(arrays[0][used]) > 1.5 * np.median(np.diff(arrays[0]))
-        windows += [(arrays, part) for part in np.split(used, np.flatnonzero(apart) + 1)]
-    return [(arrays, part) for arrays, part in windows if len(part)]
+        windows += [(arrays, part) for part in without_gaps(arrays[0], np.isfinite(arrays[2]))]
+    return windows
 
 
 def _element_lines(row, element, spectrum):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from astropayne import LineList, PayneModel
-from astropayne.lines import find, sensitivity
+from astropayne.lines import _windows, find, sensitivity, without_gaps
 from astropayne.wavelengths import inside_regions, to_vacuum
 
 SUN = {"teff": 5770.0, "logg": 4.4, "feh": 0.0, "vmic": 1.1, "A_Li": 2.0}
@@ -96,6 +96,19 @@ def test_regions_have_no_cores_and_grow():
     region = inside_regions(wavelength * u.AA, wide, "air")
     assert (region & ~mine).sum() == 0
     assert (mine & ~region).sum() <= 0.2 / 0.013 + 1
+
+
+def test_steps_of_any_width_are_no_gaps():
+    velocity = np.exp(np.arange(np.log(4000), np.log(9500), 1e-5))  # of 3 km/s
+    red = np.searchsorted(velocity, 9300) + np.arange(10)
+    gain = np.isin(np.arange(len(velocity)), red).astype(float)
+    assert _windows(velocity, gain, 1.0) == [(red[0], red[-1])]
+    arms = np.concatenate([np.arange(5000, 5100, 0.01), np.arange(6000, 6100, 0.1)])
+    lines = LineList([4999.0, 5050.0, 5500.0, 6050.05])
+    assert lines.inside(arms * u.AA).table["wavelength"].value.tolist() == [5050.0, 6050.05]
+    ends = [(part[0], part[-1]) for part in without_gaps(arms, arms > 5098.995)]
+    assert ends == [(9900, 9999), (10000, len(arms) - 1)]
+    assert without_gaps(arms, arms > 7000) == []
 
 
 def test_the_lines_that_ship_are_where_the_model_has_them(network):
