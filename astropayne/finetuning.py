@@ -37,7 +37,7 @@ def adapt_labels(network, old, new):
             "labels can be added to a model, not taken away"
         )
     network = copy.deepcopy(network)
-    first = [*network.hidden, network.coefficients or network.pixels][0]
+    first = network.first
     order = [new.index(name) for name in old.names]
     # scaled old label = stretch * scaled new label + shift
     stretch = torch.as_tensor(new.width[order] / old.width)

@@ -351,7 +351,7 @@ class PayneModel:
         return model
 
     def __repr__(self):
-        shape = " x ".join(map(str, self._architecture["hidden_layers"]))
+        shape = " x ".join(map(str, self._architecture["hidden_layers"])) or "labels"
         if self._architecture["components"]:
             shape += f" into {self._architecture['components']} components"
         side_by_side = [self._architecture[n] for n in ("members", "parts")]

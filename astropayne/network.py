@@ -215,10 +215,15 @@ class SpectralNetwork(nn.Module):
         self.pixels = _Pixels(width if components is None else int(components), n_pixels)
 
     @property
+    def first(self):
+        """The layer that the labels go into."""
+        return [*self.hidden, self.coefficients or self.pixels][0]
+
+    @property
     def architecture(self):
         """What the constructor needs to make this network again (dict)."""
         return {
-            "n_labels": self.hidden[0].in_features if self.hidden else self.pixels.in_features,
+            "n_labels": self.first.in_features,
             "n_pixels": self.pixels.out_features,
             "hidden_layers": [layer.out_features for layer in self.hidden],
             "activation": self.activation,

@@ -74,13 +74,15 @@ def test_the_spread_of_members(output, parts, rng):
         assert (alone.spread(x) == 0).all()
 
 
-def test_the_architecture_makes_the_network_again():
-    network = SpectralNetwork(4, 50, (9, 11), "gelu", "linear", 7, 3, 2)
+@pytest.mark.parametrize("hidden_layers", [(9, 11), ()])
+@pytest.mark.parametrize(("components", "members", "parts"), [(None, 1, 1), (7, 1, 1), (7, 3, 2)])
+def test_the_architecture_makes_the_network_again(hidden_layers, components, members, parts):
+    network = SpectralNetwork(4, 50, hidden_layers, "gelu", "linear", components, members, parts)
+    assert network.architecture["n_labels"] == 4
     again = SpectralNetwork(**network.architecture)
     again.load_state_dict(network.state_dict())
-    x = torch.zeros(1, 4)
+    x = torch.ones(1, 4)
     assert torch.equal(again(x), network(x))
-    assert SpectralNetwork(4, 50, ()).architecture["hidden_layers"] == []
 
 
 @pytest.mark.parametrize(
