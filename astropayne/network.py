@@ -279,7 +279,8 @@ class SpectralNetwork(nn.Module):
         """Put parts below each other: (members · parts, k, n) → ([members,] parts · k, n)."""
         if self.parts == 1:
             return x
-        return x.reshape(*([self.members] if self.members > 1 else []), -1, x.shape[-1])
+        members = [self.members] if self.members > 1 else []
+        return x.reshape(*members, self.parts * x.shape[-2], x.shape[-1])
 
     def _mean(self, x):
         """Return the mean of members, parts below each other: shape (parts · k, n)."""
@@ -309,7 +310,7 @@ class SpectralNetwork(nn.Module):
             _VALUES[self.output](nn.functional.linear(z, *layer))
             for z in (features, features.mean(0) if self.members > 1 else features)
         )
-        return (flux - mean).square().mean(-1).reshape(-1, len(x)).mean(0).sqrt()
+        return (flux - mean).square().mean(-1).reshape(self.members, len(x)).mean(0).sqrt()
 
     def features_and_tangents(self, x, by):
         """Return what the last layer is given, and its derivatives by some of the scaled labels.

@@ -56,6 +56,8 @@ def test_many_predictions_are_the_single_ones(model, sample):
     moved = model.predict(sample.labels[:3], rv=[0, 10, 20] * u.km / u.s, vsini=5)
     one = model(**labels, rv=10, vsini=5)
     assert moved.flux[1].value == pytest.approx(one.flux.value, nan_ok=True, abs=1e-12)
+    for broadening in ({}, {"vsini": 5}):
+        assert model.predict(sample.labels[:0], **broadening).flux.shape == (0, 3903)
     with pytest.raises(ValueError, match="use predict"):
         model(teff=[5000, 6000], logg=4, feh=0, vmic=1)
 

@@ -85,6 +85,16 @@ def test_the_architecture_makes_the_network_again(hidden_layers, components, mem
     assert torch.equal(again(x), network(x))
 
 
+@pytest.mark.parametrize(("components", "members", "parts"), [(None, 1, 1), (7, 1, 5), (7, 3, 2)])
+def test_no_spectra_are_fine(components, members, parts):
+    network = SpectralNetwork(4, 50, (9, 11), "gelu", "linear", components, members, parts)
+    none = torch.zeros(0, 4)
+    flux, jacobian = network.flux_and_jacobian(none)
+    assert network(none).shape == flux.shape == (0, 50)
+    assert jacobian.shape == (0, 4, 50)
+    assert network.spread(none).shape == (0,)
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
