@@ -78,10 +78,10 @@ def adapt_pixels(network, old, new, x, flux):
         inside |= (new >= old[window][0]) & (new <= old[window][-1])
     if not inside.all():
         values[~inside] = _fit(network, x, np.asarray(flux)[:, ~inside])
-    network.pixels = type(layer)(layer.in_features, len(new))
-    with torch.no_grad():
-        network.pixels.weight.copy_(values[:, :-1])
-        network.pixels.bias.copy_(values[:, -1])
+    layer.weight = nn.Parameter(values[:, :-1].float())
+    layer.bias = nn.Parameter(values[:, -1].float())
+    layer.out_features = len(new)
+    layer.lay_out(training=False)
     return network
 
 

@@ -240,7 +240,8 @@ class PayneModel:
             "members": members,
             "parts": parts,
         }
-        SpectralNetwork(1, 1, **self._architecture)  # complains now, not when training starts
+        with torch.device("meta"):  # where no weights are drawn
+            SpectralNetwork(1, 1, **self._architecture)  # complains now, not when training starts
         self.network = None
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None

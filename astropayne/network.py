@@ -214,6 +214,32 @@ class SpectralNetwork(nn.Module):
             )
         self.pixels = _Pixels(width if components is None else int(components), n_pixels)
 
+    @classmethod
+    def with_weights(cls, weights, **architecture):
+        """Make a network of weights that are known: none are drawn from torch's generator.
+
+        Parameters
+        ----------
+        weights : mapping of str to torch.Tensor
+            As its ``state_dict()`` has them.
+        **architecture
+            As the constructor takes it.
+
+        Returns
+        -------
+        SpectralNetwork
+
+        Raises
+        ------
+        RuntimeError
+            If weights are missing, too many, or of another shape.
+        """
+        with torch.device("meta"):  # which has no numbers
+            network = cls(**architecture)
+        network.load_state_dict({name: w.float() for name, w in weights.items()}, assign=True)
+        network.pixels.lay_out(training=False)
+        return network
+
     @property
     def first(self):
         """The layer that the labels go into."""

@@ -63,7 +63,9 @@ def test_other_wavelengths_are_interpolated_or_fitted(rng, output):
     new = np.concatenate([old[3:20], [5050.0, 5200.0]])
     # what is not covered: a spectrum that the features can make, and one that does not vary
     flux = np.column_stack([between[:, 3:20], between[:, 40], np.full(40, 0.7)])
+    state = torch.get_rng_state()
     adapted = adapt_pixels(network, old, new, x, flux)
+    assert torch.equal(state, torch.get_rng_state())
     with torch.no_grad():
         found = adapted(torch.as_tensor(x)).numpy()
     assert found == pytest.approx(flux, abs=2e-3)

@@ -149,6 +149,18 @@ def test_training_is_reproducible_and_quiet(sample):
         assert torch.equal(value, two.network.state_dict()[name])
 
 
+def test_models_are_made_and_read_without_random_numbers(model, tmp_path):
+    model.write(tmp_path / "model.asdf")
+    state = torch.get_rng_state()
+    PayneModel()
+    again = PayneModel.read(tmp_path / "model.asdf")
+    assert torch.equal(state, torch.get_rng_state())
+    for name, value in model.network.state_dict().items():
+        found = again.network.state_dict()[name]
+        assert torch.equal(found, value)
+        assert found.stride() == value.stride()
+
+
 def _small():
     return PayneModel(hidden_layers=(16,), components=8)
 

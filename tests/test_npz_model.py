@@ -3,6 +3,7 @@ from itertools import pairwise
 import astropy.units as u
 import numpy as np
 import pytest
+import torch
 
 from astropayne import PayneModel
 
@@ -195,6 +196,7 @@ def test_a_trained_model_is_written_for_one_payne(members, parts, sample, tmp_pa
 
 
 def test_what_is_read_is_written_again(one_payne, the_payne, tmp_path):
+    state = torch.get_rng_state()
     for format, content in (("one_payne", one_payne), ("the_payne", the_payne)):
         first, second = tmp_path / f"{format}.npz", tmp_path / f"{format}_again.npz"
         PayneModel.read(_saved(first, content), format=format).write(second, format=format)
@@ -205,3 +207,4 @@ def test_what_is_read_is_written_again(one_payne, the_payne, tmp_path):
         PayneModel.read(second, format=format).write(tmp_path / f"{format}.asdf")
         asdf = PayneModel.read(tmp_path / f"{format}.asdf")
         assert asdf.labels.names == PayneModel.read(first).labels.names
+    assert torch.equal(state, torch.get_rng_state())

@@ -90,10 +90,8 @@ def read_asdf(path):
 
 
 def _model(tree):
-    network = SpectralNetwork(**tree["architecture"])
-    network.load_state_dict(
-        {name: torch.as_tensor(_full(value)) for name, value in tree["weights"].items()}
-    )
+    weights = {name: torch.as_tensor(_full(value)) for name, value in tree["weights"].items()}
+    network = SpectralNetwork.with_weights(weights, **tree["architecture"])
     labels = tree["labels"]
     space = LabelSpace(
         *([label[key] for label in labels] for key in ("name", "minimum", "maximum"))

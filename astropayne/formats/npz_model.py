@@ -219,16 +219,20 @@ def _network(content, convention, architecture):
             )
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             raise ValueError(f"weights of layer {i} are not finite")
-    network = SpectralNetwork(
-        inputs[0], inputs[-1], inputs[1:-1], convention.activation, convention.output
+    layers = [*(f"hidden.{i}" for i in range(convention.n_hidden)), "pixels"]
+    arrays = {
+        f"{layer}.{kind}": torch.as_tensor(np.array(array, dtype=np.float32))
+        for kind, those in (("weight", weights), ("bias", biases))
+        for layer, array in zip(layers, those, strict=True)
+    }
+    return SpectralNetwork.with_weights(
+        arrays,
+        n_labels=inputs[0],
+        n_pixels=inputs[-1],
+        hidden_layers=inputs[1:-1],
+        activation=convention.activation,
+        output=convention.output,
     )
-    for layer, weight, bias in zip([*network.hidden, network.pixels], weights, biases, strict=True):
-        layer.load_state_dict({"weight": _tensor(weight), "bias": _tensor(bias)})
-    return network
-
-
-def _tensor(array):
-    return torch.as_tensor(np.array(array, dtype=np.float32))
 
 
 def _label_space(content, names, convention):
