@@ -345,13 +345,12 @@ class LabelSpace:
             [column.max() for column in values.values()],
         )
 
-    def union(self, other):
-        """Return a space of the same labels that covers the ranges of both."""
-        order = [other.index(name) for name in self.names]
+    def covering(self, values):
+        """Return a space of the same labels that covers some values (n, n_labels), too."""
         return LabelSpace(
             self.names,
-            np.minimum(self.minimum, other.minimum[order]),
-            np.maximum(self.maximum, other.maximum[order]),
+            np.minimum(self.minimum, np.min(values, axis=0)),
+            np.maximum(self.maximum, np.max(values, axis=0)),
         )
 
     def __len__(self):

@@ -468,8 +468,12 @@ class PayneModel:
         _require_same_axes(grid, validation)
         for part in (grid, validation):
             _require_plain_flux(part)
-        labels = LabelSpace.from_table(grid.labels).union(LabelSpace.from_table(validation.labels))
-        x, x_valid = (labels.scale(labels.to_array(part.labels)) for part in (grid, validation))
+        labels = LabelSpace.from_table(grid.labels)
+        values, valid_values = (
+            _finite(labels.to_array(part.labels), labels.names) for part in (grid, validation)
+        )
+        labels = labels.covering(valid_values)
+        x, x_valid = labels.scale(values), labels.scale(valid_values)
         network = self._untrained(labels, grid, options.seed)
         if start is not None:
             network = start._adapted_network(labels, grid, x)
@@ -735,11 +739,7 @@ class PayneModel:
 
     def _finite_labels(self, labels):
         """Return labels as an array; what is missing or not finite is an error."""
-        values = self.label_array(labels)
-        if not np.isfinite(values).all():
-            bad = np.array(self.labels.names)[~np.isfinite(values).all(axis=0)]
-            raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
-        return values
+        return _finite(self.label_array(labels), self.labels.names)
 
     def conversion(self, wanted):
         """Return the way from the model's labels to others, for values and covariances.
@@ -985,6 +985,13 @@ class PayneModel:
 
     read = UnifiedReadWriteMethod(PayneModelRead)
     write = UnifiedReadWriteMethod(PayneModelWrite)
+
+
+def _finite(values, names):
+    if not np.isfinite(values).all():
+        bad = np.array(names)[~np.isfinite(values).all(axis=0)]
+        raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
+    return values
 
 
 def _some(rows, n):

@@ -232,7 +232,7 @@ def white_rest(residual, n_components, wavelength):
 
 
 def _left(known, tried, n_components):
-    mean = known.mean(axis=0)
+    mean = known.sum(axis=0) / max(len(known), 1)  # one spectrum alone has no other half
     components = leading_components(known - mean, n_components)
     size = np.linalg.norm(components, axis=1, keepdims=True)
     directions = components / np.where(size > 0, size, 1)

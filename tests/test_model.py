@@ -176,6 +176,22 @@ def test_training_on_several_grids(sample):
     assert "author" not in two.meta
 
 
+def test_validation_spectra_need_not_differ(sample):
+    """Of ten, one is left to validate; ranges are those of all."""
+    model, (train, valid) = _small(), sample[:10].split(0.9, seed=0)
+    model.train(sample[:10], max_epochs=2)
+    assert model.meta["n_validation"] == 1
+    assert (model.labels.minimum == sample[:10].label_space.minimum).all()
+    assert (model.labels.maximum == sample[:10].label_space.maximum).all()
+    residual = model.predict(valid.labels).flux.value - valid.flux
+    assert model.bias == pytest.approx(residual[0], abs=1e-6)
+    assert np.isfinite(model.error_rest).all()
+    labels = valid.labels.copy()
+    labels["feh"] = np.nan
+    with pytest.raises(ValueError, match="not finite in some rows: feh"):
+        model.train(train, valid._with(labels=labels))
+
+
 def test_flux_that_cannot_be_learnt_is_refused(sample):
     grid = sample[:40]
     masked = np.ma.MaskedArray(grid.flux, mask=False)
