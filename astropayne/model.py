@@ -41,6 +41,7 @@ from astropayne.residuals import (
 )
 from astropayne.training import TrainingOptions, train_network
 from astropayne.wavelengths import (
+    MEDIA,
     checked_velocity,
     find_windows,
     resolution_at,
@@ -315,7 +316,8 @@ class PayneModel:
         Raises
         ------
         ValueError
-            If sizes do not go together, or weights are not finite.
+            If sizes do not go together, weights are not finite, wavelengths do not increase, or
+            medium or resolution are none.
         """
         n_labels, n_pixels = (network.architecture[name] for name in ("n_labels", "n_pixels"))
         if (n_labels, n_pixels) != (len(labels), len(wavelength)):
@@ -336,13 +338,15 @@ class PayneModel:
                 raise ValueError(
                     f"{name} has shape {np.shape(value)}; the last size must be {last}"
                 )
+        wavelength = u.Quantity(wavelength, u.AA, dtype=float)
+        _require_axis(wavelength.value, medium, resolution)
         for name, value in network.state_dict().items():
             if not torch.isfinite(value).all():
                 raise ValueError(f"the weights {name} of the network are not finite everywhere")
         model = cls(**_choices(network))
         model.network, model.labels = network.cpu().eval(), labels
-        model.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
-        model.medium, model.resolution, model.solar_scale = medium, resolution, solar_scale
+        model.wavelength, model.medium, model.resolution = wavelength, medium, resolution
+        model.solar_scale = solar_scale
         model.error, model.bias = error, bias
         model.error_components, model.error_rest = error_components, error_rest
         model.error_scale, model.error_shift = error_scale, error_shift
@@ -1058,6 +1062,25 @@ def _tell_how_it_stopped(run):
         raise FloatingPointError(
             f"the loss was not finite any more after step {step}; the model is the best network "
             f"until then ({best}). A lower learning_rate helps, mostly"
+        )
+
+
+def _require_axis(wavelength, medium, resolution):
+    """Refuse pixels that are those of no spectrum."""
+    step = np.diff(wavelength, prepend=0.0)
+    wrong = ~((step > 0) & (step < np.inf))
+    if wrong.any():
+        i = np.argmax(wrong)
+        raise ValueError(
+            f"the wavelength of pixel {i} is {wavelength[i]}: wavelengths have to be finite, "
+            "positive and increasing"
+        )
+    if medium not in MEDIA:
+        raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
+    if resolution is not None and not 0 < resolution < np.inf:
+        raise ValueError(
+            f"resolution is {resolution!r}; it can be a positive number, λ/FWHM, or None where it "
+            "is not known"
         )
 
 

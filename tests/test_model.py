@@ -13,7 +13,8 @@ from specutils import Spectrum
 
 from astropayne import PayneModel, broaden_spectrum
 from astropayne.formats.container import read_container, write_container
-from astropayne.labels import LabelRangeWarning
+from astropayne.labels import LabelRangeWarning, LabelSpace
+from astropayne.network import SpectralNetwork
 from astropayne.residuals import (
     label_shifts,
     leading_components,
@@ -413,6 +414,24 @@ def test_errors_of_the_network_are_known(sample):
     shift = model.error_shift_at(values[:2])
     error = np.sqrt(np.diagonal(shift, axis1=1, axis2=2)) / (scale[:2] * model.labels.width)
     assert error == pytest.approx(np.sqrt(np.diag(model.error_shift))[None].repeat(2, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"wavelength": [5000, 5001, np.nan] * u.AA}, "of pixel 2 is nan: wavelengths have to be"),
+        ({"wavelength": [5001, 5000, 5002] * u.AA}, r"of pixel 1 is 5000\.0: .* increasing"),
+        ({"wavelength": [0, 5000, 5001] * u.AA}, r"of pixel 0 is 0\.0: .* positive"),
+        ({"medium": "Vacuum"}, "medium is 'Vacuum'; it can be 'air' or 'vacuum'"),
+        ({"resolution": -5}, "resolution is -5; it can be a positive number"),
+    ],
+)
+def test_pixels_of_no_spectrum_are_refused(change, match):
+    network = SpectralNetwork(1, 3, (4,))
+    parts = {"labels": LabelSpace(["feh"], [-1], [0]), "wavelength": [5000, 5001, 5002] * u.AA}
+    PayneModel.from_network(network, **parts)
+    with pytest.raises(ValueError, match=match):
+        PayneModel.from_network(network, **{**parts, **change})
 
 
 def test_coverage(model, sample):

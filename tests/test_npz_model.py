@@ -139,6 +139,8 @@ def _without(*names):
         (lambda c: c | {"label_names": c["label_names"][1:]}, "5 names for 6 labels"),
         (lambda c: c | {"x_max": c["x_min"]}, "'teff' ranges from 4.5 to 4.5"),
         (_without("wavelength"), "no wavelengths for 500 pixels"),
+        (lambda c: c | {"wavelength": c["wavelength"][::-1]}, "pixel 1 .* increasing"),
+        (lambda c: c | {"medium": "Vacuum"}, "medium is 'Vacuum'; it can be 'air' or 'vacuum'"),
         (_without("x_min"), "needs the arrays"),
         (_without("x_max"), "x_max, x_min; there are"),
         (_without("label_names"), "no names for 6 labels"),
