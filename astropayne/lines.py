@@ -583,7 +583,8 @@ def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share
     windows = _windows(rest, np.where(pure >= purity, information, 0.0), share)
     if not windows:
         raise ValueError(f"there is no pixel that says more of {label!r} than of other labels")
-    element = Label(model.labels.names[k]).element or ("Fe" if label == "feh" else "")
+    name = model.labels.names[k]
+    element = Label(name).element or ("Fe" if name == "feh" else "")
     first, last = np.transpose(windows)
     lower, upper = pixel_edges(rest)
     centres = [rest[a + np.argmax(np.abs(own[a : b + 1]))] for a, b in windows]

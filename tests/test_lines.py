@@ -134,6 +134,7 @@ def test_the_model_finds_known_lines(network):
         assert (distance < 0.06).all()
         assert set(found.table["element"]) == {element}
     assert found.medium == "air"
+    assert find(network, "[Fe/H]", at=SUN).elements == ("Fe",)  # in any spelling
     moved = find(network, "Ba_Fe", at={**SUN, "rv": 30 * u.km / u.s})  # still at rest
     assert moved.table["wavelength"].value == pytest.approx(known, abs=0.06)
 
