@@ -233,16 +233,10 @@ class PayneModel:
             members = _MEMBERS if cheap else 1
         if parts is None:
             parts = _PARTS if cheap else 1
-        self._architecture = {
-            "hidden_layers": tuple(hidden_layers),
-            "activation": activation,
-            "output": output,
-            "components": components,
-            "members": members,
-            "parts": parts,
-        }
+        choices = hidden_layers, activation, output, components, members, parts
         with torch.device("meta"):  # where no weights are drawn
-            SpectralNetwork(1, 1, **self._architecture)  # complains now, not when training starts
+            network = SpectralNetwork(1, 1, *choices)  # complains now, not when training starts
+        self._architecture = _choices(network)
         self.network = None
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None

@@ -183,7 +183,13 @@ class SpectralNetwork(nn.Module):
         ):
             if value not in known:
                 raise ValueError(f"{what}={value!r} is not one of {', '.join(known)}")
-        hidden_layers = tuple(int(width) for width in hidden_layers)
+        try:
+            hidden_layers = tuple(int(width) for width in hidden_layers)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"hidden_layers={hidden_layers!r} has to be a sequence of whole numbers, one for "
+                "each hidden layer: (64, 64, 64)"
+            ) from None
         sizes = [*hidden_layers, *([] if components is None else [int(components)]), n_pixels]
         if min(sizes, default=0) < 1:
             raise ValueError(f"layers need at least one neuron each, got {sizes}")

@@ -132,6 +132,8 @@ def test_an_untrained_model_says_so(tmp_path):
         PayneModel().write(tmp_path / "x.asdf")
     with pytest.raises(ValueError, match="activation='x'"):
         PayneModel(activation="x")
+    with pytest.raises(ValueError, match="hidden_layers=64 has to be a sequence"):
+        PayneModel(hidden_layers=64)
 
 
 def test_training_is_reproducible_and_quiet(sample):

@@ -101,6 +101,7 @@ def test_no_spectra_are_fine(components, members, parts):
         ({"activation": "relu6"}, "activation='relu6' is not one of silu"),
         ({"output": "exp"}, "output='exp' is not one of sigmoid, linear"),
         ({"hidden_layers": (0,)}, "at least one neuron"),
+        ({"hidden_layers": 64}, r"hidden_layers=64 has to be a sequence .* \(64, 64, 64\)"),
         ({"members": 0}, "members=0 has to be"),
         ({"members": 2}, "members=2: networks side by side need components="),
         ({"parts": 1.5}, "parts=1.5 has to be"),
