@@ -678,11 +678,16 @@ class PayneModel:
     def _prediction(self, values, velocities, resolution, wavelength):
         """Return wavelengths, flux of shape (n, n_pixels) and metadata."""
         velocities = [
-            np.broadcast_to(checked_velocity(value, name), len(values))
+            _one_each(checked_velocity(value, name), name, len(values))
             for name, value in zip(VELOCITIES, velocities, strict=True)
         ]
         own_axis = wavelength is None
         wavelength = self.wavelength if own_axis else u.Quantity(wavelength)
+        if wavelength.ndim != 1 or not wavelength.size:
+            raise ValueError(
+                f"wavelength has shape {wavelength.shape}: it has to be one axis of pixels, such "
+                "as [5200, 5201] * u.AA"
+            )
         resolution = resolution_at(resolution, wavelength)
         meta = {
             "medium": self.medium,
@@ -983,6 +988,15 @@ class PayneModel:
 
     read = UnifiedReadWriteMethod(PayneModelRead)
     write = UnifiedReadWriteMethod(PayneModelWrite)
+
+
+def _one_each(value, name, n):
+    if np.shape(value) not in ((), (1,), (n,)):
+        raise ValueError(
+            f"{name} has shape {np.shape(value)}: give one value, or to predict() as many as there "
+            f"are rows of labels ({n})"
+        )
+    return np.broadcast_to(value, n)
 
 
 def _finite(values, names):

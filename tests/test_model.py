@@ -109,6 +109,9 @@ def test_out_of_range_warns_by_name(model):
         ({"Mn_Fe": 0.1}, ValueError, "'Mn_Fe' is not one of teff, logg"),
         ({"rv": 3 * u.K}, u.UnitConversionError, "rv is in km / s"),
         ({"resolution": 50000}, ValueError, "higher than the model's own, 20000"),
+        ({"vsini": [1, 2]}, ValueError, r"vsini has shape \(2,\): give one .* labels \(1\)"),
+        ({"wavelength": 5200 * u.AA}, ValueError, r"shape \(\): it has to be one axis of pixels"),
+        ({"wavelength": [] * u.AA}, ValueError, r"shape \(0,\): it has to be one axis of pixels"),
     ],
 )
 def test_wrong_input_is_a_clear_error(model, labels, error, match):
