@@ -3,10 +3,11 @@
 
 import datetime
 import hashlib
+import inspect
 import itertools
 import platform
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -39,7 +40,7 @@ from astropayne.residuals import (
     shift_covariance,
     white_rest,
 )
-from astropayne.training import TrainingOptions, train_network
+from astropayne.training import TrainingOptions, require_known, train_network
 from astropayne.wavelengths import (
     MEDIA,
     checked_velocity,
@@ -442,6 +443,8 @@ class PayneModel:
         ------
         ValueError
             If the grids do not go together, flux or options cannot be used, or the device.
+        TypeError
+            If a grid is none.
         FloatingPointError
             If the loss does not stay finite. The model is the best network until then, if there
             was one.
@@ -452,6 +455,9 @@ class PayneModel:
             If training is interrupted by Ctrl-C (the model is the best network so far), or a
             checkpoint cannot be written.
         """
+        known = [*_keywords(PayneModel.train), *(field.name for field in fields(TrainingOptions))]
+        for name in options:
+            require_known(name, dict.fromkeys(known), "option of train")  # some are in both
         if max_time is not None:
             max_time = float(strip_unit(max_time, "max_time", u.s))
         if memory is not None:
@@ -1044,8 +1050,21 @@ def _checkpoint_paths(checkpoint, resume):
     return checkpoint or resume, resume
 
 
+def _keywords(function):
+    """Return what a function takes by name only."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
 def _put_together(grid):
-    return SpectralGrid.concatenate(list(grid)) if isinstance(grid, list | tuple) else grid
+    several = isinstance(grid, list | tuple)
+    for one in grid if several else [grid]:
+        if not isinstance(one, SpectralGrid):
+            raise TypeError(
+                f"a grid is a SpectralGrid or a list of them, got {one!r}, a {type(one).__name__}: "
+                "SpectralGrid.read reads files and folders"
+            )
+    return SpectralGrid.concatenate(list(grid)) if several else grid
 
 
 def _require_plain_flux(grid):

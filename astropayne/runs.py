@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Training runs that a TOML file describes: its template, its checks, the run."""
 
-import difflib
 import inspect
 import json
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from astropayne.grid import SpectralGrid
 from astropayne.model import PayneModel
-from astropayne.training import TrainingOptions
+from astropayne.training import TrainingOptions, require_known
 
 __all__ = ["configuration_template", "read_configuration", "train_as_configured"]
 
@@ -134,23 +133,16 @@ def _toml(path):
 def _take(known, given, origin=""):
     """Put options in the place of those that are known."""
     for section, options in given.items():
-        _require_known(section, known, f"{origin}section")
+        require_known(section, known, f"{origin}section")
         if not isinstance(options, dict):
             raise TypeError(f"{origin}[{section}] has to be a section, got {options!r}")
         for name, value in options.items():
-            _require_known(name, known[section], f"{origin}option of [{section}]")
+            require_known(name, known[section], f"{origin}option of [{section}]")
             of_several = isinstance(known[section][name], list | tuple)
             if of_several and not isinstance(value, list | tuple):
                 what = f"{origin}{name} of [{section}]"
                 raise TypeError(f"{what} has to be a list, such as [{value!r}], got {value!r}")
             known[section][name] = None if value is False else value
-
-
-def _require_known(name, known, what):
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{what} {name!r} is not one of {', '.join(known)}{hint}")
 
 
 def train_as_configured(configuration, paths=(), *, progress=None, say=None):

@@ -3,12 +3,14 @@
 
 import contextlib
 import copy
+import difflib
 import math
 import time
 import warnings
 import zlib
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 
 import torch
@@ -20,7 +22,14 @@ from astropayne.checkpoint import read_checkpoint, write_checkpoint
 from astropayne.distributed import workers
 from astropayne.feed import SpectraFeed, available_memory
 
-__all__ = ["PRECISIONS", "TrainingOptions", "TrainingRun", "principal_components", "train_network"]
+__all__ = [
+    "PRECISIONS",
+    "TrainingOptions",
+    "TrainingRun",
+    "principal_components",
+    "require_known",
+    "train_network",
+]
 
 #: Types of the numbers that layers multiply; the loss is always computed in float32.
 PRECISIONS = ("float32", "bfloat16")
@@ -96,18 +105,47 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is None and name in ("t_max", "patience"):
                 continue
-            if value is None or not (value >= 1 and value == int(value)):
-                raise ValueError(f"{name} has to be a whole number of 1 or more, got {value!r}")
+            if not (isinstance(value, Real) and value >= 1 and value % 1 == 0):
+                said = _said(value)
+                raise ValueError(f"{name} has to be a whole number of 1 or more, got {said}")
             object.__setattr__(self, name, int(value))
         for name in ("learning_rate", "max_time", "memory"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} has to be a positive number, got {value!r}")
+            if value is None and name != "learning_rate":
+                continue
+            if not (isinstance(value, Real) and 0 < value < math.inf):
+                raise ValueError(f"{name} has to be a positive number, got {_said(value)}")
         for name in ("weight_decay", "label_decay", "checkpoint_interval"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} cannot be negative, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= value < math.inf):
+                raise ValueError(f"{name} has to be a number of 0 or more, got {_said(value)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is not one of {', '.join(PRECISIONS)}")
+
+
+def _said(value):
+    return f"{value!r}" if isinstance(value, Real) else f"{value!r}, a {type(value).__name__}"
+
+
+def require_known(name, known, what):
+    """Refuse a name that is not known, saying which are, and what may have been meant.
+
+    Parameters
+    ----------
+    name : str
+    known : collection of str
+    what : str
+        What it is the name of, for the error.
+
+    Raises
+    ------
+    ValueError
+        If it is not one of them.
+    """
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{what} {name!r} is not one of {', '.join(known)}{hint}")
 
 
 # What a run may be resumed with in another way than it was begun.

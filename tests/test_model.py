@@ -263,8 +263,13 @@ def test_grids_that_do_not_go_together_are_refused(sample):
     model = PayneModel(hidden_layers=(8,), components=4)
     with pytest.raises(ValueError, match="have to be the same"):
         model.train(sample[:30], sample[30:40].transform_labels("Li_Fe"))
-    with pytest.raises(TypeError, match="max_epoch"):
+    for grid in ("grid.asdf", [sample[:30], "grid.asdf"]):
+        with pytest.raises(TypeError, match=r"got 'grid.asdf', a str: SpectralGrid.read reads"):
+            model.train(grid)
+    with pytest.raises(ValueError, match=r"'max_epoch' is not one of .*; did .* 'max_epochs'"):
         model.train(sample[:30], max_epoch=3)
+    with pytest.raises(ValueError, match="did you mean 'train_fraction'"):
+        model.train(sample[:30], train_fracton=0.5)
     with pytest.raises(u.UnitConversionError, match="max_time is in s"):
         model.train(sample[:30], max_time=3 * u.K)
 
