@@ -2,9 +2,9 @@
 """Pictures: a figure in, or a new one; axes out.
 
 ``figure`` may be a `~matplotlib.figure.SubFigure`, so that pictures can be put together in one.
-Nothing is shown or saved: that is `matplotlib.pyplot.show` and ``axes[0].figure.savefig``, in any
-format that matplotlib has. Under `astropy.visualization.quantity_support` axes have units: what is
-drawn into them then, such as ``ax.axvline(516.7 * u.nm)``, is converted.
+Nothing is shown or saved: `matplotlib.pyplot.show` and `matplotlib.pyplot.savefig` do that with a
+new one, in any format that matplotlib has. Under `astropy.visualization.quantity_support` axes have
+units: what is drawn into them then, such as ``ax.axvline(516.7 * u.nm)``, is converted.
 """
 
 import warnings

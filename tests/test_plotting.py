@@ -56,7 +56,7 @@ def test_a_fit_is_drawn_with_what_was_used(model):
     assert drawn == result.used.sum()
 
 
-def test_several_spectra_of_a_star_are_drawn_one_below_the_other(model):
+def test_several_spectra_of_a_star_are_drawn_one_below_the_other(model, tmp_path):
     star = model(teff=5600, logg=4.2, feh=0, vmic=1, rv=10, vsini=8)
     result = fit_spectrum(SpectrumList([star[:1601], star[1601:]]), model)
     first, second = result.plot()
@@ -64,6 +64,8 @@ def test_several_spectra_of_a_star_are_drawn_one_below_the_other(model):
     assert first[0, 0].lines[1].get_xdata().max() < 5241
     assert second[0, 0].lines[1].get_xdata().min() > 6089
     assert "10.00" in first[0, 0].figure.figure.get_suptitle()
+    assert plt.gcf() is first[0, 0].figure.figure
+    plt.savefig(tmp_path / "fit.svg")  # as any new picture is
 
 
 def test_a_prediction_is_compared_at_the_pixels_of_the_observed_spectrum(model):
