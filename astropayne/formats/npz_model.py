@@ -19,6 +19,7 @@ from astropayne.formats.container import refuse_existing, replacing
 from astropayne.labels import LabelSpace
 from astropayne.model import PayneModel
 from astropayne.network import SpectralNetwork
+from astropayne.plugins.the_payne import APOGEE_LABELS
 
 __all__ = ["read_one_payne", "read_the_payne", "write_one_payne", "write_the_payne"]
 
@@ -58,12 +59,6 @@ _THE_PAYNE = _Convention(
     u.K,
     "vacuum",
 )
-
-# The 25 labels that The_Payne's networks have, in its order; its files do not name them.
-_APOGEE_LABELS = (
-    "teff logg vmic C_H N_H O_H Na_H Mg_H Al_H Si_H P_H S_H K_H Ca_H Ti_H V_H Cr_H Mn_H feh Co_H "
-    "Ni_H Cu_H Ge_H C12_C13 vmacro"
-).split()
 
 
 def _apogee_wavelength():
@@ -145,7 +140,7 @@ def read_the_payne(
         path,
         _THE_PAYNE,
         _THE_PAYNE.architecture,
-        _APOGEE_LABELS if labels is None else labels,
+        APOGEE_LABELS if labels is None else labels,
         _apogee_wavelength() * u.AA if wavelength is None else wavelength,
         medium,
         resolution,

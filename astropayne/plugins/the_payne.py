@@ -12,7 +12,8 @@ from astropayne.plugins.reader import GridReader, GridSource
 
 __all__ = ["APOGEE_LABELS", "ThePayneReader"]
 
-#: The 25 labels of The Payne's APOGEE training set. ``vmacro`` was convolved into its spectra.
+#: The 25 labels of The Payne's APOGEE training set, and of networks trained on it, whose files do
+#: not name them. ``vmacro`` was convolved into its spectra.
 APOGEE_LABELS = tuple(
     "teff logg vmic C_H N_H O_H Na_H Mg_H Al_H Si_H P_H S_H K_H Ca_H Ti_H V_H Cr_H Mn_H feh Co_H "
     "Ni_H Cu_H Ge_H C12_C13 vmacro".split()
