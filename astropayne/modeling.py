@@ -80,8 +80,8 @@ class PayneSpectrum(Fittable1DModel):
         self, model, *, resolution=None, limb_darkening=0.6, macroturbulence="joint", **values
     ):
         space = model.labels
-        self.broadening = {"limb_darkening": limb_darkening, "macroturbulence": macroturbulence}
-        model.forward_model(**self.broadening)
+        self._broadening = {"limb_darkening": limb_darkening, "macroturbulence": macroturbulence}
+        model.forward_model(**self._broadening)
         if not callable(resolution):
             instrument_fwhm(resolution, model.resolution)  # complains if it is too high
         self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
@@ -187,7 +187,7 @@ class PayneSpectrum(Fittable1DModel):
 
     def _placed(self, x, rv):
         """Return the forward model, the pixels placed on it at a velocity, and their R."""
-        forward = self.model.forward_model(**self.broadening)
+        forward = self.model.forward_model(**self._broadening)
         x = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
         wavelength = x.to_value(u.AA, self.input_units_equivalencies["x"])
         wavelength = np.ravel(wavelength)

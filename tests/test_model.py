@@ -80,7 +80,7 @@ def test_broadening_a_prediction_is_broadening_its_spectrum(model):
     expected = broaden_spectrum(model(**SUN), **broadening)
     # a network needs fewer points, and less room at the edges, than a spectrum of any kind
     assert (expected.mask | ~found.mask).all()
-    assert expected.mask.sum() - found.mask.sum() < 12
+    assert expected.mask.sum() - found.mask.sum() < 24
     assert expected.mask.sum() < 200
     assert np.isnan(found.flux[found.mask]).all()
     good = ~expected.mask
