@@ -18,7 +18,7 @@ from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
 from astropayne.likelihood import Arm, Likelihood, Parameters, pixel_width
 from astropayne.stars import a_row, filled, resolution_of
-from astropayne.wavelengths import C_KMS
+from astropayne.wavelengths import doppler_factor
 
 __all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome"]
 
@@ -421,7 +421,7 @@ class BatchFitter:
         """Say which pixels are, in the star's frame, where the model is to be believed."""
         if not self.untrusted.any():
             return np.ones(wavelength.shape, dtype=bool)
-        rest = wavelength * np.exp(-np.arctanh(rv / C_KMS))[:, None]
+        rest = wavelength / doppler_factor(rv)[:, None]
         return np.interp(rest, self.forward.wavelength, self.untrusted.astype(float)) < 0.5
 
     def _solve(self, arms, theta, tolerance, modes):

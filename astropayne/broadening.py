@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from astropayne.wavelengths import C_KMS
+from astropayne.wavelengths import C_KMS, FWHM
 
 __all__ = [
     "MACROTURBULENCE",
@@ -29,9 +29,6 @@ __all__ = [
 #: times the other; and that with the profile's full width at half maximum for ζ, as TSFitPy and
 #: one_payne have it.
 MACROTURBULENCE = {"joint": 1.0, "product": 1.0, "fwhm": 1.433}
-
-#: Full width at half maximum of a Gaussian over its standard deviation.
-_FWHM = math.sqrt(8 * math.log(2))
 
 
 @cache
@@ -143,7 +140,7 @@ def gaussian(s, fwhm):
     -------
     transfer, by_fwhm : torch.Tensor, shape (n, n_frequencies)
     """
-    k = 2 * (math.pi * s / _FWHM) ** 2
+    k = 2 * (math.pi * s / FWHM) ** 2
     transfer = torch.exp(-k * fwhm[:, None] ** 2)
     return transfer, -2 * k * fwhm[:, None] * transfer
 
@@ -158,7 +155,7 @@ def highest_frequency(fwhm, left):
     left : float
         Between 0 and 1.
     """
-    return _FWHM * math.sqrt(-0.5 * math.log(left)) / (math.pi * fwhm) if fwhm > 0 else math.inf
+    return FWHM * math.sqrt(-0.5 * math.log(left)) / (math.pi * fwhm) if fwhm > 0 else math.inf
 
 
 def doppler_shift(s, rv, placed=0.0):
@@ -227,4 +224,4 @@ def half_width(vsini, vmac, fwhm):
 
     Rotation has a sharp end; of the other two, four standard deviations are counted.
     """
-    return vsini + 4 * np.sqrt((fwhm / _FWHM) ** 2 + 0.5 * np.square(vmac))
+    return vsini + 4 * np.sqrt((fwhm / FWHM) ** 2 + 0.5 * np.square(vmac))

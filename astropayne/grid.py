@@ -32,6 +32,7 @@ from astropayne.reading import (
 from astropayne.resampling import degrade_matrix, log_axis, pixel_edges, rebin_matrix
 from astropayne.wavelengths import (
     C_KMS,
+    FWHM,
     MEDIA,
     find_windows,
     inside_regions,
@@ -43,7 +44,6 @@ from astropayne.wavelengths import (
 __all__ = ["GridWarning", "SpectralGrid"]
 
 _KMS = u.km / u.s
-_FWHM = np.sqrt(8 * np.log(2))  # of a Gaussian, in standard deviations
 
 
 class GridWarning(AstropyUserWarning):
@@ -700,7 +700,7 @@ def _resolution_after(matrix, wavelength, resolution):
     velocity, weight = C_KMS * np.log(wavelength), matrix.tocoo()
     offset = velocity[weight.col] - (matrix @ velocity)[weight.row]
     added = np.sum(weight.data * offset**2) / matrix.shape[0]
-    return float(C_KMS / np.sqrt((C_KMS / resolution) ** 2 + _FWHM**2 * added))
+    return float(C_KMS / np.sqrt((C_KMS / resolution) ** 2 + FWHM**2 * added))
 
 
 def _warn_undersampled(wavelength, resolution):

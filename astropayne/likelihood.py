@@ -13,7 +13,7 @@ import torch
 from numpy.polynomial import chebyshev
 
 from astropayne.forward import VELOCITIES
-from astropayne.wavelengths import C_KMS
+from astropayne.wavelengths import doppler_factor
 
 __all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
 
@@ -303,8 +303,7 @@ class Likelihood:
 
     def _at_pixels(self, error, pixels):
         """Return the emulator's error where a star's pixels are in its own frame."""
-        beta = pixels.rv / C_KMS
-        rest = pixels.wavelength * np.sqrt((1 - beta) / (1 + beta))[:, None]
+        rest = pixels.wavelength / doppler_factor(pixels.rv)[:, None]
         return np.nan_to_num(np.interp(rest, self.forward.wavelength, error))
 
     def _shared_errors(self, modes, velocities, size):

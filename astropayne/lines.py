@@ -19,6 +19,7 @@ from astropayne.wavelengths import (
     C_KMS,
     MEDIA,
     checked_velocity,
+    doppler_factor,
     find_windows,
     to_air,
     to_vacuum,
@@ -569,8 +570,7 @@ def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share
     vacuum, theta, _, jacobian = sensitivity(
         model, at, resolution=resolution, wavelength=wavelength
     )
-    beta = theta[-len(VELOCITIES)] / C_KMS
-    rest = vacuum * np.sqrt((1 - beta) / (1 + beta))
+    rest = vacuum / doppler_factor(theta[-len(VELOCITIES)])
     sigma = np.full(len(rest), 1 / float(snr))
     sigma = np.hypot(sigma, model.error_at(rest))
     weighted = jacobian / sigma[:, None]

@@ -8,7 +8,7 @@ from numpy.polynomial import chebyshev
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, parse_label
 from astropayne.lines import sensitivity
-from astropayne.wavelengths import C_KMS, find_windows
+from astropayne.wavelengths import doppler_factor, find_windows
 
 __all__ = ["describe_plan", "plan"]
 
@@ -151,8 +151,7 @@ class _Scene:
         self.model, self.free, self._seen = model, free, {}
         self.options = {"resolution": resolution, "wavelength": wavelength}
         vacuum, self.theta, self.flux, jacobian = sensitivity(model, at, **self.options)
-        beta = self.theta[-len(VELOCITIES)] / C_KMS
-        rest = vacuum * np.sqrt((1 - beta) / (1 + beta))
+        rest = vacuum / doppler_factor(self.theta[-len(VELOCITIES)])
         sigma = np.full(rest.shape, 1 / float(snr))
         sigma = np.hypot(sigma, model.error_at(rest))
         self.sigma = sigma

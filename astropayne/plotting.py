@@ -23,7 +23,7 @@ from astropayne.evaluation import median_and_scatter
 from astropayne.labels import Label
 from astropayne.lines import without_gaps
 from astropayne.wavelengths import (
-    C_KMS,
+    doppler_factor,
     find_windows,
     inside_regions,
     spectral_equivalencies,
@@ -281,9 +281,8 @@ class _Windows:
         """Write the elements above their lines, moved aside where they are crowded."""
         if lines is None:
             return
-        shift = np.sqrt((1 + (beta := _kms(rv) / C_KMS)) / (1 - beta))
         table = lines.in_medium(self.medium).table
-        place = (shift * table["wavelength"]).to_value(
+        place = (doppler_factor(_kms(rv)) * table["wavelength"]).to_value(
             self.unit, spectral_equivalencies(self.medium)
         )
         points = 0.85 * 72 * self.figure.bbox.width / self.figure.dpi
@@ -1083,9 +1082,9 @@ def _element_lines(row, element, spectrum):
         )
         return np.empty(0)
     lines = lines.split() if isinstance(lines, str) else lines
-    beta = u.Quantity(row["rv"]).to_value(u.km / u.s) / C_KMS
+    rv = u.Quantity(row["rv"]).to_value(u.km / u.s)
     centres = to_vacuum(np.array(lines, dtype=float, ndmin=1), medium)
-    centres = centres * np.sqrt((1 + beta) / (1 - beta))
+    centres = centres * doppler_factor(rv)
     return to_air(centres) if spectrum.meta.get("medium", medium) == "air" else centres
 
 

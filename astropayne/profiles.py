@@ -16,7 +16,7 @@ from scipy.integrate import cumulative_trapezoid
 
 from astropayne.forward import VELOCITIES
 from astropayne.likelihood import pixel_width
-from astropayne.wavelengths import C_KMS
+from astropayne.wavelengths import C_KMS, doppler_factor
 
 __all__ = ["Problem", "Profile", "Stars"]
 
@@ -183,9 +183,8 @@ class Stars:
     @property
     def rest_wavelength(self):
         """Wavelengths in the stars' frames, Å in vacuum: (n, n_pixels)."""
-        beta = self.theta[:, -len(VELOCITIES), None] / C_KMS
         wavelength = np.concatenate([p.wavelength for p in self.pixels], axis=1)
-        return wavelength * np.sqrt((1 - beta) / (1 + beta))
+        return wavelength / doppler_factor(self.theta[:, -len(VELOCITIES), None])
 
     @property
     def pixel_width(self):

@@ -8,10 +8,9 @@ in: a pixel that needs flux from where there is none is NaN, and so is one that 
 import math
 
 import numpy as np
-from scipy.constants import speed_of_light
 from scipy.sparse import block_diag, csr_array
 
-from astropayne.wavelengths import find_windows
+from astropayne.wavelengths import C_KMS, FWHM, find_windows
 
 __all__ = ["degrade", "degrade_matrix", "log_axis", "pixel_edges", "rebin", "rebin_matrix"]
 
@@ -19,7 +18,6 @@ _ROUNDING = 1e-7  # less than this part of a pixel, covered or not, is a matter 
 _BLOCK = 256  # spectra that an operator is applied to at a time: bounds the memory
 _REACH = 5.0  # standard deviations at which a kernel is cut
 _TAPS = 10  # pixels that the interpolation under a kernel goes through
-_FWHM = math.sqrt(8 * math.log(2))  # of a Gaussian, in standard deviations
 
 
 def pixel_edges(wavelength):
@@ -208,7 +206,7 @@ def log_axis(wavelength, step=None, velocity=None):
     for window, piece in zip(windows, pieces, strict=True):
         if len(piece) < 2:
             raise ValueError(
-                f"a step of {step:g} in ln λ ({step * speed_of_light / 1e3:g} km/s) leaves "
+                f"a step of {step:g} in ln λ ({step * C_KMS:g} km/s) leaves "
                 f"{len(piece)} pixels of the window from {wavelength[window][0]:g} to "
                 f"{wavelength[window][-1]:g}: take a smaller step, or leave the window out"
             )
@@ -219,7 +217,7 @@ def _log_step(wavelength, windows, step, velocity):
     if step is not None and velocity is not None:
         raise ValueError(f"step={step} and velocity={velocity} were both given: give one")
     if velocity is not None:
-        step = velocity / (speed_of_light / 1e3)
+        step = velocity / C_KMS
     if step is None:
         steps = [np.diff(np.log(wavelength[w])) for w in windows]
         return float(np.concatenate(steps).min())
@@ -282,7 +280,7 @@ def _kernel_width(resolution, to_resolution):
             f"{resolution:g}: smoothing cannot sharpen, and equal ones need nothing done. If the "
             "spectra are of perfect resolution, give resolution=None"
         )
-    return math.sqrt(to_resolution**-2 - resolution**-2) / _FWHM
+    return math.sqrt(to_resolution**-2 - resolution**-2) / FWHM
 
 
 def _smoothing(x, width):

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Wavelength axes: windows of pixels without gaps, air and vacuum, velocities."""
 
+import math
 from functools import lru_cache
 
 import astropy.units as u
@@ -10,8 +11,10 @@ from astropayne.labels import strip_unit
 
 __all__ = [
     "C_KMS",
+    "FWHM",
     "MEDIA",
     "checked_velocity",
+    "doppler_factor",
     "find_windows",
     "inside_regions",
     "resolution_at",
@@ -23,6 +26,8 @@ __all__ = [
 
 #: Speed of light in km/s.
 C_KMS = 299792.458
+#: Full width at half maximum of a Gaussian, in standard deviations.
+FWHM = math.sqrt(8 * math.log(2))
 _WIDEST = 1000.0  # km/s; no star turns so fast
 
 # Å. Below, Morton's formula does not hold, and air's index of refraction is taken to be as here.
@@ -236,6 +241,11 @@ def resolution_at(resolution, axis):
             "number, a value for each pixel, or a function of the spectral axis"
         )
     return resolution
+
+
+def doppler_factor(rv):
+    """Return observed over emitted wavelengths at radial velocities in km/s, relativistic."""
+    return np.exp(np.arctanh(rv / C_KMS))
 
 
 def checked_velocity(value, name):
