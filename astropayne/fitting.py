@@ -360,7 +360,7 @@ class FitSetup:
         macroturbulence="joint",
         device="cpu",
     ):
-        model._require_trained()
+        model.require_trained()
         report = [parse_label(n) for n in ([report] if isinstance(report, str) else report)]
         report = [name for name in report if name not in model.labels.names]
         self.report = model.conversion(report) if report else None

@@ -369,7 +369,8 @@ class PayneModel:
             f"R = {'unknown' if self.resolution is None else f'{self.resolution:g}'}>"
         )
 
-    def _require_trained(self):
+    def require_trained(self):
+        """Refuse a model without a network (RuntimeError)."""
         if self.network is None:
             raise RuntimeError(
                 "this PayneModel is not trained yet: call its train(grid), or PayneModel.read(file)"
@@ -530,7 +531,7 @@ class PayneModel:
 
     def _adapted_network(self, labels, grid, x):
         """Return this model's network, for the labels and wavelengths of another grid."""
-        self._require_trained()
+        self.require_trained()
         network = adapt_labels(self.network, self.labels, labels)
         wavelength = to_vacuum(grid.wavelength.value, grid.meta["medium"])
         if np.array_equal(wavelength, self.vacuum_wavelength):
@@ -555,7 +556,7 @@ class PayneModel:
         ValueError
             If the grid is of another kind.
         """
-        self._require_trained()
+        self.require_trained()
         if not np.array_equal(grid.wavelength, self.wavelength):
             raise ValueError("the grid's wavelengths are not the model's")
         self._measure_error(self.labels.scale(self._finite_labels(grid.labels)), grid)
@@ -739,7 +740,7 @@ class PayneModel:
         >>> dict(zip(model.labels.names, model.label_array(star)[0].round(3).tolist()))["Mg_Fe"]
         0.4
         """
-        self._require_trained()
+        self.require_trained()
         named = named_columns(labels)
         if named is None:
             return self.labels.to_array(labels)
@@ -777,7 +778,7 @@ class PayneModel:
         >>> float(found["Li_H"][0].round(6)), float(found["A_Mg"][0].round(6))
         (1.0, 7.55)
         """
-        self._require_trained()
+        self.require_trained()
         return LabelConversion(self.labels.names, wanted, self.solar_scale)
 
     def coverage(self, labels):
@@ -971,7 +972,7 @@ class PayneModel:
         dtype : torch.dtype
         device : str or torch.device
         """
-        self._require_trained()
+        self.require_trained()
         key = (limb_darkening, macroturbulence, dtype, str(device))
         if key not in self._forward_models:
             self._forward_models[key] = ForwardModel(

@@ -35,11 +35,13 @@ __all__ = [
 _SUFFIXES = (".ecsv", ".fits", ".csv", ".txt")
 # What columns are called, in lower case; the first that fits counts.
 _CALLED = {
+    "guessed_noise": re.compile(r"^guessed_noise$"),
     "uncertainty": re.compile(r"err|unc|^sig|^e_|^std|noise"),
     "wavelength": re.compile(r"^wav|^lam|^wl"),
     "flux": re.compile(r"flux|intensity"),
     "mask": re.compile(r"^mask"),
     "resolution": re.compile(r"^resolution$"),
+    "correlation": re.compile(r"^correlation$"),
 }
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _AT_ONCE = 64  # spectra that are predicted together
@@ -203,15 +205,12 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     flux, axis = _floats(found["flux"]), _floats(found["wavelength"])
     if getattr(found["wavelength"], "unit", None) is None:
         axis = axis.value * wavelength_unit
-    sigma = found.get("uncertainty")
-    if sigma is not None:
-        sigma = _floats(sigma)
-        sigma = sigma.value * flux.unit if sigma.unit == u.one else sigma
-        if np.nanmedian(sigma / np.nanmedian(np.abs(flux))) > 1:
-            raise ValueError(
-                f"{path}: column {roles['uncertainty']!r} is larger than the flux, which no "
-                "uncertainty is; columns=2 (--columns 2) reads wavelength and flux only"
-            )
+    sigma, guessed = (_like(found.get(role), flux) for role in ("uncertainty", "guessed_noise"))
+    if sigma is not None and np.nanmedian(sigma / np.nanmedian(np.abs(flux))) > 1:
+        raise ValueError(
+            f"{path}: column {roles['uncertainty']!r} is larger than the flux, which no "
+            "uncertainty is; columns=2 (--columns 2) reads wavelength and flux only"
+        )
     # What specutils cannot have, an axis out of order, is said with the file's name.
     steps = np.diff(axis.value)
     if not (np.all(steps > 0) or np.all(steps < 0)):
@@ -221,6 +220,10 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     resolution = found.get("resolution")
     if resolution is not None and resolution.unit in (None, u.one):  # else it is a width
         known["resolution"] = _floats(resolution).value
+    if "correlation" in found:
+        known["correlation"] = _floats(found["correlation"]).value
+    if guessed is not None:
+        known["guessed_noise"] = guessed
     return Spectrum(
         spectral_axis=axis,
         flux=flux,
@@ -234,6 +237,14 @@ def _floats(column):
     """Return a column as a quantity, NaN where it has no value."""
     column = column.astype(float)
     return u.Quantity(column.filled(np.nan) if hasattr(column, "filled") else column)
+
+
+def _like(column, flux):
+    """Return a column as a quantity, in the flux's unit if it has none; `None` of none."""
+    if column is None:
+        return None
+    values = _floats(column)
+    return values.value * flux.unit if values.unit == u.one else values
 
 
 def _mask(column, path):
@@ -390,7 +401,7 @@ def write_spectrum(spectrum, path, *, overwrite=False):
         One-dimensional.
     path, overwrite
         As for `write_table`. ``*.ecsv`` and ``*.fits`` hold units, mask, medium and resolution,
-        which is a column if it varies.
+        which is a column if it varies, and what `~astropayne.degrade_spectrum` says of the noise.
 
     Raises
     ------
@@ -416,6 +427,9 @@ def write_spectrum(spectrum, path, *, overwrite=False):
         table["uncertainty"] = sigma.array if spectrum.flux.unit == u.one else sigma.quantity
     if spectrum.mask is not None and holds_all:
         table["mask"] = np.asarray(spectrum.mask, dtype=bool)
+    for name in ("correlation", "guessed_noise"):
+        if holds_all and (value := spectrum.meta.get(name)) is not None:
+            table[name] = getattr(value, "value", value) if spectrum.flux.unit == u.one else value
     known = {"medium": spectrum.meta.get("medium")}
     resolution = resolution_at(spectrum.meta.get("resolution"), spectrum.spectral_axis)
     if np.ndim(resolution) == 0:

@@ -7,7 +7,7 @@ from astropy.table import MaskedColumn, QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
-from astropayne import Flag, fit_spectra
+from astropayne import Flag, degrade_spectrum, fit_spectra
 from astropayne.spectrum_files import (
     describe_fits,
     fit_files,
@@ -206,3 +206,24 @@ def test_flags_are_told_with_the_labels_they_concern(model):
     *_, row, _ = describe_fits(table)
     assert "LOW_INFORMATION (" in row
     assert "A_Li" in row.partition("LOW_INFORMATION (")[2]
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits"])
+@pytest.mark.parametrize("unit", [u.one, u.Jy])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_smoothing_does_to_noise_is_kept(sample, tmp_path, rng, suffix, unit, known):
+    spectrum = sample[0]
+    noisy = Spectrum(
+        spectral_axis=spectrum.spectral_axis,
+        flux=(spectrum.flux.value + rng.normal(0, 0.01, len(spectrum.flux))) * unit,
+        uncertainty=StdDevUncertainty(np.full(len(spectrum.flux), 0.01)) if known else None,
+    )
+    smooth = degrade_spectrum(noisy, 10000, resolution=20000)
+    write_spectrum(smooth, tmp_path / f"star{suffix}")
+    again = read_spectrum(tmp_path / f"star{suffix}")
+    assert (again.uncertainty is None) is not known
+    names = ["correlation"] if known else ["correlation", "guessed_noise"]
+    for name in names:
+        found, expected = again.meta[name], smooth.meta[name]
+        assert getattr(found, "unit", None) == getattr(expected, "unit", None)
+        np.testing.assert_allclose(np.asarray(found), np.asarray(expected))
