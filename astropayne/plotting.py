@@ -1028,7 +1028,8 @@ def plot_element(spectrum, row, element, *, figure=None):
             above.set_axis_off(), below.set_axis_off()
             continue
         (wavelength, flux, model, without), part = parts[i]
-        around = slice(max(part[0] - 12, 0), part[-1] + 13)
+        window = next(w for w in find_windows(wavelength) if w.start <= part[0] < w.stop)
+        around = slice(max(part[0] - 12, window.start), min(part[-1] + 13, window.stop))
         above.plot(wavelength[around], flux[around], "o-", ms=2, lw=0.5, color="0.7")
         above.plot(wavelength[part], flux[part], "o", ms=3, color=_OBSERVED, label="observed")
         above.plot(wavelength[part], without[part], "--", color=_ERROR, label=f"without {element}")

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import astropy.units as u
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from astropy.nddata import StdDevUncertainty
@@ -12,6 +13,7 @@ from specutils import Spectrum
 from astropayne import LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
 from astropayne.abundances import solar_scale
 from astropayne.elements import ElementFlag, Stage
+from astropayne.plotting import plot_element
 
 SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.0, "Na_Fe": 0.1}
 BLURRED = {"rv": 20.0, "vsini": 6.0}
@@ -276,6 +278,20 @@ def test_discrepant_lines_are_flagged_and_left_out(network, rng):
     assert clipped["Na_n_lines"] == 2  # nobody knows which is right
 
 
+def test_pictures_of_lines_end_at_gaps(network, rng):
+    star = _stars(network, rng, 1, Ca_Fe=0.1)[0]  # a Ca line is at the end of its window
+    good = ~star.mask
+    star = Spectrum(
+        spectral_axis=star.spectral_axis[good], flux=star.flux[good], meta=star.meta,
+        uncertainty=StdDevUncertainty(star.uncertainty.array[good]),
+    )  # fmt: skip
+    table = fit_abundances([star], network, ["Ca"], fixed=HELD, models=True)
+    axes = plot_element(star, table[0], "Ca")
+    widths = [np.ptp(ax.get_xlim()) for ax in axes.flat if ax.axison]
+    plt.close(axes[0, 0].figure)
+    assert max(widths) < 5
+
+
 def test_one_bad_line_does_not_take_good_ones_with_it(network, rng):
     star = _stars(network, rng, 1, Ca_Fe=0.1)[0]
     wavelength, rest = star.spectral_axis.value, 6166.439 * (1 + 20 / 299792.458)
@@ -428,10 +444,6 @@ def _same(one, other):
 @pytest.mark.parametrize("kind", ["ascii.ecsv", "fits", "votable"])
 def test_tables_that_are_written_and_read(network, rng, tmp_path, kind):
     """One star is measured, one has a limit; both can be drawn from the file."""
-    import matplotlib.pyplot as plt
-
-    from astropayne.plotting import plot_element
-
     stars = [_stars(network, rng, 1, A_Li=a, snr=60)[0] for a in (2.5, 0.6)]
     table = fit_abundances(stars, network, ["Li"], convention="A_X", per_line=True, models=True)
     assert table["A_Li"].mask.tolist() == [False, True]
