@@ -425,7 +425,7 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
     """Predict spectra.
 
     Labels in any spelling and convention; numbers may have units. Abundances that are left out
-    are solar-scaled. Velocities may be said among them, vsini=4, and go before the options then.
+    are solar-scaled. Velocities may be said among them, vsini=4, instead of by an option.
 
       astropayne predict teff=5777 logg=4.44 feh=0 vmic=1 -o sun.ecsv --plot sun.png
       astropayne predict Teff=5.8kK logg=4.4 "[Fe/H]=-0.5" "A(Mg)=7.3" vmic=1 -o star.txt

@@ -22,11 +22,7 @@ from astropayne.likelihood import Parameters, pixel_width
 from astropayne.network import one_thread, pick_device
 from astropayne.search import templates_of
 from astropayne.stars import StarReader
-from astropayne.wavelengths import (
-    checked_velocity,
-    inside_regions,
-    resolution_at,
-)
+from astropayne.wavelengths import checked_velocity, inside_regions, resolution_at
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 

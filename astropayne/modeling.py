@@ -80,12 +80,12 @@ class PayneSpectrum(Fittable1DModel):
         self, model, *, resolution=None, limb_darkening=0.6, macroturbulence="joint", **values
     ):
         space = model.labels
-        self._broadening = {"limb_darkening": limb_darkening, "macroturbulence": macroturbulence}
-        model.forward_model(**self._broadening)
+        model.forward_model(limb_darkening=limb_darkening, macroturbulence=macroturbulence)
         if not callable(resolution):
             instrument_fwhm(resolution, model.resolution)  # complains if it is too high
         self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
         self.model, self.resolution = model, resolution
+        self.limb_darkening, self.macroturbulence = limb_darkening, macroturbulence
         velocities = {
             name: float(checked_velocity(values.pop(name, default), name))
             for name, default in _VELOCITY_DEFAULT.items()
@@ -187,7 +187,9 @@ class PayneSpectrum(Fittable1DModel):
 
     def _placed(self, x, rv):
         """Return the forward model, the pixels placed on it at a velocity, and their R."""
-        forward = self.model.forward_model(**self._broadening)
+        forward = self.model.forward_model(
+            limb_darkening=self.limb_darkening, macroturbulence=self.macroturbulence
+        )
         x = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
         wavelength = x.to_value(u.AA, self.input_units_equivalencies["x"])
         wavelength = np.ravel(wavelength)

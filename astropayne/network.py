@@ -79,10 +79,6 @@ class _Layer(nn.Linear):
     def forward(self, x):
         return torch.addmm(self.bias[:, None], self.weight, x)
 
-    def tangents(self, x):
-        """Return derivatives of the output, of those of the input."""
-        return self.weight @ x
-
 
 class _SideBySide(nn.Module):
     """Layers of several networks: (members, n_in, n) or (n_in, n) → (members, n_out, n)."""
@@ -103,10 +99,6 @@ class _SideBySide(nn.Module):
 
     def forward(self, x):
         return torch.baddbmm(self.bias.mT, self.weight, x.expand(len(self.weight), -1, -1))
-
-    def tangents(self, x):
-        """Return derivatives of the output, of those of the input."""
-        return self.weight @ x
 
 
 class _Pixels(nn.Linear):
@@ -367,14 +359,14 @@ class SpectralNetwork(nn.Module):
             if tangents is None:  # the derivatives of its input are one each
                 tangents = layer.weight[..., by, None] * slope[..., None, :]
             else:
-                tangents = layer.tangents(tangents).unflatten(-1, shape)
+                tangents = (layer.weight @ tangents).unflatten(-1, shape)
                 tangents *= slope[..., None, :]
             tangents = tangents.flatten(-2)
         if tangents is None:
             directions = torch.eye(len(x), dtype=x.dtype, device=x.device)
             tangents = directions[:, by].repeat_interleave(shape[1], dim=1)
         if self.coefficients is not None:
-            x, tangents = self.coefficients(x), self.coefficients.tangents(tangents)
+            x, tangents = self.coefficients(x), self.coefficients.weight @ tangents
         x, tangents = (self._assembled(self._mean(part)) for part in (x, tangents))
         return x, tangents.unflatten(0, shape).transpose(0, 1)
 

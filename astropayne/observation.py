@@ -234,7 +234,7 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     take so many for one, which is right for broad features, and makes errors somewhat too large for
     single lines; what takes pixels for independent gives errors that are too small, by up to the
     root of that number. Where a spectrum has no uncertainty, its noise is guessed before it is
-    smoothed, and ``meta["guessed_noise"]`` is what becomes of it.
+    smoothed, and ``meta["guessed_noise"]`` is what becomes of it, a part of the median flux.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     mask = ~np.isfinite(flux)
     meta = {"resolution": float(to_resolution), "correlation": correlation}
     if not known:
-        meta["guessed_noise"] = sigma * observation.unit
+        meta["guessed_noise"] = sigma / (np.nanmedian(np.abs(observation.flux)) or 1.0)
     return Spectrum(
         spectral_axis=observation.spectral_axis,
         flux=flux * observation.unit,

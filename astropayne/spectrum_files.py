@@ -44,6 +44,7 @@ _CALLED = {
     "correlation": re.compile(r"^correlation$"),
 }
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
+_OF_NOISE = ("correlation", "guessed_noise")  # metadata of `degrade_spectrum`, a value a pixel
 _AT_ONCE = 64  # spectra that are predicted together
 
 
@@ -205,12 +206,15 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     flux, axis = _floats(found["flux"]), _floats(found["wavelength"])
     if getattr(found["wavelength"], "unit", None) is None:
         axis = axis.value * wavelength_unit
-    sigma, guessed = (_like(found.get(role), flux) for role in ("uncertainty", "guessed_noise"))
-    if sigma is not None and np.nanmedian(sigma / np.nanmedian(np.abs(flux))) > 1:
-        raise ValueError(
-            f"{path}: column {roles['uncertainty']!r} is larger than the flux, which no "
-            "uncertainty is; columns=2 (--columns 2) reads wavelength and flux only"
-        )
+    sigma = found.get("uncertainty")
+    if sigma is not None:
+        sigma = _floats(sigma)
+        sigma = sigma.value * flux.unit if sigma.unit == u.one else sigma
+        if np.nanmedian(sigma / np.nanmedian(np.abs(flux))) > 1:
+            raise ValueError(
+                f"{path}: column {roles['uncertainty']!r} is larger than the flux, which no "
+                "uncertainty is; columns=2 (--columns 2) reads wavelength and flux only"
+            )
     # What specutils cannot have, an axis out of order, is said with the file's name.
     steps = np.diff(axis.value)
     if not (np.all(steps > 0) or np.all(steps < 0)):
@@ -220,10 +224,7 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     resolution = found.get("resolution")
     if resolution is not None and resolution.unit in (None, u.one):  # else it is a width
         known["resolution"] = _floats(resolution).value
-    if "correlation" in found:
-        known["correlation"] = _floats(found["correlation"]).value
-    if guessed is not None:
-        known["guessed_noise"] = guessed
+    known |= {name: _floats(found[name]).value for name in _OF_NOISE if name in found}
     return Spectrum(
         spectral_axis=axis,
         flux=flux,
@@ -237,14 +238,6 @@ def _floats(column):
     """Return a column as a quantity, NaN where it has no value."""
     column = column.astype(float)
     return u.Quantity(column.filled(np.nan) if hasattr(column, "filled") else column)
-
-
-def _like(column, flux):
-    """Return a column as a quantity, in the flux's unit if it has none; `None` of none."""
-    if column is None:
-        return None
-    values = _floats(column)
-    return values.value * flux.unit if values.unit == u.one else values
 
 
 def _mask(column, path):
@@ -427,9 +420,10 @@ def write_spectrum(spectrum, path, *, overwrite=False):
         table["uncertainty"] = sigma.array if spectrum.flux.unit == u.one else sigma.quantity
     if spectrum.mask is not None and holds_all:
         table["mask"] = np.asarray(spectrum.mask, dtype=bool)
-    for name in ("correlation", "guessed_noise"):
-        if holds_all and (value := spectrum.meta.get(name)) is not None:
-            table[name] = getattr(value, "value", value) if spectrum.flux.unit == u.one else value
+    for name in _OF_NOISE:
+        stated = spectrum.meta.get(name)
+        if holds_all and np.shape(stated) == spectrum.flux.shape:
+            table[name] = stated
     known = {"medium": spectrum.meta.get("medium")}
     resolution = resolution_at(spectrum.meta.get("resolution"), spectrum.spectral_axis)
     if np.ndim(resolution) == 0:

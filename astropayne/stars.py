@@ -223,7 +223,10 @@ def _given_continuum(continuum, spectrum, observation):
 
 def _level(wavelength, flux):
     """Return about what the flux is around each pixel: its median within some Ångströms."""
-    level, order = np.full(len(flux), np.nanmedian(np.abs([*flux, 0.0]))), np.argsort(wavelength)
+    level, order = (
+        np.full(len(flux), np.nanmedian(np.abs(np.append(flux, 0.0)))),
+        np.argsort(wavelength),
+    )
     for window in find_windows(wavelength[order]):
         log = np.log(wavelength[order[window]])
         good = order[window][np.isfinite(flux[order[window]])]
@@ -239,21 +242,25 @@ def _level(wavelength, flux):
 
 def _shared_noise(spectrum, good):
     """Return over how many pixels noise is shared, where the spectrum says so; one elsewhere."""
-    stated = np.asarray(spectrum.meta.get("correlation", 1.0), dtype=float)
-    if stated.shape not in ((), good.shape):
-        raise ValueError(
-            f'meta["correlation"] has shape {stated.shape}, the spectrum {good.shape}: it is the '
-            "number of pixels over which noise is shared, one or a value a pixel"
-        )
-    return np.where(good, np.fmax(stated, 1.0), 1.0)
+    alike = _of_pixels(spectrum.meta.get("correlation", 1.0), good.shape)
+    return np.where(good, np.fmax(alike, 1.0), 1.0)
 
 
 def _guess(spectrum, observation):
     """Return the noise of a spectrum that does not state it."""
-    guess = spectrum.meta.get("guessed_noise")
-    if guess is None or np.shape(guess) != observation.flux.shape:
+    part = spectrum.meta.get("guessed_noise")
+    if part is None or not observation.good.any():
         return guessed_noise(observation)
-    return u.Quantity(guess, observation.unit).value
+    return _of_pixels(part, observation.flux.shape) * np.nanmedian(np.abs(observation.flux))
+
+
+def _of_pixels(stated, shape):
+    """Return what metadata state of pixels; the median if they are of more than these.
+
+    A spectrum that is cut out of another one has the other's metadata.
+    """
+    stated = np.asarray(stated, dtype=float)
+    return stated if stated.shape in ((), shape) else np.nanmedian(stated)
 
 
 def _region(given, what):

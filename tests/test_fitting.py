@@ -546,6 +546,8 @@ def test_noise_that_pixels_share_is_counted_once(model, rng):
         scatter = np.std([fit.labels["teff"].value for fit in fits])
         assert 0.6 * error < scatter < 1.3 * error
         assert np.mean([fit.chi2 / fit.dof for fit in fits]) == pytest.approx(1, abs=0.15)
+        part = fit_spectrum(star[100:-100], model, fixed=fixed)  # its metadata are the whole's
+        assert part.errors["teff"].value == pytest.approx(error, rel=0.3)
 
 
 @pytest.mark.parametrize("rv", [-1500.0, 1010.0])
