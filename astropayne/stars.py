@@ -223,10 +223,8 @@ def _given_continuum(continuum, spectrum, observation):
 
 def _level(wavelength, flux):
     """Return about what the flux is around each pixel: its median within some Ångströms."""
-    level, order = (
-        np.full(len(flux), np.nanmedian(np.abs(np.append(flux, 0.0)))),
-        np.argsort(wavelength),
-    )
+    level = np.full(len(flux), np.nanmedian(np.abs(np.append(flux, 0.0))))
+    order = np.argsort(wavelength)
     for window in find_windows(wavelength[order]):
         log = np.log(wavelength[order[window]])
         good = order[window][np.isfinite(flux[order[window]])]
