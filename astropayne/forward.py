@@ -31,6 +31,7 @@ from astropayne.broadening import (
     rotation_times_macroturbulence,
 )
 from astropayne.network import OUTPUTS
+from astropayne.resampling import lagrange_weights
 from astropayne.wavelengths import C_KMS, find_windows
 
 __all__ = ["FASTEST", "VELOCITIES", "Broadener", "ForwardModel", "Pixels", "fast_length"]
@@ -86,19 +87,6 @@ def fast_length(n):
     Those of odd lengths take two to three times as long.
     """
     return _EVEN * scipy.fft.next_fast_len(math.ceil(n / _EVEN), real=True)
-
-
-def _lagrange(nodes, points, taps):
-    """Return indices and weights of Lagrange interpolation over the nearest nodes."""
-    first = np.searchsorted(nodes, points) - taps // 2
-    index = np.clip(first, 0, len(nodes) - taps)[:, None] + np.arange(taps)
-    x = nodes[index]
-    weight = np.ones_like(x)
-    for k in range(taps):
-        for j in range(taps):
-            if j != k:
-                weight[:, k] *= (points - x[:, j]) / (x[:, k] - x[:, j])
-    return index, weight
 
 
 def _uniform_lagrange(fraction, taps, dtype):
@@ -168,7 +156,7 @@ def _resolution_may_vary(method):
         log = np.log(np.asarray(resolution, dtype=float))
         middle, half = 0.5 * (log.max() + log.min()), 0.5 * (log.max() - log.min())
         nodes = chebyshev.chebpts1(4 + int(12 * half)) if half > 1e-9 else np.zeros(1)
-        weights = _lagrange(nodes, ((log - middle) / max(half, 1e-9)).ravel(), len(nodes))[1]
+        weights = lagrange_weights(nodes, ((log - middle) / max(half, 1e-9)).ravel(), len(nodes))[1]
         total = []
         for node, weight in zip(nodes, weights.T, strict=True):
             call.arguments["resolution"] = np.exp(middle + half * node)
@@ -286,7 +274,7 @@ class Broadener:
         self._lay_out_axis()
         index, weight = [], []
         for w, start, length in zip(windows, self.start, self.length, strict=True):
-            i, x = _lagrange(log[w], start + self.step * np.arange(length), _TAPS)
+            i, x = lagrange_weights(log[w], start + self.step * np.arange(length), _TAPS)
             index.append(i + w.start)
             weight.append(x)
         self._to_axis = _Interpolation(

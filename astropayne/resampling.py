@@ -12,7 +12,15 @@ from scipy.sparse import block_diag, csr_array
 
 from astropayne.wavelengths import C_KMS, FWHM, find_windows
 
-__all__ = ["degrade", "degrade_matrix", "log_axis", "pixel_edges", "rebin", "rebin_matrix"]
+__all__ = [
+    "degrade",
+    "degrade_matrix",
+    "lagrange_weights",
+    "log_axis",
+    "pixel_edges",
+    "rebin",
+    "rebin_matrix",
+]
 
 _ROUNDING = 1e-7  # less than this part of a pixel, covered or not, is a matter of rounding
 _BLOCK = 256  # spectra that an operator is applied to at a time: bounds the memory
@@ -304,7 +312,8 @@ def _smoothing(x, width):
         points, index = (centre + offset).ravel(), np.arange(offset.size).reshape(offset.shape)
     weight = np.exp(-0.5 * (offset / width) ** 2)
     kernel = _rows(index, weight / weight.sum(axis=1, keepdims=True), len(points))
-    return inside, kernel @ _interpolation(x, points)
+    interpolation = lagrange_weights(x, points, min(_TAPS, len(x)))
+    return inside, kernel @ _rows(*interpolation, len(x))
 
 
 def _rows(index, weight, n_columns):
@@ -313,18 +322,42 @@ def _rows(index, weight, n_columns):
     return csr_array((weight.ravel(), index.ravel(), starts), shape=(len(index), n_columns))
 
 
-def _interpolation(nodes, points):
-    """Return the matrix of interpolation by polynomials through the nearest nodes."""
-    taps = min(_TAPS, len(nodes))
+def lagrange_weights(nodes, points, taps):
+    """Return what interpolates by the polynomials through the nearest nodes (Lagrange).
+
+    Parameters
+    ----------
+    nodes : numpy.ndarray, shape (n_nodes,)
+        Increasing.
+    points : numpy.ndarray, shape (n,)
+    taps : int
+        Nodes that a polynomial goes through, ``n_nodes`` at most.
+
+    Returns
+    -------
+    index : numpy.ndarray of int, shape (n, taps)
+        Of the nodes.
+    weight : numpy.ndarray, shape (n, taps)
+        Of the values there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.resampling import lagrange_weights
+    >>> nodes = np.array([0.0, 1.0, 2.5, 3.0, 5.0])
+    >>> index, weight = lagrange_weights(nodes, np.array([1.5]), taps=4)
+    >>> float((weight * nodes[index] ** 3).sum().round(12))
+    3.375
+    """
     first = np.searchsorted(nodes, points) - taps // 2
     first = np.clip(first, 0, len(nodes) - taps)
     near = np.lib.stride_tricks.sliding_window_view(nodes, taps)
-    apart = near[:, :, None] - near[:, None, :] + np.eye(taps)
+    others = (np.delete(near[:, [k]] - near, k, axis=1) for k in range(taps))
+    apart = np.stack([distance.prod(axis=1) for distance in others], axis=1)
     distance, one = points[:, None] - near[first], np.ones((len(points), 1))
     before = np.cumprod(np.hstack([one, distance[:, :-1]]), axis=1)
     after = np.cumprod(np.hstack([one, distance[:, :0:-1]]), axis=1)[:, ::-1]
-    weight = before * after / apart.prod(axis=2)[first]
-    return _rows(first[:, None] + np.arange(taps), weight, len(nodes))
+    return first[:, None] + np.arange(taps), before * after / apart[first]
 
 
 def degrade(wavelength, flux, resolution, to_resolution, sigma=None):
