@@ -456,31 +456,14 @@ class PayneModel:
             If training is interrupted by Ctrl-C (the model is the best network so far), or a
             checkpoint cannot be written.
         """
-        known = [*_keywords(PayneModel.train), *(field.name for field in fields(TrainingOptions))]
-        for name in options:
-            require_known(name, dict.fromkeys(known), "option of train")  # some are in both
-        if max_time is not None:
-            max_time = float(strip_unit(max_time, "max_time", u.s))
-        if memory is not None:
-            memory = float(strip_unit(memory, "memory", u.byte))
-        options = TrainingOptions(max_time=max_time, memory=memory, **options)
+        options = _training_options(options, max_time, memory)
         device = pick_device(device or conf.device)
         checkpoint, resume = _checkpoint_paths(checkpoint, resume)
-        grid = _put_together(grid)
-        if validation is None:
-            grid, validation = grid.split(train_fraction, seed=options.seed)
-        validation = _put_together(validation)
-        _require_same_axes(grid, validation)
-        for part in (grid, validation):
-            _require_plain_flux(part)
-        labels = LabelSpace.from_table(grid.labels)
-        values, valid_values = (
-            _finite(labels.to_array(part.labels), labels.names) for part in (grid, validation)
-        )
-        labels = labels.covering(valid_values)
-        x, x_valid = labels.scale(values), labels.scale(valid_values)
-        network = self._untrained(labels, grid, options.seed)
-        if start is not None:
+        grid, validation = _divided(grid, validation, train_fraction, options.seed)
+        labels, x, x_valid = _scaled_labels(grid, validation)
+        if start is None:
+            network = self._untrained(labels, grid, options.seed)
+        else:
             network = start._adapted_network(labels, grid, x)
         run = train_network(
             network,
@@ -506,9 +489,7 @@ class PayneModel:
         self.history = TrainingHistory(rows=run.rows, names=names, units={"time": u.s})
         who = {"author": author, "licence": licence, "citation": citation}
         self.meta = {
-            "made_by": f"astropayne {__version__}, torch {torch.__version__}, numpy "
-            f"{np.__version__}, astropy {astropy.__version__}, Python {platform.python_version()}",
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **_made_by(),
             **{name: text for name, text in who.items() if text is not None},
             "n_training": len(grid),
             "n_validation": len(validation),
@@ -516,9 +497,8 @@ class PayneModel:
             "training": {**asdict(options), "stopped": run.stopped},
             "grid": {key: value for key, value in grid.meta.items() if value is not None},
             "grid_checksum": _checksum(grid),
+            **({} if start is None else {"started_from": dict(start.meta)}),
         }
-        if start is not None:
-            self.meta["started_from"] = dict(start.meta)
         self._forward_models, self._planes = {}, None
         _tell_how_it_stopped(run)
         return self.history
@@ -1051,10 +1031,49 @@ def _checkpoint_paths(checkpoint, resume):
     return checkpoint or resume, resume
 
 
-def _keywords(function):
-    """Return what a function takes by name only."""
-    parameters = inspect.signature(function).parameters.values()
-    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+def _training_options(options, max_time, memory):
+    """Return the options of training, checked, without units."""
+    keywords = inspect.signature(PayneModel.train).parameters.values()
+    known = [p.name for p in keywords if p.kind is p.KEYWORD_ONLY]
+    known += [field.name for field in fields(TrainingOptions)]
+    for name in options:
+        require_known(name, dict.fromkeys(known), "option of train")  # some are in both
+    if max_time is not None:
+        max_time = float(strip_unit(max_time, "max_time", u.s))
+    if memory is not None:
+        memory = float(strip_unit(memory, "memory", u.byte))
+    return TrainingOptions(max_time=max_time, memory=memory, **options)
+
+
+def _divided(grid, validation, train_fraction, seed):
+    """Return the spectra to train on, and those to choose the best network by."""
+    grid = _put_together(grid)
+    if validation is None:
+        grid, validation = grid.split(train_fraction, seed=seed)
+    validation = _put_together(validation)
+    _require_same_axes(grid, validation)
+    for part in (grid, validation):
+        _require_plain_flux(part)
+    return grid, validation
+
+
+def _scaled_labels(grid, validation):
+    """Return the labels, and the values of both parts on their scale."""
+    labels = LabelSpace.from_table(grid.labels)
+    values, valid_values = (
+        _finite(labels.to_array(part.labels), labels.names) for part in (grid, validation)
+    )
+    labels = labels.covering(valid_values)
+    return labels, labels.scale(values), labels.scale(valid_values)
+
+
+def _made_by():
+    """Return what made a model, and when."""
+    return {
+        "made_by": f"astropayne {__version__}, torch {torch.__version__}, numpy "
+        f"{np.__version__}, astropy {astropy.__version__}, Python {platform.python_version()}",
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _put_together(grid):
