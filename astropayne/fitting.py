@@ -357,15 +357,46 @@ class FitSetup:
         device="cpu",
     ):
         model.require_trained()
-        report = [parse_label(n) for n in ([report] if isinstance(report, str) else report)]
-        report = [name for name in report if name not in model.labels.names]
-        self.report = model.conversion(report) if report else None
+        if loss not in ("linear", "huber"):
+            raise ValueError(f"loss={loss!r} is not one of linear, huber")
         self.model, self.names = model, (*model.labels.names, *VELOCITIES)
+        self.report = self._reported(report)
         self.reader = StarReader(
             model, resolution, continuum, regions, exclude, medium, noise_floor
         )
-        if loss not in ("linear", "huber"):
-            raise ValueError(f"loss={loss!r} is not one of linear, huber")
+        fixed, start, tied, known = self._given(fixed, free, start, tied)
+        parameters = self._parameters(
+            fixed, tied, self._pairs(priors, "priors", known.say_gaussian)
+        )
+        low, high = self._bounds(self._pairs(bounds, "bounds", known.say_range))
+        self.systematic = self._systematic(systematic)
+        forward = model.forward_model(
+            limb_darkening=limb_darkening, macroturbulence=macroturbulence,
+            dtype=torch.float32, device=pick_device(device),
+        )  # fmt: skip
+        templates = functools.partial(
+            templates_of,
+            forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed},
+            self._lowest(resolution),
+        )  # fmt: skip
+        untrusted = np.zeros(len(model.wavelength), dtype=bool)
+        if exclude_at_rest is not None:
+            untrusted = inside_regions(model.wavelength, exclude_at_rest, model.medium)
+        self.fitter = BatchFitter(
+            forward, parameters, templates, low, high, fixed, start, self.reader.degree, loss,
+            **_emulator_error(model), untrusted=untrusted,
+        )  # fmt: skip
+
+    # --- options
+
+    def _reported(self, names):
+        """Return the conversion to labels beside the model's own, or None."""
+        names = [parse_label(name) for name in ([names] if isinstance(names, str) else names)]
+        names = [name for name in names if name not in self.model.labels.names]
+        return self.model.conversion(names) if names else None
+
+    def _given(self, fixed, free, start, tied):
+        """Say in the model's own labels what is fixed, tied, and where the others start."""
         fixed = self._values(fixed, "fixed")
         tied = {
             self._known(name, "tied"): _function(function, name)
@@ -388,41 +419,37 @@ class FitSetup:
         if "vmac" not in free and "vmac" not in tied:
             fixed.setdefault("vmac", 0.0)
         self._at_most_once(fixed=fixed, start=start, tied=tied)
+        return fixed, start, tied, known
+
+    def _parameters(self, fixed, tied, priors):
+        """Return what is fitted."""
+        labels = self.model.labels
         parameters = Parameters(
             self.names,
             tuple(name for name in self.names if name not in fixed and name not in tied),
-            np.concatenate([model.labels.width, [_SCALE[name] for name in VELOCITIES]]),
+            np.concatenate([labels.width, [_SCALE[name] for name in VELOCITIES]]),
             tied,
-            self._pairs(priors, "priors", known.say_gaussian),
+            priors,
         )
-        self._check(parameters, fixed)
-        low, high = self._bounds(self._pairs(bounds, "bounds", known.say_range))
-        forward = model.forward_model(
-            limb_darkening=limb_darkening, macroturbulence=macroturbulence,
-            dtype=torch.float32, device=pick_device(device),
-        )  # fmt: skip
+        if not parameters.free:
+            raise ValueError("everything is fixed or tied: there is nothing to fit")
+        if unused := priors.keys() - set(parameters.free):
+            raise ValueError(f"priors: {', '.join(sorted(unused))} is not fitted")
+        middle = 0.5 * (labels.minimum + labels.maximum)
+        values = [fixed.get(name, m) for name, m in zip(labels.names, middle, strict=True)]
+        labels.warn_outside(np.array(values))
+        return parameters
+
+    def _lowest(self, resolution):
+        """Return the lowest resolution that is given, checked, or None if some are not known."""
         several = isinstance(resolution, list | tuple)
         given = [
-            resolution_at(r, model.wavelength) if callable(r) else r
+            resolution_at(r, self.model.wavelength) if callable(r) else r
             for r in (resolution if several else [resolution])
         ]
         for value in given:
-            instrument_fwhm(value, model.resolution)  # complains if it is too high
-        lowest = None if any(r is None for r in given) else float(min(map(np.min, given)))
-        templates = functools.partial(
-            templates_of,
-            forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed}, lowest,
-        )  # fmt: skip
-        untrusted = np.zeros(len(model.wavelength), dtype=bool)
-        if exclude_at_rest is not None:
-            untrusted = inside_regions(model.wavelength, exclude_at_rest, model.medium)
-        self.systematic = self._systematic(systematic)
-        self.fitter = BatchFitter(
-            forward, parameters, templates, low, high, fixed, start, self.reader.degree, loss,
-            **_emulator_error(model), untrusted=untrusted,
-        )  # fmt: skip
-
-    # --- options
+            instrument_fwhm(value, self.model.resolution)  # complains if it is too high
+        return None if any(r is None for r in given) else float(min(map(np.min, given)))
 
     def _known(self, name, what):
         """Return the name of a label or velocity in its own spelling."""
@@ -507,15 +534,6 @@ class FitSetup:
         for (one, first), (other, second) in itertools.combinations(given.items(), 2):
             if twice := sorted(set(first) & set(second)):
                 raise ValueError(f"{', '.join(twice)}: given in {one} and in {other}; choose one")
-
-    def _check(self, parameters, fixed):
-        if not parameters.free:
-            raise ValueError("everything is fixed or tied: there is nothing to fit")
-        if unused := parameters.priors.keys() - set(parameters.free):
-            raise ValueError(f"priors: {', '.join(sorted(unused))} is not fitted")
-        middle = 0.5 * (self.model.labels.minimum + self.model.labels.maximum)
-        values = [fixed.get(n, m) for n, m in zip(self.model.labels.names, middle, strict=True)]
-        self.model.labels.warn_outside(np.array(values))
 
     def _bounds(self, given):
         """Return lower and upper bounds of all parameters; rv's are relative to the search."""
