@@ -595,18 +595,24 @@ class SpectralGrid:
         Raises
         ------
         ValueError
-            If wavelengths, labels, medium, resolution or solar scale differ.
+            If wavelengths, labels, medium, resolution, solar scale or kind of flux differ.
+
+        Notes
+        -----
+        What has one value in all spectra of a grid, ``meta["constant_labels"]``, and another one or
+        several in the next, is a label of all of them.
         """
-        first = grids[0]
         if len(grids) == 1:
-            return first
+            return grids[0]
+        grids = cls.with_same_labels(grids)
+        first = grids[0]
         for grid in grids:
             if set(grid.labels.colnames) != set(first.labels.colnames):
                 raise ValueError("grids to put together need the same labels")
             if not np.array_equal(grid.wavelength, first.wavelength):
                 raise ValueError("grids to put together need the same wavelengths: rebin them")
-            for key in ("medium", "resolution", "solar_scale"):
-                if grid.meta[key] != first.meta[key]:
+            for key in ("medium", "resolution", "solar_scale", "flux_unit"):
+                if (grid.meta.get(key) or None) != (first.meta.get(key) or None):  # "" is no unit
                     raise ValueError(f"grids to put together differ in {key}")
         return first._with(
             flux=np.concatenate([grid.flux for grid in grids]),
@@ -614,6 +620,55 @@ class SpectralGrid:
             names=[name for grid in grids for name in grid.names],
             report=vstack([grid.report for grid in grids], metadata_conflicts="silent"),
         )
+
+    def with_constants(self, names):
+        """Return the grid with labels that have one value in all its spectra among the others.
+
+        Parameters
+        ----------
+        names : collection of str
+            Those wanted, as ``meta["constant_labels"]`` calls them; what is not there is left out.
+
+        Returns
+        -------
+        SpectralGrid
+
+        Examples
+        --------
+        >>> from astropayne import SpectralGrid
+        >>> grid = SpectralGrid([5000, 5001], [[1, 0.9], [1, 0.8]], {"logg": [4.0, 4.5]},
+        ...                     meta={"constant_labels": {"feh": -1.0}})
+        >>> grid.with_constants(["feh"]).labels["feh"].tolist()
+        [-1.0, -1.0]
+        """
+        meta, labels = dict(self.meta), self.labels.copy()
+        constant = dict(meta.pop("constant_labels", {}))
+        for name in [name for name in constant if name in names]:
+            labels[name] = Label(name).column(np.full(len(self), constant.pop(name)))
+        if constant:
+            meta["constant_labels"] = constant
+        return self._with(labels=labels, meta=meta)
+
+    @classmethod
+    def with_same_labels(cls, grids):
+        """Return grids with those labels that tell spectra of one from those of another.
+
+        Parameters
+        ----------
+        grids : list of SpectralGrid
+
+        Returns
+        -------
+        list of SpectralGrid
+            As they were, but for labels of ``meta["constant_labels"]`` that vary in another grid,
+            or have another value there.
+        """
+        varying, values = {name for grid in grids for name in grid.labels.colnames}, {}
+        for grid in grids:
+            for name, value in grid.meta.get("constant_labels", {}).items():
+                values.setdefault(name, set()).add(value)
+        varying |= {name for name, several in values.items() if len(several) > 1}
+        return [grid.with_constants(varying) for grid in grids]
 
     def plot_coverage(self, names=None, **options):
         """Draw where the spectra are, as `~astropayne.plotting.plot_coverage`."""

@@ -1050,7 +1050,7 @@ def _divided(grid, validation, train_fraction, seed):
     grid = _put_together(grid)
     if validation is None:
         grid, validation = grid.split(train_fraction, seed=seed)
-    validation = _put_together(validation)
+    grid, validation = SpectralGrid.with_same_labels([grid, _put_together(validation)])
     _require_same_axes(grid, validation)
     for part in (grid, validation):
         _require_plain_flux(part)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from specutils import SpectralRegion
 from specutils.manipulation import FluxConservingResampler
 
-from astropayne import SpectralGrid, broaden_spectrum
+from astropayne import PayneModel, SpectralGrid, broaden_spectrum
 from astropayne.formats.grid_file import FluxFile
 from astropayne.grid import GridWarning
 from astropayne.wavelengths import to_vacuum
@@ -205,3 +205,40 @@ def test_a_grid_is_split_by_labels(grid):
         grid.split(where=hot[:3])
     with pytest.raises(ValueError, match="type int64: it needs true or false"):
         grid.split(where=np.arange(len(grid)))
+
+
+def _made(sample, rows, feh, **meta):
+    """Return spectra of the sample as if all had one iron abundance."""
+    labels = sample.labels["teff", "logg"][rows]
+    meta = {**sample.meta, "constant_labels": {"feh": feh, "vmic": 1.0}, **meta}
+    return SpectralGrid(sample.wavelength, sample.flux[rows], labels, meta=meta)
+
+
+def test_what_differs_between_grids_is_a_label_of_all(sample, tmp_path):
+    rich, poor = _made(sample, slice(8), 0.0), _made(sample, slice(8, 12), -1.0)
+    both = SpectralGrid.concatenate([rich, poor])
+    np.testing.assert_array_equal(both.labels["feh"], [0.0] * 8 + [-1.0] * 4)
+    assert both.meta["constant_labels"] == {"vmic": 1.0}
+    files = [tmp_path / "rich.asdf", tmp_path / "poor.asdf"]
+    rich.write(files[0])
+    poor.write(files[1])
+    assert "feh" in SpectralGrid.read(files).labels.colnames
+    any_iron = SpectralGrid.concatenate([both, _made(sample, slice(12, 20), 0.3)])
+    assert any_iron.labels["feh"][-1] == 0.3
+    assert SpectralGrid.concatenate([rich, rich]).labels.colnames == ["teff", "logg"]
+
+
+def test_validation_has_the_labels_of_training(sample):
+    both = SpectralGrid.concatenate([_made(sample, slice(8), 0.0), _made(sample, slice(8, 16), -1)])
+    model = PayneModel((8,), components=4, parts=1)
+    model.train(both, validation=_made(sample, slice(16, 20), -0.5), max_epochs=1)
+    assert model.labels.names == ("teff", "logg", "feh")
+    with pytest.raises(ValueError, match="'feh' ranges from"):
+        model.train(_made(sample, slice(8), 0.0), _made(sample, slice(8, 12), -1.0))
+
+
+def test_flux_of_different_units_is_not_put_together(sample):
+    with pytest.raises(ValueError, match="differ in flux_unit"):
+        SpectralGrid.concatenate(
+            [_made(sample, slice(4), 0.0), _made(sample, slice(4), 0.0, flux_unit="Jy")]
+        )
