@@ -151,7 +151,7 @@ def held_out(model, grid):
     if model.training_labels is None:
         return grid
     tree = cKDTree(model.labels.scale(model.training_labels))
-    labels = model.labels.scale(model.label_array(grid.labels))
+    labels = model.labels.scale(model.grid_labels(grid))
     distance, _ = tree.query(labels, distance_upper_bound=_SAME)  # infinite beyond
     unseen = np.flatnonzero(np.isinf(distance))
     if not len(unseen):
@@ -187,7 +187,8 @@ def flux_errors(model, grid, *, progress=None):
     Raises
     ------
     ValueError
-        If the grid lacks labels or has no wavelength in common with the model.
+        If the grid lacks labels, has no wavelength in common with the model, a higher resolution,
+        or another solar scale.
 
     Examples
     --------
@@ -198,7 +199,7 @@ def flux_errors(model, grid, *, progress=None):
     >>> print(f"{spectra['rms'].max():.3f}")
     0.008
     """
-    values = model.label_array(grid.labels)
+    values = model.grid_labels(grid)
     model.labels.warn_outside(values)
     n, n_pixels = grid.flux.shape
     options = _axis(model, grid)
@@ -248,7 +249,12 @@ def _axis(model, grid):
     """Return what predict needs to give flux at a grid's pixels and resolution."""
     own, resolution = model.vacuum_wavelength, grid.meta["resolution"]
     theirs = to_vacuum(grid.wavelength.value, grid.meta["medium"])
-    lower = resolution if resolution and resolution < (model.resolution or np.inf) else None
+    if resolution and model.resolution and resolution > model.resolution:
+        raise ValueError(
+            f"the grid has R = {resolution:g}, and the model {model.resolution:g}: compare it with "
+            f"grid.degrade({model.resolution:g})"
+        )
+    lower = resolution if resolution != model.resolution else None
     if len(own) == len(theirs) and np.allclose(own, theirs, rtol=1e-8, atol=0):
         return {"resolution": lower}
     return {"wavelength": grid.convert_medium(model.medium).wavelength, "resolution": lower}
@@ -318,7 +324,7 @@ def recover_labels(
     """
     if n_stars < len(grid):
         grid = grid.subsample(n_stars, seed=seed)
-    truth = model.labels.to_table(model.label_array(grid.labels))
+    truth = model.labels.to_table(model.grid_labels(grid))
     truth.rename_columns(truth.colnames, [f"{name}_true" for name in truth.colnames])
     if vsini is None:
         options["fixed"] = {"vsini": 0.0, **(options.get("fixed") or {})}

@@ -24,7 +24,7 @@ from scipy.spatial import cKDTree
 from astropayne import __version__
 from astropayne.abundances import solar_scale
 from astropayne.config import conf
-from astropayne.conversion import LabelConversion, labels_in
+from astropayne.conversion import LabelConversion, labels_in, same_label
 from astropayne.finetuning import adapt_labels, adapt_pixels
 from astropayne.forward import VELOCITIES, ForwardModel
 from astropayne.grid import SpectralGrid
@@ -539,7 +539,7 @@ class PayneModel:
         self.require_trained()
         if not np.array_equal(grid.wavelength, self.wavelength):
             raise ValueError("the grid's wavelengths are not the model's")
-        self._measure_error(self.labels.scale(self._finite_labels(grid.labels)), grid)
+        self._measure_error(self.labels.scale(self.grid_labels(grid)), grid)
         self.meta["n_error"] = len(grid)
 
     def _measure_error(self, x, grid):
@@ -730,6 +730,35 @@ class PayneModel:
     def _finite_labels(self, labels):
         """Return labels as an array; what is missing or not finite is an error."""
         return _finite(self.label_array(labels), self.labels.names)
+
+    def grid_labels(self, grid):
+        """Return the labels of a grid's spectra as the model's own.
+
+        Parameters
+        ----------
+        grid : `~astropayne.SpectralGrid`
+            As in `label_array`; what has one value in all its spectra is not left out.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_spectra, n_labels)
+
+        Raises
+        ------
+        ValueError
+            If labels are missing or not finite, or abundances are relative to another Sun.
+        """
+        self.require_trained()
+        names = self.labels.names
+        there = {same_label(names, name) for name in grid.labels.colnames}
+        shared = [
+            name
+            for name in grid.meta.get("constant_labels", {})
+            if same_label(names, name) not in (None, *there)
+        ]
+        labels = grid.with_constants(shared).labels
+        _require_same_sun(self.solar_scale, grid.meta["solar_scale"], labels.colnames)
+        return self._finite_labels(labels)
 
     def conversion(self, wanted):
         """Return the way from the model's labels to others, for values and covariances.
@@ -1147,6 +1176,18 @@ def _require_same_axes(grid, validation):
                 f"the training grid has {key} {one!r}, and the validation grid {other!r}: they "
                 f"have to be the same; if one is wrong, set its meta[{key!r}]"
             )
+
+
+def _require_same_sun(own, other, names):
+    """Refuse abundances that are relative to another Sun than the model's."""
+    relative = [n for n in names if n == "feh" or (Label(n).element and not n.startswith("A_"))]
+    if relative and None not in (own, other) and solar_scale(own) != solar_scale(other):
+        raise ValueError(
+            f"the grid has solar scale {other!r}, and the model {own!r}: {', '.join(relative)} mean"
+            " something else there. Say them as A(X), by grid.transform_labels('A(Fe)'); if one of "
+            "the two is wrong about its scale, set the grid's meta['solar_scale'] or the model's "
+            "solar_scale"
+        )
 
 
 def _spectrum(wavelength, flux, meta):

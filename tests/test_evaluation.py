@@ -103,6 +103,34 @@ def test_other_wavelengths_medium_and_resolution(network, unseen, errors):
         flux_errors(network, far, progress=False)
 
 
+def test_labels_with_one_value_are_not_taken_for_solar(network, unseen):
+    same = unseen[[0, 0]]
+    known = same.labels["teff", "logg", "feh"]
+    constant = {name: float(same.labels[name][0]) for name in same.labels.colnames[4:]}
+    meta = {
+        **same.meta,
+        "constant_labels": {**constant, "vmic": float(same.labels["vmic"][0].value)},
+    }
+    grid = SpectralGrid(same.wavelength, same.flux, known, meta=meta)
+    np.testing.assert_array_equal(network.grid_labels(grid), network.grid_labels(same))
+    found, expected = flux_errors(network, grid)[1], flux_errors(network, same)[1]
+    np.testing.assert_array_equal(found["rms"], expected["rms"])
+
+
+@pytest.mark.parametrize(
+    ("meta", "match"),
+    [
+        ({"resolution": 50000}, r"compare it with grid.degrade\(20000\)"),
+        ({"solar_scale": "asplund2009"}, "solar scale 'asplund2009'"),
+    ],
+)
+def test_a_grid_of_another_kind_is_not_compared(network, unseen, meta, match):
+    grid = unseen[:2]
+    grid.meta.update(meta)
+    with pytest.raises(ValueError, match=match):
+        flux_errors(network, grid)
+
+
 def test_labels_outside_are_warned_of_once(network, unseen):
     labels = unseen.labels.copy()
     labels["teff"] += 3000 * u.K
