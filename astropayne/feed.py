@@ -98,9 +98,12 @@ class SpectraFeed:
             )
         return torch.from_numpy(flux).to(self.device)
 
-    def sample(self, n):
-        """Return the flux of at most ``n`` spectra, spread over all of them."""
-        n = min(n, len(self) if self.resident else self._block_rows)
+    def sample(self, n, least=2):
+        """Return the flux of at most ``n`` spectra, spread over all of them.
+
+        Of those that are streamed, it is as many as ``memory`` allows, and ``least`` in any case.
+        """
+        n = min(n, len(self) if self.resident else max(self._block_rows, min(least, len(self))))
         if n >= len(self) and self.resident:
             return self._y
         return self.flux(np.linspace(0, len(self) - 1, n).astype(int))

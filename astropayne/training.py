@@ -471,7 +471,8 @@ def train_network(
         if network.assembly is not None:  # it only says what coefficients of parts mean
             network.assembly.requires_grad_(False)
         signature = _signature(train, valid)
-        flux = train.sample(_BASIS_SPECTRA)
+        # Components that stay as they are have to come from more spectra than there are of them.
+        flux = train.sample(_BASIS_SPECTRA, least=2 * (network.architecture["components"] or 1))
         _require_reachable(flux, network.output)
         bases = _initialise(network, flux) if initialise else None
         linear = network.output == "linear" and network.coefficients is not None

@@ -168,3 +168,11 @@ def test_some_memory_is_there():
     page = resource.getpagesize()
     assert 100e6 < available_memory(CPU) < 1e16
     assert 2 * available_memory(CPU) % page == 0  # all of it are pages, perhaps an odd number
+
+
+@pytest.mark.parametrize("memory", [1, 5 * 4 * 3903])
+def test_the_basis_has_its_components_however_little_memory_there_is(stored, memory):
+    model = PayneModel((8,), components=16, parts=1)
+    model.train(stored[:60], stored[60:70], max_epochs=1, batch_size=30, memory=memory)
+    basis = model.network.pixels.weight.detach().numpy()
+    assert np.linalg.matrix_rank(basis) == 16
