@@ -468,7 +468,8 @@ class SpectralGrid:
         strict : bool
             Whether the first fault is an error.
         minimum_flux, maximum_flux : float, optional
-            Flux beyond is a fault; by default negative flux is, and emission is not.
+            Flux beyond is a fault; by default negative flux is, and emission is not. `None` is no
+            limit.
         wavelength_tolerance : float
             How far wavelengths may differ from those most spectra have, relative.
         transform_labels : sequence of str

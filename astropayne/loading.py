@@ -29,15 +29,15 @@ class Limits:
 
     Attributes
     ----------
-    minimum_flux : float
-        Lower flux is a fault; zero by default.
+    minimum_flux : float or None
+        Lower flux is a fault; zero by default, `None` for no limit.
     maximum_flux : float or None
         Higher flux is a fault, such as emission; `None` for no limit.
     wavelength_tolerance : float
         How far wavelengths may differ from the others', relative.
     """
 
-    minimum_flux: float = 0.0
+    minimum_flux: float | None = 0.0
     maximum_flux: float | None = None
     wavelength_tolerance: float = 1e-7
 
@@ -65,12 +65,12 @@ class Limits:
             return "has flux that is NaN"
         if np.isinf(low) or np.isinf(high):
             return "has flux that is infinite"
-        if low < self.minimum_flux:
+        if self.minimum_flux is not None and low < self.minimum_flux:
             below = "negative flux" if self.minimum_flux == 0 else f"flux below {self.minimum_flux}"
             return f"has {below}"
         if self.maximum_flux is not None and high > self.maximum_flux:
             return f"has flux above {self.maximum_flux}"
-        if high > _HIGHEST:
+        if max(-low, high) > _HIGHEST:
             return f"has flux above {_HIGHEST:.1e}, more than single precision holds"
         return ""
 

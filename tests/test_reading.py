@@ -159,6 +159,7 @@ def test_limits_are_options(tsfitpy_folder):
     assert len(SpectralGrid.read(tsfitpy_folder)) == 5
     assert len(SpectralGrid.read(tsfitpy_folder, minimum_flux=-0.1)) == 6
     assert len(SpectralGrid.read(tsfitpy_folder, minimum_flux=-0.1, maximum_flux=2)) == 5
+    assert len(SpectralGrid.read(tsfitpy_folder, minimum_flux=None)) == 6
 
 
 def test_labels_that_are_constant_are_kept_apart(tsfitpy_folder):
