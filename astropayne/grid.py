@@ -401,7 +401,7 @@ class SpectralGrid:
         ('Mg_H', 'A_Li')
         """
         scale = self._solar_scale(solar)
-        labels = _transform(self.labels, targets, scale)
+        labels = _transform(self.labels, targets, scale, self.meta.get("constant_labels", {}))
         return self._with(labels=labels, meta={**self.meta, "solar_scale": scale.entry})
 
     def _solar_scale(self, given):
@@ -472,7 +472,7 @@ class SpectralGrid:
             limit.
         wavelength_tolerance : float
             How far wavelengths may differ from those most spectra have, relative.
-        transform_labels : sequence of str
+        transform_labels : str or sequence of str
             Labels wanted in place of the grid's own, as in `transform_labels`; what cannot be had
             is an error before the spectra are read.
         progress : bool, optional
@@ -495,6 +495,8 @@ class SpectralGrid:
             If the format is not known, no spectrum is sound, or no transforms lead to a label.
         """
         paths = [Path(p) for p in (path if isinstance(path, list | tuple) else [path])]
+        if isinstance(transform_labels, str):
+            transform_labels = (transform_labels,)
         if output is not None:
             refuse_existing(output, overwrite)
         limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
@@ -537,7 +539,7 @@ class SpectralGrid:
         if targets:
             scale = solar_scale(source.meta.get("solar_scale"))
             source.meta["solar_scale"] = scale.entry
-            source.labels = _transform(source.labels, targets, scale)
+            source.labels = _transform(source.labels, targets, scale, constant)
         wavelength, rejected = common_wavelength(source), dict(source.rejected)
         with closing(read_blocks(source, wavelength, rejected=rejected, **how)) as blocks:
             if output is None:
@@ -830,20 +832,24 @@ def _without_constant_labels(source):
     return replace(source, labels=labels), constant
 
 
-def _transform(table, targets, scale):
+def _transform(table, targets, scale, constant):
     for target in targets:
-        table = _transform_one(table, parse_label(target), scale)
+        table = _transform_one(table, parse_label(target), scale, constant)
     return table
 
 
-def _transform_one(table, target, scale):
+def _transform_one(table, target, scale, constant):
+    """Put a label in the place of another; ``constant`` are labels with one value in all rows."""
     if target in table.colnames:
         return table
     if target == "alpha_Fe" and "alpha_H" not in table.colnames:
         return _tie_alpha(table)
-    conversion = LabelConversion(table.colnames, [target], scale)
+    known = {**constant, **{name: table[name] for name in table.colnames}}
+    conversion = LabelConversion(known, [target], scale)
     new, source = table.copy(), conversion.source(target)
-    new[source] = conversion.table(table)[target]
+    if source not in table.colnames:
+        raise ValueError(f"{target!r} follows from {source!r}, which all spectra have in common")
+    new[source] = conversion.table(known)[target]
     new.rename_column(source, target)
     return new
 

@@ -1,5 +1,6 @@
 import astropy.units as u
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.table import QTable
 from astropy.utils.masked import Masked
@@ -72,6 +73,21 @@ def test_lithium_becomes_absolute():
     back = changed.transform_labels("[Li/Fe]").labels["Li_Fe"]
     assert back == pytest.approx(np.asarray(grid.labels["Li_Fe"]))
     assert "Li_Fe" in grid.labels.colnames  # the first grid is as it was
+
+
+def test_labels_are_transformed_with_those_that_do_not_vary(tsfitpy_folder):
+    table = pd.read_csv(tsfitpy_folder / "spectra_parameters.csv").rename(columns={"A_Li": "Li_Fe"})
+    table.assign(feh=-1.0).to_csv(tsfitpy_folder / "spectra_parameters.csv", index=False)
+    grid = SpectralGrid.read(tsfitpy_folder)
+    expected = grid.labels["Li_Fe"] - 1.0 + 1.05
+    for changed in (
+        grid.transform_labels("A(Li)"),
+        SpectralGrid.read(tsfitpy_folder, transform_labels="A(Li)"),
+    ):
+        assert changed.labels["A_Li"] == pytest.approx(np.asarray(expected))
+        assert changed.meta["constant_labels"] == {"feh": -1.0}
+    with pytest.raises(ValueError, match="which all spectra have in common"):
+        grid.transform_labels("A(Fe)")
 
 
 def test_labels_that_nothing_leads_to_are_named(sample):
