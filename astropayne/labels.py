@@ -408,7 +408,7 @@ class LabelSpace:
         """Invert `scale`."""
         return (np.asarray(scaled, dtype=float) + 0.5) * self.width + self.minimum
 
-    def to_array(self, labels, solar=None):
+    def to_array(self, labels, solar=None, feh=0.0):
         """Return labels as an array, units stripped and columns in order.
 
         Parameters
@@ -419,6 +419,8 @@ class LabelSpace:
         solar : mapping of str to float, optional
             Solar abundances A(X). With it, abundances that are left out are solar-scaled:
             [X/Fe] = [X/α] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H].
+        feh : float
+            [Fe/H] where that is none of the labels.
 
         Returns
         -------
@@ -441,7 +443,7 @@ class LabelSpace:
             return values
         columns = self._columns(named)
         if solar is not None:
-            self._fill_solar_scaled(columns, solar)
+            self._fill_solar_scaled(columns, solar, feh)
         missing = [name for name in self.names if name not in columns]
         if missing:
             raise ValueError(f"labels are missing: {', '.join(missing)}")
@@ -457,9 +459,9 @@ class LabelSpace:
             columns[label.name] = label.to_value(value)
         return columns
 
-    def _fill_solar_scaled(self, columns, solar):
+    def _fill_solar_scaled(self, columns, solar, feh):
         # A missing [Fe/H] stays missing; NaN only keeps it from being counted many times.
-        feh = columns.get("feh", np.nan if "feh" in self else 0.0)
+        feh = columns.get("feh", np.nan if "feh" in self else feh)
         for label in self.labels:
             if label.name in columns or label.element is None:
                 continue

@@ -725,7 +725,10 @@ class PayneModel:
         if named is None:
             return self.labels.to_array(labels)
         said = labels_in(self.labels.names, named, self.solar_scale)
-        return self.labels.to_array(said, solar=solar_scale(self.solar_scale))
+        grid = self.meta.get("grid")
+        same = grid.get("constant_labels", {}) if isinstance(grid, dict) else {}
+        feh = same.get("feh", 0.0)  # of all training spectra
+        return self.labels.to_array(said, solar=solar_scale(self.solar_scale), feh=feh)
 
     def _finite_labels(self, labels):
         """Return labels as an array; what is missing or not finite is an error."""

@@ -242,3 +242,13 @@ def test_flux_of_different_units_is_not_put_together(sample):
         SpectralGrid.concatenate(
             [_made(sample, slice(4), 0.0), _made(sample, slice(4), 0.0, flux_unit="Jy")]
         )
+
+
+def test_what_is_left_out_is_solar_scaled_to_the_iron_of_the_grid(sample, tmp_path):
+    grid = _made(sample, slice(12), -1.0)
+    grid.labels["A_Li"] = sample.labels["A_Li"][:12]
+    model = PayneModel((8,), components=4, parts=1)
+    model.train(grid, max_epochs=1)
+    model.write(tmp_path / "model.asdf")
+    for one in (model, PayneModel.read(tmp_path / "model.asdf")):
+        assert one.label_array({"teff": 5500, "logg": 4}).tolist() == [[5500, 4, 1.05 - 1.0]]
