@@ -311,6 +311,8 @@ def train(say, paths, output, config, write_config, overwrite, labels, **trainin
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output': where to write the model.")
     _refuse_existing(output, overwrite)
+    if Path(output).suffix.lower() != ".asdf":  # whose format could not be told after the work
+        raise click.ClickException(f"{output}: a model's name has to end in .asdf")
     changes = {f"training.{name}": value for name, value in training.items() if value is not None}
     if training["checkpoint"]:
         changes["training.resume"] = True

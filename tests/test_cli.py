@@ -321,6 +321,13 @@ def test_grid_reads_and_reports(tsfitpy_folder, monkeypatch, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["model", "model.npz"])
+def test_a_model_that_could_not_be_written_is_not_trained(folder, name):
+    result = _run("train", "no-grid-is-read", "-o", name)
+    assert result.exit_code == 1
+    assert "a model's name has to end in .asdf" in result.output
+
+
 def test_training_follows_a_file_and_the_command_line(sample, folder):
     sample[:60].write("grid.asdf")
     result = _run("train", "--write-config", "run.toml")
