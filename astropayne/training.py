@@ -355,6 +355,7 @@ class _State:
         }
         facts = {
             "options": asdict(self.options),
+            "architecture": self.network.architecture,
             "data": self.data,
             "step": self.step,
             "seconds": self.seconds,
@@ -380,6 +381,13 @@ class _State:
             raise ValueError(
                 f"{path} was written by training on other spectra, or on another part of them: "
                 "resume with the same grids, split and memory"
+            )
+        # Weights of one shape do not say what is between them.
+        architecture = {**self.network.architecture, **facts.get("architecture", {})}
+        if architecture != self.network.architecture:
+            raise ValueError(
+                f"{path} holds a network of another architecture: {architecture}, not "
+                f"{self.network.architecture}"
             )
         for option in fields(self.options):
             old, new = facts["options"].get(option.name), getattr(self.options, option.name)

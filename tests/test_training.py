@@ -37,11 +37,14 @@ def data():
     return x, 1 - depth @ profile
 
 
-def _train(data, components=8, checkpoint=None, resume=None, progress=False, parts=1, **options):
+def _train(
+    data, components=8, checkpoint=None, resume=None, progress=False, parts=1, activation="silu",
+    **options,
+):  # fmt: skip
     x, y = data
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = SpectralNetwork(2, 80, (24, 24), components=components, parts=parts)
+        network = SpectralNetwork(2, 80, (24, 24), activation, components=components, parts=parts)
     options = TrainingOptions(batch_size=32, check_interval=20, checkpoint_interval=0, **options)
     files = {"checkpoint": checkpoint, "resume": resume}
     run = train_network(
@@ -226,6 +229,8 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
         _train((data[0] * 0.9, data[1]), max_epochs=5, resume=path)
     with pytest.raises(ValueError, match="another architecture"):
         _train(data, components=7, max_epochs=5, resume=path)
+    with pytest.raises(ValueError, match=r"another architecture: .*'silu'"):
+        _train(data, max_epochs=5, resume=path, activation="tanh")  # whose weights would do
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*nothing"):
         _train(data, resume=tmp_path / "nothing.npz")
     with pytest.raises(FileNotFoundError, match="no folder for the checkpoint"):
