@@ -101,11 +101,16 @@ class _Network:
     def relation(self, label, name):
         """Return the relation of that name for a label."""
         found = {r.name: r for r in self.relations if parse_label(r.target) == label}
-        key = "".join(letter for letter in str(name).lower() if letter.isalnum())
-        if key in found:
-            return found[key]
+        for own, relation in found.items():
+            if _letters(own) == _letters(name):
+                return relation
         accepted = f"or the name of a relation: {', '.join(found)}" if found else ""
         raise ValueError(f"label {label!r} was given {name!r}, and takes a number {accepted}")
+
+
+def _letters(name):
+    """Return the letters and digits of a relation's name, in lower case."""
+    return "".join(letter for letter in str(name).lower() if letter.isalnum())
 
 
 _kept = []  # the last network: making one takes longer than a prediction

@@ -723,7 +723,7 @@ class LabelRelation:
     Attributes
     ----------
     name : str
-        How it is asked for: lower-case letters and digits.
+        How it is asked for; case and punctuation do not matter.
     target : str
         The label it estimates.
     needs : tuple of str

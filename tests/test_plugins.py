@@ -16,7 +16,8 @@ from packaging.version import Version
 import astropayne
 from astropayne import SpectralGrid
 from astropayne.cli import main
-from astropayne.labels import LabelTransform
+from astropayne.conversion import labels_in
+from astropayne.labels import LabelRelation, LabelTransform
 from astropayne.plugins import GridReader, GridSource, PluginWarning, hookspecs, manager
 
 BUILT_IN = {"tsfitpy", "one_payne", "the_payne", "specutils", "astropayne"}
@@ -141,6 +142,10 @@ class Unparsable(Kilokelvin):
     target = "kilo kelvin!"
 
 
+class NeedsText(Kilokelvin):
+    needs = "feh"  # ("feh") is no tuple
+
+
 BROKEN = {
     "raises": (Gives(RuntimeError("no licence")), "RuntimeError: no licence"),
     "no list": (Gives(None), "TypeError: 'NoneType' object is not iterable"),
@@ -150,6 +155,10 @@ BROKEN = {
     "a format that is taken": (Gives([FlatReader()]), "'flat' is already given by plugin 'first'"),
     "a format twice": (Gives([Twice(), Twice()]), "'twice' is already given by this plugin itself"),
     "no transform": (Gives(transforms=["teff"]), "astropayne_label_transforms gave 'teff'"),
+    "needs text": (
+        Gives(transforms=[NeedsText()]),
+        "it has to be a tuple of labels, such as ('feh',)",
+    ),
     "no label": (Gives(transforms=[Unparsable()]), "'kilo kelvin!' is not a label"),
 }
 
@@ -177,6 +186,18 @@ def test_a_plugin_that_cannot_be_used_is_set_aside_alone(fresh, tmp_path, case):
     astropayne.register_plugin(Plugin(), name="broken")
     assert "flat" in manager.grid_readers()
     assert _states()["broken"] == "loaded"
+
+
+def test_a_relation_is_found_by_the_name_it_has(fresh):
+    class Constant(LabelRelation):
+        name, target, needs = "My_Relation", "vmic", ("teff",)
+
+        def estimate(self, values):
+            return 0 * values["teff"] + 1.5
+
+    astropayne.register_plugin(Gives(transforms=[Constant()]), name="relation")
+    for name in ("My_Relation", "my relation"):
+        assert labels_in(["teff", "vmic"], {"teff": 5000, "vmic": name})["vmic"] == 1.5
 
 
 def test_names_of_transforms_may_be_in_any_spelling(fresh, sample):

@@ -195,6 +195,11 @@ def _check_transforms(transforms, others):
                 f"astropayne_label_transforms gave {transform!r}: it has to give a list of "
                 "instances of subclasses of astropayne.labels.LabelTransform or LabelRelation"
             )
+        if isinstance(transform.needs, str):  # it would be taken for a sequence of letters
+            raise TypeError(
+                f"{transform!r} has needs = {transform.needs!r}: it has to be a tuple of labels, "
+                f"such as ({transform.needs!r},)"
+            )
         names = {"target": parse_label(transform.target)}
         names["needs"] = tuple(parse_label(name) for name in transform.needs)
         if isinstance(transform, LabelTransform):
