@@ -517,6 +517,7 @@ class SpectralGrid:
     @classmethod
     def _read(cls, opened, paths, targets, output, overwrite, how):
         """Read a grid; return it and what was set aside just now."""
+        prefixes = _tell_apart(paths)
         if all(isinstance(source, cls) for source in opened):
             grid = cls.concatenate(opened)
             grid = grid.transform_labels(*targets) if targets else grid
@@ -526,7 +527,6 @@ class SpectralGrid:
                 f"{', '.join(map(str, paths))}: files of ours and other formats cannot be read as "
                 "one grid; read each, and use SpectralGrid.concatenate"
             )
-        prefixes = _tell_apart(paths)
         source = chain_sources(opened, prefixes)
         source, constant = _without_constant_labels(source)
         source.meta = {

@@ -1,3 +1,4 @@
+import copy
 import itertools
 import pickle
 from datetime import datetime
@@ -506,3 +507,10 @@ def test_what_is_not_a_model_is_refused(sample, tmp_path):
         PayneModel.read(tmp_path / "nowhere.asdf")
     with pytest.raises(ValueError, match="format"):
         PayneModel.read(grid, format="hdf7")
+
+
+def test_metadata_that_cannot_be_stored_are_named(model, tmp_path):
+    changed = copy.copy(model)
+    changed.meta = {**model.meta, "grid": {"source": tmp_path}}
+    with pytest.raises(ValueError, match=r"model.meta\['grid'\] cannot be stored"):
+        changed.write(tmp_path / "model.asdf")

@@ -708,6 +708,11 @@ def test_selections_of_a_file_stay_on_disk(sample, on_disk):
     assert np.array_equal(np.concatenate([part.flux for part in parts]), sample.flux[:20])
 
 
+def test_a_file_is_not_read_twice(on_disk, tmp_path):
+    with pytest.raises(ValueError, match="one is there twice"):
+        SpectralGrid.read([tmp_path / "grid.asdf", tmp_path / "grid.asdf"])
+
+
 def test_a_file_on_disk_can_be_written_and_put_together(sample, on_disk, tmp_path):
     on_disk[5:9].write(tmp_path / "part.asdf", dtype="float16")
     again = SpectralGrid.read(tmp_path / "part.asdf")
@@ -718,6 +723,17 @@ def test_a_file_on_disk_can_be_written_and_put_together(sample, on_disk, tmp_pat
     assert np.array_equal(both.flux, sample.flux[[0, 1, 2, 10, 11]])
     with pytest.raises(ValueError, match="same labels"):
         SpectralGrid.concatenate([sample[:2], sample[2:4].transform_labels("Li_Fe")])
+
+
+@pytest.mark.parametrize(
+    ("factor", "dtype", "match"),
+    [(1e6, "float16", "is more than float16 holds"), (1, "int16", "cut to whole numbers by int16")],
+)
+def test_flux_that_a_precision_does_not_hold_is_not_written(sample, tmp_path, factor, dtype, match):
+    grid = SpectralGrid(sample.wavelength, factor * sample.flux[:3], sample.labels[:3])
+    with pytest.raises(ValueError, match=match):
+        grid.write(tmp_path / "grid.asdf", dtype=dtype)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_whose_text_is_altered_is_refused(on_disk, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from astropy.io import registry
 from astropy.table import QTable
 
-from astropayne.formats.container import read_container, write_container
+from astropayne.formats.container import check_storable, read_container, write_container
 from astropayne.labels import LabelSpace
 from astropayne.model import PayneModel
 from astropayne.network import SpectralNetwork
@@ -32,9 +32,17 @@ def write_asdf(model, path, overwrite=False):
     model : `~astropayne.PayneModel`
     path : path-like
     overwrite : bool
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there and ``overwrite`` is not set.
+    ValueError
+        If the model is not trained, or its ``meta`` cannot be stored.
     """
     if model.network is None:
         raise ValueError("a PayneModel that is not trained cannot be written: train it first")
+    check_storable(model.meta, "model.meta")
     space = model.labels
     history = model.history if model.history is not None else QTable()
     tree = {

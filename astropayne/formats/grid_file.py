@@ -72,8 +72,17 @@ class GridWriter:
         self._rows.close()
 
     def append(self, flux):
-        """Add rows, shape (n, n_pixels)."""
-        flux = np.ascontiguousarray(flux, dtype=self.dtype)
+        """Add rows, shape (n, n_pixels); a precision that cannot hold them is an error."""
+        if not np.can_cast(flux.dtype, self.dtype, "same_kind"):
+            raise ValueError(f"flux of {flux.dtype} would be cut to whole numbers by {self.dtype}")
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(flux, dtype=self.dtype)
+        if (np.isinf(stored) & np.isfinite(flux)).any():
+            raise ValueError(
+                f"flux up to {np.nanmax(np.abs(flux)):.3g} is more than {self.dtype.name} holds "
+                f"({np.finfo(self.dtype).max:.3g}): store it in a higher precision"
+            )
+        flux = stored
         while len(flux):
             in_chunk = self.n_rows % self.chunk_rows
             if in_chunk == 0:
