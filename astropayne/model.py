@@ -539,6 +539,12 @@ class PayneModel:
         self.require_trained()
         if not np.array_equal(grid.wavelength, self.wavelength):
             raise ValueError("the grid's wavelengths are not the model's")
+        for key in ("medium", "resolution"):
+            if grid.meta[key] != getattr(self, key):
+                raise ValueError(
+                    f"the grid has {key} {grid.meta[key]!r}, and the model {getattr(self, key)!r}: "
+                    f"they have to be the same; if the grid is wrong, set its meta[{key!r}]"
+                )
         self._measure_error(self.labels.scale(self.grid_labels(grid)), grid)
         self.meta["n_error"] = len(grid)
 

@@ -514,3 +514,11 @@ def test_metadata_that_cannot_be_stored_are_named(model, tmp_path):
     changed.meta = {**model.meta, "grid": {"source": tmp_path}}
     with pytest.raises(ValueError, match=r"model.meta\['grid'\] cannot be stored"):
         changed.write(tmp_path / "model.asdf")
+
+
+@pytest.mark.parametrize(("key", "value"), [("medium", "vacuum"), ("resolution", 15000.0)])
+def test_errors_are_measured_on_spectra_of_the_same_kind(model, sample, key, value):
+    grid = sample[:3]
+    grid.meta[key] = value
+    with pytest.raises(ValueError, match=f"the grid has {key} {value!r}, and the model"):
+        copy.copy(model).measure_error(grid)
