@@ -10,7 +10,7 @@ import warnings
 import zlib
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
@@ -109,16 +109,21 @@ class TrainingOptions:
                 said = _said(value)
                 raise ValueError(f"{name} has to be a whole number of 1 or more, got {said}")
             object.__setattr__(self, name, int(value))
+        if not (isinstance(self.seed, Integral) and self.seed >= 0):
+            raise ValueError(f"seed has to be a whole number of 0 or more, got {_said(self.seed)}")
+        object.__setattr__(self, "seed", int(self.seed))
         for name in ("learning_rate", "max_time", "memory"):
             value = getattr(self, name)
             if value is None and name != "learning_rate":
                 continue
             if not (isinstance(value, Real) and 0 < value < math.inf):
                 raise ValueError(f"{name} has to be a positive number, got {_said(value)}")
+            object.__setattr__(self, name, float(value))  # numpy's own cannot be written as JSON
         for name in ("weight_decay", "label_decay", "checkpoint_interval"):
             value = getattr(self, name)
             if not (isinstance(value, Real) and 0 <= value < math.inf):
                 raise ValueError(f"{name} has to be a number of 0 or more, got {_said(value)}")
+            object.__setattr__(self, name, float(value))
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision={self.precision!r} is not one of {', '.join(PRECISIONS)}")
 

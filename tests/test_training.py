@@ -151,6 +151,8 @@ def test_principal_components_span_the_spectra(data):
         ({"learning_rate": np.nan}, "learning_rate"),
         ({"max_time": -1}, "max_time"),
         ({"memory": 0}, "memory"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
         ({"batch_size": "64"}, "batch_size has to be .*, got '64', a str"),
         ({"max_epochs": np.inf}, "max_epochs has to be a whole number of 1 or more, got inf"),
         ({"learning_rate": "1e-3"}, "learning_rate has to be .*, got '1e-3', a str"),
@@ -164,6 +166,17 @@ def test_options_are_checked(option, match):
     with pytest.raises(ValueError, match=match):
         TrainingOptions(**option)
     assert type(TrainingOptions(batch_size=np.int64(3), max_epochs=1e6).max_epochs) is int
+
+
+def test_options_may_be_numbers_of_numpy(data, tmp_path):
+    numbers = {
+        "seed": np.int64(3),
+        "learning_rate": np.float32(0.01),
+        "weight_decay": np.float32(0),
+    }
+    path = tmp_path / "run.npz"
+    _train(data, max_epochs=5, checkpoint=path, **numbers)
+    assert _train(data, max_epochs=5, resume=path, **numbers)[1]
 
 
 def test_flux_of_any_memory_layout_is_learnt_alike(data):
