@@ -436,6 +436,7 @@ class FitSetup:
         if unused := priors.keys() - set(parameters.free):
             raise ValueError(f"priors: {', '.join(sorted(unused))} is not fitted")
         middle = 0.5 * (labels.minimum + labels.maximum)
+        _refuse_circles(parameters, np.append(middle, np.ones(len(VELOCITIES))))
         values = [fixed.get(name, m) for name, m in zip(labels.names, middle, strict=True)]
         labels.warn_outside(np.array(values))
         return parameters
@@ -733,6 +734,20 @@ def _mapping(given, what):
     if not isinstance(given, Mapping):
         raise TypeError(f"{what} has to be a mapping of names to values, got {given!r}")
     return given
+
+
+def _refuse_circles(parameters, theta):
+    """Refuse ties that follow from themselves: nothing would say what they are."""
+    names = [*parameters.tied]
+    tied = [parameters.names.index(name) for name in names]
+    theta = np.tile(theta, (2, 1))
+    theta[1, tied] += 0.1 * parameters.scale[tied]
+    one, other = parameters.expand(theta[:, parameters.index], theta)[:, tied]
+    if different := np.flatnonzero((one != other) & ~(np.isnan(one) & np.isnan(other))).tolist():
+        raise ValueError(
+            f"tied: {', '.join(names[i] for i in different)} would follow from what follows from "
+            "it: tie labels to others that are fitted or fixed"
+        )
 
 
 def _function(given, name):

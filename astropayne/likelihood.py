@@ -65,9 +65,10 @@ class Parameters:
         """Put free parameters (n, n_free) into all (n, n_names), and follow the ties."""
         theta = theta.copy()
         theta[:, self.index] = free
-        values = dict(zip(self.names, theta.T, strict=True))
-        for name, function in self.tied.items():
-            theta[:, self.names.index(name)] = function(values)
+        values = dict(zip(self.names, theta.T, strict=True))  # views, which follow
+        for _ in self.tied:  # one may follow from another that comes later
+            for name, function in self.tied.items():
+                theta[:, self.names.index(name)] = function(values)
         return theta
 
     def chain(self, free, theta):

@@ -313,6 +313,17 @@ def test_ties_follow_and_their_errors_too(model, exact, rng):
     assert result.labels["Mg_Fe"].value == pytest.approx(0.2, abs=0.05)
 
 
+def test_ties_may_follow_from_each_other_in_any_order(model, exact, rng):
+    star, scaled = _noisy(exact, 0.01, rng), lambda factor, name: lambda star: factor * star[name]
+    tied = {"Mg_Fe": scaled(2, "Ca_Fe"), "Ca_Fe": scaled(0.5, "Ti_Fe")}
+    result = fit_spectrum(star, model, resolution=16000, tied=tied)
+    for found in (result.labels, result.errors):
+        assert found["Mg_Fe"].value == pytest.approx(found["Ti_Fe"].value, rel=1e-6)
+        assert found["Ca_Fe"].value == pytest.approx(0.5 * found["Ti_Fe"].value, rel=1e-6)
+    with pytest.raises(ValueError, match="tied: Mg_Fe, Ca_Fe would follow from what follows"):
+        fit_spectrum(star, model, tied={"Mg_Fe": scaled(1, "Ca_Fe"), "Ca_Fe": scaled(1, "Mg_Fe")})
+
+
 def test_no_error_is_less_than_what_the_emulator_shifts(model, exact, rng):
     star = _noisy(exact, 1e-5, rng)
     sure = fit_spectrum(star, model, resolution=16000)
