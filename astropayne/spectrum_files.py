@@ -376,8 +376,8 @@ def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
             files = [star] if isinstance(star, str | Path) else list(star)
             try:
                 yield read_star(files, **(read or {}))
-            except (OSError, ValueError) as error:
-                reasons[i] = str(error)
+            except Exception as error:  # loaders raise what they like; the others are fitted
+                reasons[i] = str(error) or type(error).__name__
                 yield _Unreadable(_name_of(files))
 
     table = measure(spectra(), model, **options)
