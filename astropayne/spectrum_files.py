@@ -440,7 +440,7 @@ def write_spectrum(spectrum, path, *, overwrite=False):
 
 
 def write_table(table, path, *, overwrite=False):
-    """Write a table in the format that its file's name says.
+    r"""Write a table in the format that its file's name says.
 
     Parameters
     ----------
@@ -448,7 +448,8 @@ def write_table(table, path, *, overwrite=False):
     path : path-like
         ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``. The last two hold no units, no metadata,
         and no columns of several numbers a row; these are left out with a warning, and so are
-        metadata that a FITS header cannot hold.
+        metadata that a FITS header cannot hold. Text in FITS is ASCII: of names such as "é",
+        escapes such as "\xe9" are written, with a warning.
     overwrite : bool
         Whether a file that is there may be replaced.
 
@@ -472,6 +473,7 @@ def write_table(table, path, *, overwrite=False):
     table = table.copy(copy_data=False)
     if suffix == ".fits":
         table.meta = _header(table.meta, path)
+        _escape(table, path)
     elif suffix != ".ecsv":
         wide = [name for name in table.colnames if table[name].ndim > 1]
         if wide:
@@ -497,7 +499,11 @@ def _header(meta, path):
     for key, value in meta.items():
         flat |= value if isinstance(value, dict) else {key: value}
     cards = {short.get(key, key): _card(value) for key, value in flat.items()}
-    lost = [k for k, v in cards.items() if len(k) > 8 or not isinstance(v, str | int | float)]
+    lost = [
+        key
+        for key, value in cards.items()
+        if len(key) > 8 or not isinstance(value, str | int | float) or not str(value).isascii()
+    ]
     if lost:
         warnings.warn(
             f"{path} has no {', '.join(lost)}: the header of a FITS table holds single values, "
@@ -506,6 +512,27 @@ def _header(meta, path):
             stacklevel=3,
         )
     return {key.upper(): value for key, value in cards.items() if key not in lost}
+
+
+def _escape(table, path):
+    """Write in ASCII, which is all that FITS has, what columns say in other letters."""
+    escaped = []
+    for name in table.colnames:
+        column = table[name]
+        if getattr(column, "dtype", None) is None or column.dtype.kind != "U":
+            continue
+        text = np.asarray(column)
+        plain = np.char.decode(np.char.encode(text, "ascii", "backslashreplace"), "ascii")
+        if (plain != text).any():
+            table[name] = plain
+            escaped.append(name)
+    if escaped:
+        warnings.warn(
+            f"{path}: {', '.join(escaped)} has letters that FITS cannot hold, and escapes in their "
+            "place; *.ecsv holds all letters",
+            AstropyUserWarning,
+            stacklevel=3,
+        )
 
 
 def _card(value):
