@@ -21,6 +21,7 @@ __all__ = [
     "half_width",
     "highest_frequency",
     "instrument_fwhm",
+    "is_possible",
     "rotation_macroturbulence",
     "rotation_times_macroturbulence",
 ]
@@ -217,6 +218,12 @@ def instrument_fwhm(resolution, model_resolution):
             "train on a grid of higher resolution"
         )
     return C_KMS * np.sqrt(np.maximum(0.0, resolution**-2 - model_resolution**-2))
+
+
+def is_possible(resolution, model_resolution):
+    """Say which resolutions `instrument_fwhm` takes."""
+    highest = np.inf if model_resolution is None else model_resolution * (1 + 1e-9)
+    return (resolution > 0) & (resolution <= highest)
 
 
 def half_width(vsini, vmac, fwhm):

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale
 from astropayne.batch import BatchFitter, Flag
-from astropayne.broadening import instrument_fwhm
+from astropayne.broadening import instrument_fwhm, is_possible
 from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
@@ -174,7 +174,8 @@ def fit_spectrum(
     resolution : float, array_like, callable, or sequence of these, optional
         λ/FWHM of the spectrum, or a sequence of those of each of a list; by default its
         ``meta["resolution"]``, and without that the model's own. Where it varies, an array with a
-        value a pixel, or a function of the spectral axis.
+        value a pixel, or a function of the spectral axis; any value will do for bad pixels, and
+        for those far from the model's windows.
     fixed : mapping of str to value, optional
         Labels or velocities that are known, labels in any convention: with ``{"[Mg/H]": 0.1}``,
         [Mg/Fe] follows from [Fe/H]. The macroturbulence ``vmac`` is fixed at 0 unless it
@@ -444,13 +445,22 @@ class FitSetup:
     def _lowest(self, resolution):
         """Return the lowest resolution that is given, checked, or None if some are not known."""
         several = isinstance(resolution, list | tuple)
-        given = [
-            resolution_at(r, self.model.wavelength) if callable(r) else r
-            for r in (resolution if several else [resolution])
-        ]
-        for value in given:
-            instrument_fwhm(value, self.model.resolution)  # complains if it is too high
-        return None if any(r is None for r in given) else float(min(map(np.min, given)))
+        lowest = [self._lowest_of(r) for r in (resolution if several else [resolution])]
+        return None if any(r is None for r in lowest) else float(min(lowest))
+
+    def _lowest_of(self, resolution):
+        """Return that of an arm; where it varies, its pixels are checked with their spectrum."""
+        if callable(resolution):
+            try:
+                resolution = resolution_at(resolution, self.model.wavelength)
+            except Exception:  # it may be a function of the wavelengths of an arm only
+                return None
+        if np.ndim(resolution) == 0:
+            instrument_fwhm(resolution, self.model.resolution)  # complains if it is too high
+            return resolution
+        values = np.asarray(resolution, dtype=float)
+        values = values[is_possible(values, self.model.resolution)]
+        return values.min() if len(values) else None
 
     def _known(self, name, what):
         """Return the name of a label or velocity in its own spelling."""

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 
-from astropayne.broadening import instrument_fwhm
+from astropayne.broadening import instrument_fwhm, is_possible
 from astropayne.observation import guessed_noise, observe
-from astropayne.wavelengths import find_windows, resolution_at
+from astropayne.wavelengths import doppler_factor, find_windows, resolution_at
 
 __all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
+_USUAL = 1000.0  # km/s, of velocities of stars
 _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
 
 
@@ -139,7 +140,7 @@ class StarReader:
             seen[0].require_pixels()
         if len({o.has_uncertainty for o in seen}) > 1:
             raise ValueError("some arms of this star have an uncertainty, others have not")
-        resolutions = list(map(self._resolution, resolutions, arms))
+        resolutions = list(map(self._resolution, resolutions, arms, seen))
         if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
             raise ValueError("the resolution varies in one arm and is not known in another")
         columns = zip(*map(self._arm, arms, seen, continua), strict=True)
@@ -185,14 +186,32 @@ class StarReader:
             return 1.0
         return float(np.nanmedian(np.abs(observation.flux))) or 1.0
 
-    def _resolution(self, given, spectrum):
-        """Return the resolution of an arm: that of the options, its own, or the model's."""
+    def _resolution(self, given, spectrum, observation):
+        """Return the resolution of an arm: that of the options, its own, or the model's.
+
+        Where it varies, pixels that are bad or far from the model's windows may have any; those
+        that the model cannot have are not to be used, and get a usual one in its place.
+        """
         said = spectrum.meta.get("resolution") if given is None else given
         resolution = resolution_at(said, spectrum.spectral_axis)
         if resolution is None or (np.ndim(resolution) == 0 and not resolution):
             return self.model.resolution
-        instrument_fwhm(resolution, self.model.resolution)
-        return resolution if np.ndim(resolution) else float(resolution)
+        if not np.ndim(resolution):
+            instrument_fwhm(resolution, self.model.resolution)
+            return float(resolution)
+        good, possible = observation.good, is_possible(resolution, self.model.resolution)
+        instrument_fwhm(resolution[good & self._near(observation)], self.model.resolution)
+        good &= possible
+        usual = np.median(resolution[possible]) if possible.any() else self.model.resolution
+        return np.where(possible, resolution, usual or np.inf)
+
+    def _near(self, observation):
+        """Say which pixels are within the model's windows at usual velocities."""
+        axis, near = self.model.vacuum_wavelength, np.zeros(observation.good.shape, dtype=bool)
+        for window in find_windows(axis):
+            low, high = axis[window][[0, -1]] * doppler_factor(np.array([-1, 1]) * _USUAL)
+            near |= (observation.wavelength > low) & (observation.wavelength < high)
+        return near
 
 
 def _for_each(given, arms, what):

@@ -127,6 +127,46 @@ def test_arms_and_batches(model):
     assert elements["Ca_Fe"][0] == pytest.approx(0, abs=0.01)
 
 
+def test_it_does_not_matter_where_the_spectrum_is_not_used(model):
+    """Masked pixels often have none, and arms go on to where the model would be too blunt."""
+    star = model(**TRUTH, rv=30, vsini=6, resolution=along)
+    beyond = np.linspace(7000, 9000, 200)
+    axis = np.append(star.spectral_axis.to_value(u.AA), beyond) * u.AA
+    flux, values = np.append(star.flux.value, np.ones(200)), along(axis)
+    mask = ~np.isfinite(flux)
+    mask[1000:1010] = True
+    found = {}
+    for name, of_mask, of_rest in (("finite", 15000, 15000), ("odd", np.nan, 40000)):
+        values[mask], values[-200:] = of_mask, of_rest
+        longer = Spectrum(spectral_axis=axis, flux=flux * u.one, mask=mask)
+        found[name] = fit_spectrum(longer, model, resolution=values)
+        assert not found[name].used[mask].any()
+    assert found["odd"].labels["teff"].value == pytest.approx(5600, abs=0.5)
+    assert found["odd"].chi2 == pytest.approx(found["finite"].chi2, rel=0.05, abs=0.05)
+    values[500] = np.nan
+    with pytest.raises(ValueError, match="has to be positive"):
+        fit_spectrum(longer, model, resolution=values)
+
+
+def test_a_function_may_be_one_of_an_arms_own_wavelengths(model):
+    star = model(**TRUTH, rv=30, vsini=6, resolution=along)
+    first = slice(0, 1601)
+    arm = Spectrum(
+        spectral_axis=star.spectral_axis[first].to(u.nm), flux=star.flux[first],
+        mask=star.mask[first],
+    )  # fmt: skip
+
+    def of_arm(axis):
+        if axis.max() > 525 * u.nm:
+            raise ValueError("A value in x_new is above the interpolation range.")
+        return along(axis)
+
+    result = fit_spectrum(arm, model, resolution=of_arm)
+    assert result.labels["teff"].value == pytest.approx(5600, abs=1)
+    in_nanometres = fit_spectrum(arm, model, resolution=lambda axis: 30 * axis.value)
+    assert in_nanometres.labels["vsini"].unit == u.km / u.s  # it is no resolution in Angstrom
+
+
 def test_what_cannot_be(model):
     star = model(**TRUTH)
     with pytest.raises(ValueError, match="has shape \\(3,\\), but there are 3903 pixels"):
