@@ -16,7 +16,7 @@ import torch
 
 from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
-from astropayne.likelihood import Arm, Likelihood, Parameters, pixel_width
+from astropayne.likelihood import Arm, Likelihood, Parameters, covered
 from astropayne.stars import a_row, filled, resolution_of
 from astropayne.wavelengths import doppler_factor
 
@@ -619,12 +619,8 @@ class BatchFitter:
         return models
 
     def _covers_little(self, star, used):
-        covered = sum(
-            pixel_width(wavelength[None])[0, mine].sum()
-            for wavelength, mine in zip(star.wavelength, used, strict=True)
-            if len(wavelength) > 1
-        )
-        return covered < 0.5 * (self.forward.end - self.forward.start).sum()
+        of_model = (self.forward.end - self.forward.start).sum()
+        return covered(star.wavelength, used) < 0.5 * of_model
 
 
 def _blocks(items, size):

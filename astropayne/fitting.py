@@ -18,7 +18,7 @@ from astropayne.broadening import instrument_fwhm, is_possible
 from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
-from astropayne.likelihood import Parameters, pixel_width
+from astropayne.likelihood import Parameters, covered, pixel_width
 from astropayne.network import one_thread, pick_device
 from astropayne.search import templates_of
 from astropayne.stars import StarReader
@@ -717,14 +717,12 @@ def _model_spectrum(observed, flux, labels):
 
 def _information(star, outcome):
     """Return the mean of the inverse variances of a star's pixels over their widths in ln λ."""
-    information = covered = 0.0
-    if star.noise_known:
-        for wavelength, sigma, level, used in zip(
-            star.wavelength, star.sigma, star.level, outcome.used, strict=False
-        ):
-            information += np.sum((level[used] / sigma[used]) ** 2)
-            covered += pixel_width(wavelength[None])[0, used].sum()
-    return information / covered if covered else 0.0
+    if not (star.noise_known and outcome.used):
+        return 0.0
+    arms = zip(star.sigma, star.level, outcome.used, strict=True)
+    information = sum(np.sum((level[used] / sigma[used]) ** 2) for sigma, level, used in arms)
+    over = covered(star.wavelength, outcome.used)
+    return information / over if over else 0.0
 
 
 def _emulator_error(model):

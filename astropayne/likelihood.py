@@ -15,7 +15,7 @@ from numpy.polynomial import chebyshev
 from astropayne.forward import VELOCITIES
 from astropayne.wavelengths import doppler_factor
 
-__all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "pixel_width"]
+__all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "covered", "pixel_width"]
 
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
@@ -24,6 +24,7 @@ _BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a
 _LARGE_BLOCK = 1 << 22  # or keep a GPU busy
 _WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these,
 _NARROW = 10.0  # or to this, in km/s, if it is more
+_EXACT = 1e-9  # noise of flux around one, that is none
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
 
@@ -256,7 +257,10 @@ class Likelihood:
             )
         level = self._level_at_first(sigma)
         scale = np.reshape(scale, (-1, 1))
-        sigma = np.hypot(sigma, np.abs(level) * scale * self._emulator(error, rest))
+        emulator = np.abs(level) * scale * self._emulator(error, rest)
+        if len(arms) > 1:
+            emulator *= np.sqrt(self._times_seen(sigma, np.abs(level)))
+        sigma = np.hypot(sigma, emulator)
         self.noise_known = (np.isfinite(sigma) & (sigma > 0)).any(axis=1)
         # Without any noise, all pixels count the same, and more than priors do.
         equal = 1e-3 * np.median(np.abs(level), axis=1, keepdims=True)
@@ -301,6 +305,21 @@ class Likelihood:
         else:
             return 0.0
         return np.concatenate(parts, axis=1)
+
+    def _times_seen(self, sigma, level):
+        """Return how much more all arms say of a wavelength than one does: (n, n_pixels).
+
+        The emulator is as wrong in one epoch as in another: its error does not become less with
+        their number, as photon noise does. So its variance is larger in each, by this factor.
+        """
+        widths = [pixel_width(p.wavelength) for p in self.pixels]
+        width = np.concatenate(widths, axis=1)
+        said = (level / np.maximum(sigma, _EXACT)) ** 2 / width
+        ends = np.cumsum([w.shape[1] for w in widths])[:-1]
+        parts = zip(self.pixels, widths, np.split(said, ends, axis=1), strict=True)
+        arms = [(np.log(p.wavelength), w, s) for p, w, s in parts]
+        times = [_over_all(arms, a) for a in range(len(arms))]
+        return np.concatenate(times, axis=1)
 
     def _at_pixels(self, error, pixels):
         """Return the emulator's error where a star's pixels are in its own frame."""
@@ -548,6 +567,48 @@ def pixel_width(wavelength):
     step = np.where(np.isnan(step), np.inf, step)
     width = np.minimum(np.hstack([no_step, step]), np.hstack([step, no_step]))
     return np.where(np.isfinite(width), width, 1.0)
+
+
+def covered(wavelength, used):
+    """Return the range of ln λ that pixels cover, those of several arms counted once.
+
+    Parameters
+    ----------
+    wavelength, used : sequence of numpy.ndarray, shape (n_pixels,)
+        Of each arm; those not used cover nothing, and neither does an arm of one pixel.
+    """
+    parts = [
+        (np.log(w[mine]), pixel_width(w[None])[0, mine])
+        for w, mine in zip(wavelength, used, strict=True)
+        if len(w) > 1
+    ]
+    middle, width = np.hstack([np.zeros((2, 0)), *parts])
+    order = np.argsort(middle - 0.5 * width)
+    start, end = (middle - 0.5 * width)[order], (middle + 0.5 * width)[order]
+    before = np.maximum.accumulate(np.append(-np.inf, end[:-1])) if len(end) else end
+    return float(np.maximum(end - np.maximum(start, before), 0).sum())
+
+
+def _over_all(arms, a):
+    """Return what all arms say at the pixels of one, over what it says itself: (n, n_pixels)."""
+    log, _, own = arms[a]
+    total = own.copy()
+    for other in (arms[b] for b in range(len(arms)) if b != a):
+        for row, here, *there in zip(total, log, *other, strict=True):
+            if row.any():
+                row += _said_there(here, *there)
+    return np.divide(total, own, out=np.ones_like(own), where=own > 0)
+
+
+def _said_there(log, other, width, said):
+    """Return what another arm says at pixels: as its nearest pixel, zero where it has none."""
+    some = np.flatnonzero(said > 0)
+    some = some[np.argsort(other[some])]
+    at = other[some]
+    if not len(at) or not (np.nanmin(log) <= at[-1] and np.nanmax(log) >= at[0]):
+        return 0.0
+    nearest = some[np.searchsorted(0.5 * (at[1:] + at[:-1]), log)]
+    return np.where(np.abs(log - other[nearest]) <= width[nearest], said[nearest], 0.0)
 
 
 def _exact(products):

@@ -313,6 +313,30 @@ def test_ties_follow_and_their_errors_too(model, exact, rng):
     assert result.labels["Mg_Fe"].value == pytest.approx(0.2, abs=0.05)
 
 
+def test_epochs_are_as_good_as_their_mean_and_no_better(model, exact, rng):
+    """The emulator is as wrong in one epoch as in another, and a range is covered once."""
+    epochs = SpectrumList(_noisy(exact, 0.003, rng) for _ in range(12))
+    mean = Spectrum(
+        spectral_axis=exact.spectral_axis, mask=exact.mask,
+        flux=np.mean([epoch.flux for epoch in epochs], axis=0) * u.one,
+        uncertainty=StdDevUncertainty(np.full(len(exact.flux), 0.003 / 12**0.5)),
+    )  # fmt: skip
+    one, many = (fit_spectrum(star, model, resolution=16000) for star in (mean, epochs))
+    assert one.flags == many.flags == Flag.EMULATOR_LIMITED
+    for name in one.free:
+        error = one.errors[name].value
+        assert many.labels[name].value == pytest.approx(one.labels[name].value, abs=0.1 * error)
+        assert many.errors[name].value == pytest.approx(error, rel=0.01)
+    dead = Spectrum(
+        spectral_axis=exact.spectral_axis, flux=exact.flux, mask=np.ones(len(exact.flux), bool),
+        uncertainty=mean.uncertainty,
+    )  # fmt: skip
+    window = SpectralRegion(5160 * u.AA, 5240 * u.AA)
+    with_dead = SpectrumList([*epochs[:3], dead])
+    little = fit_spectrum(with_dead, model, resolution=16000, regions=window)
+    assert little.flags & Flag.FEW_PIXELS
+
+
 def test_ties_may_follow_from_each_other_in_any_order(model, exact, rng):
     star, scaled = _noisy(exact, 0.01, rng), lambda factor, name: lambda star: factor * star[name]
     tied = {"Mg_Fe": scaled(2, "Ca_Fe"), "Ca_Fe": scaled(0.5, "Ti_Fe")}
