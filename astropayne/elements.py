@@ -28,6 +28,7 @@ from astropayne.conversion import LabelConversion
 from astropayne.fitting import FitSetup, spectrum_name, take_chunks
 from astropayne.forward import VELOCITIES
 from astropayne.labels import parse_label
+from astropayne.likelihood import over_all_arms
 from astropayne.lines import LineList, find
 from astropayne.network import one_thread
 from astropayne.profiles import Problem, Stars
@@ -773,10 +774,15 @@ class _Batch:
         return value - other.value + shift, np.sqrt(error**2 + other.error**2 + more)
 
     def _equivalent_width(self, profile):
-        """Return what the element takes away in its windows, mÅ in the stars' frames."""
+        """Return what the element takes away in its windows, mÅ in the stars' frames.
+
+        Of what several arms see, it is their mean.
+        """
         level = np.where(self.stars.level > 0, self.stars.level, np.nan)
-        step = self.stars.rest_wavelength * self.stars.pixel_width
-        return 1e3 * np.nansum((profile.without - profile.flux) / level * step, axis=1)
+        depth = (profile.without - profile.flux) / level
+        seen = over_all_arms(self.stars.pixels, np.isfinite(depth).astype(float))
+        step = self.stars.rest_wavelength * self.stars.pixel_width / seen
+        return 1e3 * np.nansum(depth * step, axis=1)
 
     def _models(self, profile, i):
         """Return the models with and without the element at the pixels of a star."""

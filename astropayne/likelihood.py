@@ -6,6 +6,7 @@ emulator's error are solved for, or marginalised, at every step. Plain numpy and
 wavelengths are Å in vacuum, velocities km/s, labels in their own units.
 """
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +16,15 @@ from numpy.polynomial import chebyshev
 from astropayne.forward import VELOCITIES
 from astropayne.wavelengths import doppler_factor
 
-__all__ = ["Arm", "Continuum", "Likelihood", "Parameters", "covered", "pixel_width"]
+__all__ = [
+    "Arm",
+    "Continuum",
+    "Likelihood",
+    "Parameters",
+    "covered",
+    "over_all_arms",
+    "pixel_width",
+]
 
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
@@ -312,14 +321,8 @@ class Likelihood:
         The emulator is as wrong in one epoch as in another: its error does not become less with
         their number, as photon noise does. So its variance is larger in each, by this factor.
         """
-        widths = [pixel_width(p.wavelength) for p in self.pixels]
-        width = np.concatenate(widths, axis=1)
-        said = (level / np.maximum(sigma, _EXACT)) ** 2 / width
-        ends = np.cumsum([w.shape[1] for w in widths])[:-1]
-        parts = zip(self.pixels, widths, np.split(said, ends, axis=1), strict=True)
-        arms = [(np.log(p.wavelength), w, s) for p, w, s in parts]
-        times = [_over_all(arms, a) for a in range(len(arms))]
-        return np.concatenate(times, axis=1)
+        width = np.concatenate([pixel_width(p.wavelength) for p in self.pixels], axis=1)
+        return over_all_arms(self.pixels, (level / np.maximum(sigma, _EXACT)) ** 2 / width)
 
     def _at_pixels(self, error, pixels):
         """Return the emulator's error where a star's pixels are in its own frame."""
@@ -589,15 +592,32 @@ def covered(wavelength, used):
     return float(np.maximum(end - np.maximum(start, before), 0).sum())
 
 
-def _over_all(arms, a):
-    """Return what all arms say at the pixels of one, over what it says itself: (n, n_pixels)."""
-    log, _, own = arms[a]
-    total = own.copy()
-    for other in (arms[b] for b in range(len(arms)) if b != a):
-        for row, here, *there in zip(total, log, *other, strict=True):
+def over_all_arms(pixels, said):
+    """Return what all arms say of a wavelength, over what the arm of each pixel says itself.
+
+    Parameters
+    ----------
+    pixels : sequence of Pixels
+        Of each arm.
+    said : numpy.ndarray, shape (n, n_pixels)
+        Zero where a pixel says nothing; of the arms one after another.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n_pixels)
+        One where there is no other arm.
+    """
+    total, ends = said.copy(), np.cumsum([0, *(p.wavelength.shape[1] for p in pixels)])
+    arms = [
+        (slice(*pair), np.log(p.wavelength), pixel_width(p.wavelength))
+        for pair, p in zip(itertools.pairwise(ends), pixels, strict=True)
+    ]
+    for (mine, log, _), (its, *other) in itertools.permutations(arms, 2):
+        rows = zip(total[:, mine], log, *other, said[:, its], strict=True)
+        for row, here, *there in rows:
             if row.any():
                 row += _said_there(here, *there)
-    return np.divide(total, own, out=np.ones_like(own), where=own > 0)
+    return np.divide(total, said, out=np.ones_like(total), where=said > 0)
 
 
 def _said_there(log, other, width, said):

@@ -405,6 +405,19 @@ def test_continuum_arms_and_names(network, rng):
     assert table["Ca_n_lines"][1] == table["Ca_n_lines"][0]
 
 
+def test_epochs_have_one_equivalent_width(network, rng):
+    from specutils import SpectrumList
+
+    (star,) = _stars(network, rng, 1, A_Li=2.5)
+    half = star[: len(star.flux) // 2]
+    table = fit_abundances(
+        [star, SpectrumList([star] * 3), SpectrumList([star, half])], network, ["Ca", "Li"]
+    )
+    for name in ("Ca_ew", "Li_ew"):
+        first, *others = table[name].unmasked.value.tolist()
+        assert others == pytest.approx([first, first], rel=0.02)
+
+
 def test_one_spectrum_is_not_many(network, rng):
     (star,) = _stars(network, rng, 1)
     with pytest.raises(ValueError, match="give a list of it"):
