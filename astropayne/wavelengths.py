@@ -232,6 +232,8 @@ def resolution_at(resolution, axis):
     """
     if callable(resolution):
         resolution = resolution(axis)
+    if isinstance(resolution, u.Quantity):
+        resolution = strip_unit(resolution, "resolution", u.one)
     if resolution is None or np.ndim(resolution) == 0:
         return resolution
     resolution = np.asarray(resolution, dtype=float)

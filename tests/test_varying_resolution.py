@@ -9,7 +9,7 @@ from specutils import Spectrum, SpectrumList
 from astropayne import Flag, PayneModel, fit_abundances, fit_spectra, fit_spectrum
 from astropayne.forward import Broadener
 from astropayne.modeling import PayneSpectrum
-from astropayne.wavelengths import C_KMS
+from astropayne.wavelengths import C_KMS, resolution_at
 
 FWHM = np.sqrt(8 * np.log(2))
 TRUTH = {"teff": 5600.0, "logg": 4.2, "feh": -0.3, "vmic": 1.2}
@@ -165,6 +165,20 @@ def test_a_function_may_be_one_of_an_arms_own_wavelengths(model):
     assert result.labels["teff"].value == pytest.approx(5600, abs=1)
     in_nanometres = fit_spectrum(arm, model, resolution=lambda axis: 30 * axis.value)
     assert in_nanometres.labels["vsini"].unit == u.km / u.s  # it is no resolution in Angstrom
+
+
+def test_it_may_be_a_quantity(model):
+    assert isinstance(resolution_at(18000 * u.one, [5000] * u.AA), float)
+    star = model(**TRUTH, resolution=15000 * u.one)
+    result = fit_spectrum(star, model)
+    assert star.meta["resolution"] == 15000
+    assert result.labels["teff"].value == pytest.approx(5600, abs=0.5)
+    star.meta["resolution"] = u.Quantity(15000)
+    again = fit_spectrum(star, model, resolution=u.Quantity(15000))
+    assert again.labels["teff"].value == pytest.approx(5600, abs=0.5)
+    star.meta["resolution"] = 0.3 * u.AA
+    with pytest.raises(u.UnitConversionError, match="resolution"):
+        fit_spectrum(star, model)
 
 
 def test_what_cannot_be(model):
