@@ -232,6 +232,11 @@ def _given_continuum(continuum, spectrum, observation):
     if isinstance(values, u.Quantity):
         values = values.to_value(observation.unit)
     values = np.asarray(values, dtype=float)
+    if not values.ndim:
+        raise ValueError(
+            f"continuum= has {continuum!r} for one of several arms: polynomials have the same "
+            "degree in all, which is one number; a list is of values a pixel, or of functions"
+        )
     if values.shape != observation.flux.shape:
         raise ValueError(
             f"continuum= has shape {values.shape}, the spectrum {observation.flux.shape}: give "

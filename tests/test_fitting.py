@@ -547,6 +547,8 @@ def test_a_continuum_may_be_given(model, exact, rng, given):
     assert ratio.value == pytest.approx(plain.best_fit.flux[shown].value, abs=1e-5)
     with pytest.raises(ValueError, match=r"continuum= has shape \(3,\), the spectrum"):
         fit_spectrum(bright, model, continuum=np.ones(3))
+    with pytest.raises(ValueError, match="polynomials have the same degree in all"):
+        fit_spectrum(SpectrumList([bright, bright]), model, continuum=[1, 1])
 
 
 def test_values_that_fill_gaps_are_no_flux(model, exact, rng):
