@@ -138,15 +138,16 @@ class StarReader:
         seen = [self._observe(arm) for arm in arms]
         if not any(o.good.any() for o in seen):
             seen[0].require_pixels()
-        if len({o.has_uncertainty for o in seen}) > 1:
+        known = {o.has_uncertainty for o in seen if o.good.any()}  # others do not matter
+        if len(known) > 1:
             raise ValueError("some arms of this star have an uncertainty, others have not")
         resolutions = list(map(self._resolution, resolutions, arms, seen))
         if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
             raise ValueError("the resolution varies in one arm and is not known in another")
         columns = zip(*map(self._arm, arms, seen, continua), strict=True)
         wavelength, flux, sigma, scale, level, worth = map(list, columns)
-        known = seen[0].has_uncertainty or self.noise_floor > 0
-        return Star(wavelength, flux, sigma, resolutions, scale, level, worth, known)
+        noise_known = known.pop() or self.noise_floor > 0
+        return Star(wavelength, flux, sigma, resolutions, scale, level, worth, noise_known)
 
     def _observe(self, spectrum):
         meta = getattr(spectrum, "meta", None) or {}

@@ -337,6 +337,17 @@ def test_epochs_are_as_good_as_their_mean_and_no_better(model, exact, rng):
     assert little.flags & Flag.FEW_PIXELS
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_an_arm_without_a_good_pixel_needs_no_uncertainty(model, exact, rng, first):
+    star = _noisy(exact, 0.01, rng)
+    dead = Spectrum(spectral_axis=exact.spectral_axis, flux=np.nan * exact.flux)
+    arms = SpectrumList([dead, star] if first else [star, dead])
+    alone, found = (fit_spectrum(s, model, resolution=16000) for s in (star, arms))
+    assert (found.flags, found.dof) == (alone.flags, alone.dof)
+    assert found.chi2 == pytest.approx(alone.chi2, rel=1e-4)
+    assert found.errors["teff"].value == pytest.approx(alone.errors["teff"].value, rel=1e-3)
+
+
 def test_ties_may_follow_from_each_other_in_any_order(model, exact, rng):
     star, scaled = _noisy(exact, 0.01, rng), lambda factor, name: lambda star: factor * star[name]
     tied = {"Mg_Fe": scaled(2, "Ca_Fe"), "Ca_Fe": scaled(0.5, "Ti_Fe")}
