@@ -13,7 +13,15 @@ from astropayne.forward import VELOCITIES, Broadener
 from astropayne.resampling import degrade
 from astropayne.wavelengths import checked_velocity, inside_regions, vacuum_angstrom
 
-__all__ = ["Observation", "broaden_spectrum", "degrade_spectrum", "guessed_noise", "observe"]
+__all__ = [
+    "Observation",
+    "broaden_spectrum",
+    "degrade_spectrum",
+    "guessed_noise",
+    "observe",
+    "shared_noise",
+    "stated_or_guessed_noise",
+]
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,33 @@ def guessed_noise(observation):
     return np.where(observation.good, guess, np.inf)
 
 
+def stated_or_guessed_noise(spectrum, observation):
+    """Return the noise of a spectrum without uncertainty, as `guessed_noise` does.
+
+    After smoothing, neighbours differ by less than noise; what was guessed before is stated.
+    """
+    part = spectrum.meta.get("guessed_noise")
+    if part is None or not observation.good.any():
+        return guessed_noise(observation)
+    noise = _of_pixels(part, observation.flux.shape) * np.nanmedian(np.abs(observation.flux))
+    return np.where(observation.good, noise, np.inf)
+
+
+def shared_noise(spectrum, good):
+    """Return over how many pixels noise is shared, where the spectrum says so; one elsewhere."""
+    alike = _of_pixels(spectrum.meta.get("correlation", 1.0), good.shape)
+    return np.where(good, np.fmax(alike, 1.0), 1.0)
+
+
+def _of_pixels(stated, shape):
+    """Return what metadata state of pixels; the median if they are of more than these.
+
+    A spectrum that is cut out of another one has the other's metadata.
+    """
+    stated = np.asarray(stated, dtype=float)
+    return stated if stated.shape in ((), shape) else np.nanmedian(stated)
+
+
 def broaden_spectrum(
     spectrum,
     *,
@@ -234,7 +269,8 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     take so many for one, which is right for broad features, and makes errors somewhat too large for
     single lines; what takes pixels for independent gives errors that are too small, by up to the
     root of that number. Where a spectrum has no uncertainty, its noise is guessed before it is
-    smoothed, and ``meta["guessed_noise"]`` is what becomes of it, a part of the median flux.
+    smoothed, and ``meta["guessed_noise"]`` is what becomes of it, a part of the median flux. Of a
+    spectrum that has been smoothed before, these entries are taken into account.
 
     Parameters
     ----------
@@ -274,16 +310,20 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     order = np.argsort(observation.wavelength)
     _doubt(resolution, stated, observation.wavelength[order])
     known = observation.has_uncertainty
-    noise = observation.sigma if known else guessed_noise(observation)
+    noise = observation.sigma if known else stated_or_guessed_noise(spectrum, observation)
+    before = shared_noise(spectrum, observation.good)
     flux, sigma, correlation = degrade(
         observation.wavelength[order],
         observation.flux[order],
         resolution,
         to_resolution,
-        sigma=noise[order],
+        sigma=(noise * np.sqrt(before))[order],
     )
     back = np.argsort(order)
     flux, sigma, correlation = flux[back], sigma[back], correlation[back]
+    # Of two kernels squares of widths add up. Their noise is that of so many independent pixels.
+    total = np.sqrt(correlation**2 + before**2 - 1)
+    sigma, correlation = sigma * np.sqrt(correlation / total), total
     mask = ~np.isfinite(flux)
     meta = {"resolution": float(to_resolution), "correlation": correlation}
     if not known:

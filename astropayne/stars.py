@@ -7,7 +7,7 @@ import astropy.units as u
 import numpy as np
 
 from astropayne.broadening import instrument_fwhm, is_possible
-from astropayne.observation import guessed_noise, observe
+from astropayne.observation import observe, shared_noise, stated_or_guessed_noise
 from astropayne.wavelengths import doppler_factor, find_windows, resolution_at
 
 __all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
@@ -173,8 +173,9 @@ class StarReader:
             level = _level(observation.wavelength, flux)
         noise = observation.sigma
         if not observation.has_uncertainty:
-            noise = 0.0 if self.noise_floor else _guess(spectrum, observation)
-        alike = _shared_noise(spectrum, good)
+            floor = self.noise_floor
+            noise = 0.0 if floor else stated_or_guessed_noise(spectrum, observation)
+        alike = shared_noise(spectrum, good)
         sigma = np.sqrt(alike) * np.hypot(noise / np.abs(scale), self.noise_floor * level)
         sigma = np.where(good, sigma, np.inf)
         return observation.wavelength, flux, sigma, scale, level, 1 / alike
@@ -261,29 +262,6 @@ def _level(wavelength, flux):
                 log, where, [np.median(np.abs(flux[p])) for p in parts]
             )
     return level
-
-
-def _shared_noise(spectrum, good):
-    """Return over how many pixels noise is shared, where the spectrum says so; one elsewhere."""
-    alike = _of_pixels(spectrum.meta.get("correlation", 1.0), good.shape)
-    return np.where(good, np.fmax(alike, 1.0), 1.0)
-
-
-def _guess(spectrum, observation):
-    """Return the noise of a spectrum that does not state it."""
-    part = spectrum.meta.get("guessed_noise")
-    if part is None or not observation.good.any():
-        return guessed_noise(observation)
-    return _of_pixels(part, observation.flux.shape) * np.nanmedian(np.abs(observation.flux))
-
-
-def _of_pixels(stated, shape):
-    """Return what metadata state of pixels; the median if they are of more than these.
-
-    A spectrum that is cut out of another one has the other's metadata.
-    """
-    stated = np.asarray(stated, dtype=float)
-    return stated if stated.shape in ((), shape) else np.nanmedian(stated)
 
 
 def _region(given, what):

@@ -137,6 +137,25 @@ def test_degrading_propagates_errors_and_order(sample, rng):
         degrade_spectrum(clean, 30000)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_noise_of_what_is_degraded_twice_is_that_of_degrading_once(sample, rng, known):
+    wavelength = np.arange(5170, 5200, 0.02)
+    noisy = Spectrum(
+        spectral_axis=wavelength * u.AA,
+        flux=(1 + rng.normal(0, 0.01, len(wavelength))) * u.one,
+        uncertainty=StdDevUncertainty(np.full(len(wavelength), 0.01)) if known else None,
+        meta={"resolution": 80000},
+    )
+    once = degrade_spectrum(noisy, 18000)
+    twice = degrade_spectrum(degrade_spectrum(noisy, 25000), 18000)
+    middle = slice(400, -400)
+    for of_noise in (
+        lambda s: s.uncertainty.array if known else s.meta["guessed_noise"],
+        lambda s: s.meta["correlation"],
+    ):
+        assert of_noise(twice)[middle] == pytest.approx(of_noise(once)[middle], rel=0.01)
+
+
 def test_a_resolution_that_can_hardly_be_is_doubted(sample):
     star = sample[0]  # R = 20 000, 2.9 km/s a pixel
     with pytest.warns(AstropyUserWarning, match="R = 32000 .* itself says R = 20000"):
