@@ -2,11 +2,13 @@
 """What to expect of an observation before it is made."""
 
 import numpy as np
+import torch
 from astropy.table import QTable
 from numpy.polynomial import chebyshev
 
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, parse_label
+from astropayne.likelihood import pixel_width
 from astropayne.lines import sensitivity
 from astropayne.wavelengths import doppler_factor, find_windows
 
@@ -44,7 +46,8 @@ def plan(
     resolution : float, optional
         λ/FWHM; the model's own by default.
     snr : float
-        Signal to noise of a pixel, relative to the continuum; the emulator's own error is added.
+        Signal to noise of a pixel, relative to the continuum; the emulator's own error is added,
+        as in fits.
     wavelength : `~astropy.units.Quantity`, optional
         Pixels, in the model's medium; the model's own by default.
     fixed : sequence of str
@@ -151,18 +154,40 @@ class _Scene:
         self.model, self.free, self._seen = model, free, {}
         self.options = {"resolution": resolution, "wavelength": wavelength}
         vacuum, self.theta, self.flux, jacobian = sensitivity(model, at, **self.options)
-        rest = vacuum / doppler_factor(self.theta[-len(VELOCITIES)])
-        sigma = np.full(rest.shape, 1 / float(snr))
-        sigma = np.hypot(sigma, model.error_at(rest))
-        self.sigma = sigma
-        self.windows = [] if continuum is None else find_windows(rest)
+        error, self.shared = self._emulator(vacuum)
+        self.sigma = np.hypot(1 / float(snr), error)
+        self.windows = [] if continuum is None else find_windows(vacuum)
         self.degree = continuum
         self.columns = self._columns(self.flux, jacobian)
-        more = self.columns.shape[1] - len(free)
-        self.prior = np.array([self._prior(i) for i in free] + [0.0] * more)
+        n_shared = self.shared.shape[1]
+        n_continuum = self.columns.shape[1] - len(free) - n_shared
+        prior = [self._prior(i) for i in free] + [0.0] * n_continuum + [1.0] * n_shared
+        self.prior = np.array(prior)
         n = len(model.labels)
         self.shift = np.zeros(len(self.theta))  # what the emulator adds to variances
         self.shift[:n] = np.diagonal(model.error_shift_at(self.theta[None, :n])[0])
+
+    def _emulator(self, vacuum):
+        """Return the emulator's error of each pixel, and those that pixels share, as fits do.
+
+        Shapes (n,) and (n, n_shared). Narrower pixels share more of it, and have more each, so
+        that it does not become less the more of them there are.
+        """
+        model, n = self.model, len(self.model.labels)
+        rv, *widths = self.theta[n:]
+        rest = vacuum / doppler_factor(rv)
+        scale = model.error_scale_at(self.theta[None, :n])[0]
+        if model.error_components is None:
+            return scale * model.error_at(rest), np.zeros((len(rest), 0))
+        own = model.vacuum_wavelength
+        white = model.error_rest * np.sqrt(pixel_width(own[None])[0])
+        white = np.interp(rest, own, white) / np.sqrt(pixel_width(vacuum[None])[0])
+        forward = model.forward_model()
+        with torch.no_grad():
+            spectra = forward.spectra_of(np.vstack([model.error_components, model.bias]))
+            pixels = forward.pixels(vacuum, rv)
+            shared = forward.broaden_rows(spectra, *widths, pixels, self.options["resolution"])
+        return scale * white, scale * shared[0].numpy()
 
     def _columns(self, flux, jacobian):
         """Return derivatives by all that is not known, over the noise."""
@@ -172,6 +197,7 @@ class _Scene:
             basis = np.zeros((len(flux), self.degree + 1))
             basis[window] = chebyshev.chebvander(x, self.degree)
             columns.append(basis * flux[:, None])
+        columns.append(self.shared)
         return np.concatenate(columns, axis=1) / self.sigma[:, None]
 
     def _prior(self, i):

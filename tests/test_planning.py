@@ -39,6 +39,17 @@ def test_errors_are_the_scatter_of_fits(network, rng):
     assert (expected["error_alone"] <= expected["error"]).all()
 
 
+def test_narrow_pixels_do_not_make_the_emulator_better():
+    model = PayneModel.sample()
+    wide = np.concatenate([np.arange(5162, 5238, 0.05), np.arange(6092, 6168, 0.05)])
+    narrow = np.concatenate([np.arange(5162, 5238, 0.005), np.arange(6092, 6168, 0.005)])
+    options = {"labels": ["teff", "Ca_Fe", "rv"], "resolution": 18000}
+    one = plan(model, {**SUN, **VELOCITIES}, snr=1000, wavelength=wide * u.AA, **options)
+    same = {"snr": 1000 / 10**0.5, "wavelength": narrow * u.AA}  # as much light
+    other = plan(model, {**SUN, **VELOCITIES}, **same, **options)
+    assert other["error"] == pytest.approx(one["error"], rel=0.02)
+
+
 def test_lithium_is_measurable_where_there_is_enough(network):
     def row(abundance, snr):
         return plan(network, {**SUN, "A_Li": abundance}, labels=["A(Li)"], snr=snr)[0]
