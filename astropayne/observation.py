@@ -323,9 +323,9 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     flux, sigma, correlation = flux[back], sigma[back], correlation[back]
     # Of two kernels squares of widths add up. Their noise is that of so many independent pixels.
     total = np.sqrt(correlation**2 + before**2 - 1)
-    sigma, correlation = sigma * np.sqrt(correlation / total), total
+    sigma = np.where(before > 1, sigma * np.sqrt(correlation / total), sigma)
     mask = ~np.isfinite(flux)
-    meta = {"resolution": float(to_resolution), "correlation": correlation}
+    meta = {"resolution": float(to_resolution), "correlation": total}
     if not known:
         meta["guessed_noise"] = sigma / (np.nanmedian(np.abs(observation.flux)) or 1.0)
     return Spectrum(

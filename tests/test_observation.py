@@ -156,6 +156,13 @@ def test_noise_of_what_is_degraded_twice_is_that_of_degrading_once(sample, rng, 
         assert of_noise(twice)[middle] == pytest.approx(of_noise(once)[middle], rel=0.01)
 
 
+def test_where_there_is_no_noise_none_is_guessed_after_degrading():
+    wavelength = np.arange(5170, 5200, 0.02) * u.AA
+    flat = Spectrum(spectral_axis=wavelength, flux=np.ones(1500) * u.one, meta={"resolution": 8e4})
+    for smooth in (once := degrade_spectrum(flat, 25000), degrade_spectrum(once, 18000)):
+        assert (smooth.meta["guessed_noise"][~smooth.mask] == 0).all()
+
+
 def test_a_resolution_that_can_hardly_be_is_doubted(sample):
     star = sample[0]  # R = 20 000, 2.9 km/s a pixel
     with pytest.warns(AstropyUserWarning, match="R = 32000 .* itself says R = 20000"):
