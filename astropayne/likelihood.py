@@ -611,6 +611,7 @@ def over_all_arms(pixels, said):
     arms = [
         (slice(*pair), np.log(p.wavelength), pixel_width(p.wavelength))
         for pair, p in zip(itertools.pairwise(ends), pixels, strict=True)
+        if said[:, slice(*pair)].any()  # most orders of an echelle spectrum lie elsewhere
     ]
     for (mine, log, _), (its, *other) in itertools.permutations(arms, 2):
         rows = zip(total[:, mine], log, *other, said[:, its], strict=True)
