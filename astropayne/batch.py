@@ -68,7 +68,7 @@ class Flag(NamedFlag):
     BAD_INPUT = 32
     """The spectrum could not be fitted at all: everything is NaN, the message says why."""
     LOW_INFORMATION = 64
-    """The spectrum says little of a label: it is NaN, and ``low_information`` names it."""
+    """The spectrum says little of a label, vsini or vmac: NaN, and ``low_information`` names it."""
     VELOCITY_AMBIGUOUS = 128
     """Another velocity fits templates about as well, or half as well: they are not the star."""
     POOR_FIT = 256
@@ -576,7 +576,9 @@ class BatchFitter:
         at_bound = ((x <= low + slack) | (x >= high - slack)) & ~is_rv
         error = np.sqrt(np.diagonal(outcome.covariance))
         is_label = index < len(self.names) - len(VELOCITIES)
-        little = is_label & known & (error > _UNMEASURED * (high - low))
+        # The derivative by a velocity vanishes at zero, and there its error would be of any size.
+        can_be = is_label | ~(is_rv | at_bound)
+        little = can_be & known & (error > _UNMEASURED * (high - low))
         if not converged:
             outcome.flags |= Flag.NOT_CONVERGED
             outcome.message = "the optimiser stopped before it was sure"

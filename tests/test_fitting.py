@@ -433,6 +433,19 @@ def test_what_says_nothing_of_a_label_leaves_it_open(model, exact, rng):
     assert np.isfinite(result.labels["teff"])
 
 
+def test_a_velocity_that_nothing_is_said_of_is_not_a_number(model, rng):
+    exact = model(**TRUTH, rv=12, vsini=4, vmac=3, resolution=18000)
+    stars = [_noisy(exact, 0.01, rng) for _ in range(6)]
+    table = fit_spectra(stars, model, resolution=18000, free=["vmac"])  # as good as vsini
+    error = table["vmac_err"].value
+    assert not (error > 10).any()
+    unknown = ["vmac" in names.split() for names in table["low_information"]]
+    assert any(unknown)
+    assert np.isnan(table["vmac"][unknown]).all()
+    assert (table["flags"][unknown] & Flag.LOW_INFORMATION).all()
+    assert np.isfinite(table["teff"]).all()
+
+
 def test_labels_are_reported_in_other_conventions(model, exact, rng):
     star = _noisy(exact, 0.01, rng)
     result = fit_spectrum(star, model, resolution=16000, report=["[Mg/H]", "A(Ca)", "[Li/Fe]"])
