@@ -534,9 +534,10 @@ class _Analysis:
 
     def table(self, names, outcomes, found, per_line):
         """Return the table of stellar labels and abundances."""
+        if not outcomes:  # the columns are those of any star
+            nobody = [_Found() for _ in self.elements]
+            return self.table([""], [self.stellar.fitter.rejected("")], [nobody], per_line)[:0]
         table = self.stellar.table(names, outcomes, False, False)
-        if not outcomes:
-            return table
         names = self.stellar.names
         of_stage = [(step, k) for step in self.steps for k in range(len(step.elements))]
         for step, k in of_stage:

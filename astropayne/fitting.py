@@ -676,8 +676,8 @@ class FitSetup:
     def table(self, names, outcomes, covariances, models):
         """Return the table of many fits."""
         columns = {"name": np.array(names, dtype=str)}
-        if not outcomes:
-            return QTable(columns)
+        if not outcomes:  # the columns are those of any star
+            return self.table([""], [self.fitter.rejected("")], covariances, models)[:0]
         for (name, unit), *pair in zip(
             self.units().items(), *(part.T for part in self.values(outcomes)), strict=True
         ):

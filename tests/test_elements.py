@@ -534,3 +534,13 @@ def test_spectra_that_the_network_has_not_seen(full_grid_folder, rng):
     assert len(pulls) > 120
     assert 1.48 * np.median(np.abs(pulls - np.median(pulls))) == pytest.approx(1, abs=0.25)
     assert abs(np.median(pulls)) < 0.3
+
+
+def test_no_star_gives_a_table_with_the_columns_of_any(network, rng):
+    options = {"elements": ["Na", "Li"], "resolution": 18000, "per_line": True, "models": True}
+    some = fit_abundances(_stars(network, rng, 1), network, **options)
+    none = fit_abundances([], network, **options)
+    assert len(none) == 0
+    assert none.colnames == some.colnames
+    assert none.meta.keys() == some.meta.keys()
+    assert none["Na_Fe"].info.description == "abundance"

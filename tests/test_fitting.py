@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.nddata import StdDevUncertainty
+from astropy.table import vstack
 from specutils import SpectralRegion, Spectrum, SpectrumList
 
 from astropayne import (
@@ -446,6 +447,16 @@ def test_a_velocity_that_nothing_is_said_of_is_not_a_number(model, rng):
     assert np.isfinite(table["teff"]).all()
 
 
+def test_no_star_gives_a_table_with_the_columns_of_any(model, exact, rng):
+    options = {"resolution": 16000, "report": "A(Ca)", "covariances": True}
+    some = fit_spectra([_noisy(exact, 0.01, rng)], model, **options)
+    none = fit_spectra([], model, **options)
+    assert len(none) == 0
+    assert none.colnames == some.colnames
+    assert none["teff"].unit == u.K
+    assert vstack([none, some])["teff"][0] == some["teff"][0]
+
+
 def test_labels_are_reported_in_other_conventions(model, exact, rng):
     star = _noisy(exact, 0.01, rng)
     result = fit_spectrum(star, model, resolution=16000, report=["[Mg/H]", "A(Ca)", "[Li/Fe]"])
@@ -475,7 +486,6 @@ def test_a_table_has_names_covariances_and_models(model, exact, rng):
     good = ~star.mask & np.isfinite(table["best_fit"][0])
     assert np.std(table["best_fit"][0] - star.flux.value, where=good) < 0.011
     assert "specutils Spectrum" in table["message"][2]
-    assert len(fit_spectra([], model)) == 0
 
 
 def test_results_pickle(model, exact, rng):
