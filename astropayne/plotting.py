@@ -729,6 +729,7 @@ def plot_scatter(summaries, names=None, *, figure=None):
             x = np.searchsorted(ratios, rows["snr"])
             ax.plot(x, rows["scatter"], "o-", color=colour, ms=4, lw=1.2, label=f"scatter {text}")
             ax.plot(x, rows["error"], "_--", color=colour, lw=0.8, label=f"stated error {text}")
+        ax.update_datalim([(0, 0)], updatex=False)  # the margin above is a part of what is shown
         ax.set_ylim(bottom=0)
         ax.set_xticks(range(len(ratios)), ["no noise" if np.isinf(r) else f"{r:g}" for r in ratios])
         ax.margins(x=0.15)
@@ -900,14 +901,15 @@ def plot_history(history, *, figure=None):
     figure = figure or plt.figure(figsize=(7, 4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     step = history["step"]
-    above.semilogy(step, history["train_rms"], color=_ERROR, lw=1, label="training")
+    dot = "o" if len(step) == 1 else None  # a line of one point is not seen
+    above.semilogy(step, history["train_rms"], color=_ERROR, lw=1, marker=dot, label="training")
     above.semilogy(step, history["valid_rms"], color=_MODEL, lw=1.2, label="validation")
     best = int(np.argmin(history["valid_rms"]))
     above.plot(step[best], history["valid_rms"][best], "o", color=_MODEL, ms=5,
                label=f"best: {history['valid_rms'][best]:.2g}")  # fmt: skip
     above.set_ylabel("rms flux error")
     above.legend(fontsize="small")
-    below.plot(step, history["learning_rate"], color=_OBSERVED, lw=1)
+    below.plot(step, history["learning_rate"], color=_OBSERVED, lw=1, marker=dot)
     below.set_ylabel("learning rate")
     below.set_xlabel("step")
     for ax in (above, below):

@@ -225,6 +225,8 @@ def test_scatter_is_drawn_by_signal_to_noise_and_model():
     (ax,) = plot_scatter({"one": table, "two": table})
     legend = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert legend == ["scatter one", "stated error one", "scatter two", "stated error two"]
+    (ax,) = plot_scatter(table[1:2])
+    assert ax.get_ylim() == (0, pytest.approx(31.5))  # no point on the frame
 
 
 def test_two_models_are_compared_pixel_by_pixel():
@@ -300,3 +302,8 @@ def test_history_marks_the_best(model):
     best = above.lines[2]
     assert best.get_ydata()[0] == model.history["valid_rms"].min()
     assert below.get_xlabel() == "step"
+
+
+def test_history_of_one_check_is_seen(model):
+    above, below = plot_history(model.history[:1])
+    assert above.lines[0].get_marker() == below.lines[0].get_marker() == "o"
