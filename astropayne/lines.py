@@ -41,6 +41,7 @@ _COLUMN = {
     "reference": "reference",
 }
 _NAME = {alias: name for name, aliases in _COLUMN.items() for alias in aliases.split()}
+_ROUNDED = 0.15  # Å; masks are rounded to 0.1
 _CSV_NAME = {"wavelength": "ll", "lower": "Bluewidth", "upper": "Redwidth"}
 _CSV_NAME |= {"element": "Element", "ion": "ionisation"}
 
@@ -430,8 +431,9 @@ def _completed(table, path, element, medium):
     centre = _angstrom(own["wavelength"], "wavelength")
     if "lower" in own and "upper" in own:
         lower, upper = _angstrom(own["lower"], "lower"), _angstrom(own["upper"], "upper")
-        # Ends that are rounded, or widths in spite of their name, still hold the line.
-        lower, upper = np.minimum(lower, centre), np.maximum(upper, centre)
+        # Ends that are rounded still hold the line; widths in their place never do.
+        lower = np.where(lower - centre < _ROUNDED, np.minimum(lower, centre), lower)
+        upper = np.where(centre - upper < _ROUNDED, np.maximum(upper, centre), upper)
     else:
         half = _angstrom(own.get("half_width", _HALF_WIDTH), "half_width")
         lower, upper = centre - half, centre + half

@@ -24,6 +24,14 @@ def _write(folder, name, content):
     return path
 
 
+def test_widths_are_not_taken_for_ends(tmp_path):
+    path = _write(tmp_path, "mg.csv", "ll,Bluewidth,Redwidth\n5172.68,0.4,0.5\n")
+    with pytest.raises(ValueError, match=r"5172\.68 has a window from 0\.4 to 0\.5 Angstrom"):
+        LineList.read(path)
+    path = _write(tmp_path, "rounded.csv", "ll,Bluewidth,Redwidth\n5172.68,5172.3,5172.6\n")
+    assert LineList.read(path).table["upper"].value == [5172.68]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "rows", "element", "ion"),
     [
