@@ -112,9 +112,9 @@ class Posterior:
                     "are: give it one, or a noise_floor"
                 )
             self.fit = self._setup.result(observed, outcome)
-            theta = np.where(
-                np.isfinite(outcome.theta), outcome.theta, 0.5 * (fitter.low + fitter.high)
-            )
+            likely = 0.5 * (fitter.low + fitter.high)
+            likely[-2:] = fitter.low[-2:]  # vsini and vmac are not known where they are small
+            theta = np.where(np.isfinite(outcome.theta), outcome.theta, likely)
             self._likelihood = fitter.likelihood(star, theta, outcome.used)
         index = fitter.parameters.index
         self.names, self.best = fitter.parameters.free, theta[index]

@@ -14,6 +14,7 @@ from specutils import SpectralRegion, Spectrum, SpectrumList
 from astropayne import (
     Flag,
     PayneModel,
+    Posterior,
     broaden_spectrum,
     degrade_spectrum,
     fit_spectra,
@@ -445,6 +446,9 @@ def test_a_velocity_that_nothing_is_said_of_is_not_a_number(model, rng):
     assert np.isnan(table["vmac"][unknown]).all()
     assert (table["flags"][unknown] & Flag.LOW_INFORMATION).all()
     assert np.isfinite(table["teff"]).all()
+    star = stars[unknown.index(True)]
+    posterior = Posterior(star, model, resolution=18000, free=["vmac"])
+    assert posterior.best[-1] < 1  # not the middle of its range
 
 
 def test_no_star_gives_a_table_with_the_columns_of_any(model, exact, rng):
