@@ -36,6 +36,8 @@ _SUFFIXES = (".ecsv", ".fits", ".csv", ".txt")
 # What columns are called, in lower case; the first that fits counts.
 _CALLED = {
     "guessed_noise": re.compile(r"^guessed_noise$"),
+    "inverse_variance": re.compile(r"ivar|inv.*var"),
+    "variance": re.compile(r"^var|variance"),
     "uncertainty": re.compile(r"err|unc|^sig|^e_|^std|noise"),
     "wavelength": re.compile(r"^wav|^lam|^wl"),
     "flux": re.compile(r"flux|intensity"),
@@ -45,6 +47,7 @@ _CALLED = {
 }
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _OF_NOISE = ("correlation", "guessed_noise")  # metadata of `degrade_spectrum`, a value a pixel
+_POWERS = {"uncertainty": 1, "variance": 0.5, "inverse_variance": -0.5}  # that make it a deviation
 _AT_ONCE = 64  # spectra that are predicted together
 
 
@@ -53,8 +56,9 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
 
     Text with columns of wavelength, flux and, if there are three, uncertainty (standard
     deviation) is read directly, with or without a line of names, and so are tables (ECSV, FITS)
-    with columns of those names, and a ``mask`` (zero or false where a pixel is good); everything
-    else is specutils'.
+    with columns of those names, of ``variance`` or ``ivar`` in place of the uncertainty, and of a
+    ``mask`` (zero or false where a pixel is good). A FITS table may have a row for each pixel, or
+    one row that holds all (as ESO's products have). Everything else is specutils'.
 
     Parameters
     ----------
@@ -150,6 +154,10 @@ def _fits_table(path):
     table.meta = {key.lower(): value for key, value in table.meta.items()}
     if "resolut" in table.meta:
         table.meta["resolution"] = table.meta["resolut"]
+    if len(table) == 1:  # of arrays
+        row = {name: table[name][0] for name in table.colnames}
+        pixels = {name: value for name, value in row.items() if np.ndim(value) == 1}
+        table = QTable(pixels, meta=table.meta)
     return table if {"wavelength", "flux"} <= _roles(table.colnames).keys() else None
 
 
@@ -159,8 +167,9 @@ def _says_more(path):
         header = fits.getheader(path, 1)
     except (OSError, IndexError):
         return False
-    said = {*header, *map(str, header.values())}  # columns' names are values
-    return not said.isdisjoint(["MEDIUM", "RESOLUT", "resolution"])
+    columns = _roles([str(value) for key, value in header.items() if key.startswith("TTYPE")])
+    ours = ("resolution", "variance", "inverse_variance")
+    return not (columns.keys().isdisjoint(ours) and {"MEDIUM", "RESOLUT"}.isdisjoint(header))
 
 
 def _by_specutils(path, format):
@@ -206,15 +215,13 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     flux, axis = _floats(found["flux"]), _floats(found["wavelength"])
     if getattr(found["wavelength"], "unit", None) is None:
         axis = axis.value * wavelength_unit
-    sigma = found.get("uncertainty")
-    if sigma is not None:
-        sigma = _floats(sigma)
-        sigma = sigma.value * flux.unit if sigma.unit == u.one else sigma
-        if np.nanmedian(sigma / np.nanmedian(np.abs(flux))) > 1:
-            raise ValueError(
-                f"{path}: column {roles['uncertainty']!r} is larger than the flux, which no "
-                "uncertainty is; columns=2 (--columns 2) reads wavelength and flux only"
-            )
+    sigma = _deviation(found, flux.unit)
+    if sigma is not None and _middle(sigma) > _middle(np.abs(flux)):
+        name = next(roles[role] for role in _POWERS if role in roles)
+        raise ValueError(
+            f"{path}: column {name!r} makes errors larger than the flux, which no uncertainty "
+            "does; columns=2 (--columns 2) reads wavelength and flux only"
+        )
     # What specutils cannot have, an axis out of order, is said with the file's name.
     steps = np.diff(axis.value)
     if not (np.all(steps > 0) or np.all(steps < 0)):
@@ -232,6 +239,22 @@ def _of_table(table, path, wavelength_unit, columns, meta):
         mask=None if mask is None else _mask(mask, path),
         meta={**known, **meta},
     )
+
+
+def _deviation(columns, unit):
+    """Return standard deviations of what a table says of the noise, or None if that is nothing."""
+    for role, power in _POWERS.items():
+        if role in columns:
+            with np.errstate(divide="ignore", invalid="ignore"):  # of weights that are zero
+                sigma = _floats(columns[role]) ** power
+            return sigma.value * unit if sigma.unit == u.one else sigma
+    return None
+
+
+def _middle(values):
+    """Return the median of what is finite, NaN if nothing is."""
+    finite = values[np.isfinite(values)]
+    return np.median(finite) if len(finite) else np.nan * values.unit
 
 
 def _floats(column):

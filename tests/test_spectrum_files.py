@@ -45,6 +45,31 @@ def test_two_columns_another_unit_and_columns_in_another_order(tmp_path):
     assert np.array_equal(spectrum.uncertainty.array, FLUX / 9)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".fits"])
+@pytest.mark.parametrize(("name", "power"), [("ivar", -2), ("Variance", 2)])
+def test_noise_may_be_a_variance_or_its_inverse(tmp_path, suffix, name, power):
+    sigma = np.array([0.01, 0.02, np.inf if name == "ivar" else 0.04, 0.05])
+    table = QTable({"wavelength": WAVELENGTH, "flux": FLUX, name: sigma**power})
+    table.write(tmp_path / f"star{suffix}")
+    spectrum = read_spectrum(tmp_path / f"star{suffix}")
+    assert spectrum.uncertainty.array == pytest.approx(sigma)
+
+
+def test_all_pixels_may_be_in_one_row_of_a_fits_table(tmp_path):
+    units = {"WAVE": "nm", "FLUX": "erg / (s cm2 nm)", "ERR": "erg / (s cm2 nm)"}
+    values = dict(zip(units, (WAVELENGTH / 10, FLUX, FLUX / 50), strict=True))
+    columns = [
+        fits.Column(name, format="4D", unit=unit, array=values[name][None])
+        for name, unit in units.items()
+    ]
+    columns.append(fits.Column("OBJECT", format="5A", array=["a sun"]))
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "eso.fits")
+    spectrum = read_spectrum(tmp_path / "eso.fits")
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH)
+    assert spectrum.flux.unit == u.Unit("erg / (s cm2 nm)")
+    assert np.array_equal(spectrum.uncertainty.array, FLUX / 50)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".ecsv"])
 def test_what_a_table_does_not_say_is_nan(tmp_path, suffix):
     gap = np.array([False, True, False, False])
