@@ -14,6 +14,7 @@ __all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
 _USUAL = 1000.0  # km/s, of velocities of stars
+_LOWEST, _HIGHEST = 0.1, 1.5  # medians of normalised flux, whatever its lines and its noise
 _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
 
 
@@ -153,12 +154,8 @@ class StarReader:
         meta = getattr(spectrum, "meta", None) or {}
         medium = self.medium or meta.get("medium") or self.model.medium
         observation = observe(spectrum, medium, self.regions, self.exclude)
-        normalised = self.degree is None and self.continuum is None
-        if normalised and observation.unit != u.dimensionless_unscaled:
-            raise ValueError(
-                f"the flux is in {observation.unit}, so it is not normalised: give continuum=, the "
-                "degree of the polynomial that multiplies the model, or the continuum itself"
-            )
+        if self.degree is None and self.continuum is None:
+            _require_normalised(observation)
         return observation
 
     def _arm(self, spectrum, observation, continuum):
@@ -226,6 +223,22 @@ def _for_each(given, arms, what):
             "values for each pixel have to be a numpy array"
         )
     return given
+
+
+def _require_normalised(observation):
+    """Refuse flux that cannot have a continuum of one; none at all is another fault."""
+    unit, good = observation.unit, observation.good
+    level = np.median(observation.flux[good]) if good.any() else 1.0
+    if unit != u.dimensionless_unscaled:
+        what = f"the flux is in {unit}"
+    elif level != 0 and not _LOWEST < abs(level) < _HIGHEST:
+        what = f"the flux is {level:.3g} in the median, not about one"
+    else:
+        return
+    raise ValueError(
+        f"{what}, so it is not normalised: give continuum=, the degree of the polynomial that "
+        "multiplies the model, or the continuum itself"
+    )
 
 
 def _given_continuum(continuum, spectrum, observation):

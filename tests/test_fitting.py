@@ -142,6 +142,8 @@ def test_the_continuum_is_fitted_and_marginalised(model, exact, rng):
     assert result.errors["teff"] > flat.errors["teff"]
     with pytest.raises(ValueError, match="not normalised: give continuum="):
         fit_spectrum(star, model)
+    table = fit_spectra([_noisy(exact, 0.005, rng, scale, u.one) for scale in (100, 1e-15)], model)
+    assert all("in the median, not about one" in text for text in table["message"])
 
 
 def test_fixed_free_and_start(model, exact, rng):
