@@ -104,8 +104,8 @@ class _Network:
         for own, relation in found.items():
             if _letters(own) == _letters(name):
                 return relation
-        accepted = f"or the name of a relation: {', '.join(found)}" if found else ""
-        raise ValueError(f"label {label!r} was given {name!r}, and takes a number {accepted}")
+        accepted = f" or the name of a relation: {', '.join(found)}" if found else ""
+        raise ValueError(f"label {label!r} was given {name!r}, and takes a number{accepted}")
 
 
 def _letters(name):
