@@ -16,9 +16,9 @@ import torch
 
 from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
-from astropayne.likelihood import Arm, Likelihood, Parameters, covered
+from astropayne.likelihood import Arm, Likelihood, Parameters
 from astropayne.stars import a_row, filled, resolution_of
-from astropayne.wavelengths import doppler_factor
+from astropayne.wavelengths import covered_range, doppler_factor
 
 __all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome"]
 
@@ -622,7 +622,7 @@ class BatchFitter:
 
     def _covers_little(self, star, used):
         of_model = (self.forward.end - self.forward.start).sum()
-        return covered(star.wavelength, used) < 0.5 * of_model
+        return covered_range(star.wavelength, used) < 0.5 * of_model
 
 
 def _blocks(items, size):

@@ -28,11 +28,11 @@ from astropayne.conversion import LabelConversion
 from astropayne.fitting import FitSetup, spectrum_name, take_chunks
 from astropayne.forward import VELOCITIES
 from astropayne.labels import parse_label
-from astropayne.likelihood import over_all_arms
 from astropayne.lines import LineList, find
 from astropayne.network import one_thread
 from astropayne.profiles import Problem, Stars
 from astropayne.stars import filled
+from astropayne.wavelengths import effective_arms
 
 __all__ = ["ElementFlag", "Stage", "fit_abundances", "read_stages"]
 
@@ -781,7 +781,8 @@ class _Batch:
         """
         level = np.where(self.stars.level > 0, self.stars.level, np.nan)
         depth = (profile.without - profile.flux) / level
-        seen = over_all_arms(self.stars.pixels, np.isfinite(depth).astype(float))
+        axes = [pixels.wavelength for pixels in self.stars.pixels]
+        seen = effective_arms(axes, np.isfinite(depth))
         step = self.stars.rest_wavelength * self.stars.pixel_width / seen
         return 1e3 * np.nansum(depth * step, axis=1)
 

@@ -18,11 +18,17 @@ from astropayne.broadening import instrument_fwhm, is_possible
 from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
-from astropayne.likelihood import Parameters, covered, pixel_width
+from astropayne.likelihood import Parameters
 from astropayne.network import one_thread, pick_device
 from astropayne.search import templates_of
 from astropayne.stars import StarReader
-from astropayne.wavelengths import checked_velocity, inside_regions, resolution_at
+from astropayne.wavelengths import (
+    checked_velocity,
+    covered_range,
+    inside_regions,
+    pixel_width,
+    resolution_at,
+)
 
 __all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
 
@@ -721,7 +727,7 @@ def _information(star, outcome):
         return 0.0
     arms = zip(star.sigma, star.level, outcome.used, strict=True)
     information = sum(np.sum((level[used] / sigma[used]) ** 2) for sigma, level, used in arms)
-    over = covered(star.wavelength, outcome.used)
+    over = covered_range(star.wavelength, outcome.used)
     return information / over if over else 0.0
 
 

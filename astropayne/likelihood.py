@@ -6,7 +6,6 @@ emulator's error are solved for, or marginalised, at every step. Plain numpy and
 wavelengths are Å in vacuum, velocities km/s, labels in their own units.
 """
 
-import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,17 +13,9 @@ import torch
 from numpy.polynomial import chebyshev
 
 from astropayne.forward import VELOCITIES
-from astropayne.wavelengths import doppler_factor
+from astropayne.wavelengths import doppler_factor, effective_arms, pixel_width
 
-__all__ = [
-    "Arm",
-    "Continuum",
-    "Likelihood",
-    "Parameters",
-    "covered",
-    "over_all_arms",
-    "pixel_width",
-]
+__all__ = ["Arm", "Continuum", "Likelihood", "Parameters"]
 
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
@@ -268,7 +259,7 @@ class Likelihood:
         scale = np.reshape(scale, (-1, 1))
         emulator = np.abs(level) * scale * self._emulator(error, rest)
         if len(arms) > 1:
-            emulator *= np.sqrt(self._times_seen(sigma, np.abs(level)))
+            emulator *= np.sqrt(self._effective_arms(sigma, np.abs(level)))
         sigma = np.hypot(sigma, emulator)
         self.noise_known = (np.isfinite(sigma) & (sigma > 0)).any(axis=1)
         # Without any noise, all pixels count the same, and more than priors do.
@@ -315,14 +306,15 @@ class Likelihood:
             return 0.0
         return np.concatenate(parts, axis=1)
 
-    def _times_seen(self, sigma, level):
-        """Return how much more all arms say of a wavelength than one does: (n, n_pixels).
+    def _effective_arms(self, sigma, level):
+        """Return how many arms like its own, by the photon noise, see what each pixel does.
 
         The emulator is as wrong in one epoch as in another: its error does not become less with
         their number, as photon noise does. So its variance is larger in each, by this factor.
         """
-        width = np.concatenate([pixel_width(p.wavelength) for p in self.pixels], axis=1)
-        return over_all_arms(self.pixels, (level / np.maximum(sigma, _EXACT)) ** 2 / width)
+        axes = [pixels.wavelength for pixels in self.pixels]
+        width = np.concatenate(list(map(pixel_width, axes)), axis=1)
+        return effective_arms(axes, (level / np.maximum(sigma, _EXACT)) ** 2 / width)
 
     def _at_pixels(self, error, pixels):
         """Return the emulator's error where a star's pixels are in its own frame."""
@@ -555,81 +547,6 @@ def _rounded_resolution(resolution, highest):
     """Return the same of resolutions, which are never above the model's."""
     rounded = np.exp(_WIDTHS * np.rint(np.log(resolution) / _WIDTHS))
     return np.minimum(rounded, highest or np.inf)
-
-
-def pixel_width(wavelength):
-    """Return the widths of pixels in ln λ: the distance to the nearer neighbour.
-
-    Parameters
-    ----------
-    wavelength : numpy.ndarray, shape (n, n_pixels)
-        NaN for no pixel, which is taken to be one wide.
-    """
-    step = np.abs(np.diff(np.log(wavelength), axis=1))
-    no_step = np.full((len(step), 1), np.inf)
-    step = np.where(np.isnan(step), np.inf, step)
-    width = np.minimum(np.hstack([no_step, step]), np.hstack([step, no_step]))
-    return np.where(np.isfinite(width), width, 1.0)
-
-
-def covered(wavelength, used):
-    """Return the range of ln λ that pixels cover, those of several arms counted once.
-
-    Parameters
-    ----------
-    wavelength, used : sequence of numpy.ndarray, shape (n_pixels,)
-        Of each arm; those not used cover nothing, and neither does an arm of one pixel.
-    """
-    parts = [
-        (np.log(w[mine]), pixel_width(w[None])[0, mine])
-        for w, mine in zip(wavelength, used, strict=True)
-        if len(w) > 1
-    ]
-    middle, width = np.hstack([np.zeros((2, 0)), *parts])
-    order = np.argsort(middle - 0.5 * width)
-    start, end = (middle - 0.5 * width)[order], (middle + 0.5 * width)[order]
-    before = np.maximum.accumulate(np.append(-np.inf, end[:-1])) if len(end) else end
-    return float(np.maximum(end - np.maximum(start, before), 0).sum())
-
-
-def over_all_arms(pixels, said):
-    """Return what all arms say of a wavelength, over what the arm of each pixel says itself.
-
-    Parameters
-    ----------
-    pixels : sequence of Pixels
-        Of each arm.
-    said : numpy.ndarray, shape (n, n_pixels)
-        Zero where a pixel says nothing; of the arms one after another.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, n_pixels)
-        One where there is no other arm.
-    """
-    total, ends = said.copy(), np.cumsum([0, *(p.wavelength.shape[1] for p in pixels)])
-    arms = [
-        (slice(*pair), np.log(p.wavelength), pixel_width(p.wavelength))
-        for pair, p in zip(itertools.pairwise(ends), pixels, strict=True)
-        if said[:, slice(*pair)].any()  # most orders of an echelle spectrum lie elsewhere
-    ]
-    for (mine, log, _), (its, *other) in itertools.permutations(arms, 2):
-        rows = zip(total[:, mine], log, *other, said[:, its], strict=True)
-        for row, here, *there in rows:
-            if row.any():
-                row += _said_there(here, *there)
-    return np.divide(total, said, out=np.ones_like(total), where=said > 0)
-
-
-def _said_there(log, other, width, said):
-    """Return what another arm says at pixels: as its nearest pixel, zero where it has none."""
-    some = np.flatnonzero(said > 0)
-    some = some[np.argsort(other[some])]
-    at = other[some]
-    if not len(at) or not (np.nanmin(log) <= at[-1] and np.nanmax(log) >= at[0]):
-        return 0.0
-    nearest = some[np.searchsorted(0.5 * (at[1:] + at[:-1]), log)]
-    return np.where(np.abs(log - other[nearest]) <= width[nearest], said[nearest], 0.0)
 
 
 def _exact(products):

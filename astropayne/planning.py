@@ -8,9 +8,8 @@ from numpy.polynomial import chebyshev
 
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, parse_label
-from astropayne.likelihood import pixel_width
 from astropayne.lines import sensitivity
-from astropayne.wavelengths import doppler_factor, find_windows
+from astropayne.wavelengths import doppler_factor, find_windows, pixel_width
 
 __all__ = ["describe_plan", "plan"]
 

@@ -15,8 +15,7 @@ from numpy.polynomial import chebyshev
 from scipy.integrate import cumulative_trapezoid
 
 from astropayne.forward import VELOCITIES
-from astropayne.likelihood import pixel_width
-from astropayne.wavelengths import C_KMS, doppler_factor
+from astropayne.wavelengths import C_KMS, doppler_factor, pixel_width
 
 __all__ = ["Problem", "Profile", "Stars"]
 

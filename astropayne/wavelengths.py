@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Wavelength axes: windows of pixels without gaps, air and vacuum, velocities."""
+"""Wavelength axes: windows and widths of pixels, air and vacuum, velocities."""
 
+import itertools
 import math
 from functools import lru_cache
 
@@ -14,9 +15,12 @@ __all__ = [
     "FWHM",
     "MEDIA",
     "checked_velocity",
+    "covered_range",
     "doppler_factor",
+    "effective_arms",
     "find_windows",
     "inside_regions",
+    "pixel_width",
     "resolution_at",
     "spectral_equivalencies",
     "to_air",
@@ -66,6 +70,104 @@ def find_windows(wavelength):
     edges = np.flatnonzero(step > 3 * np.minimum(before, after)) + 1
     starts = [0, *map(int, edges)]
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step) + 1], strict=True)]
+
+
+def pixel_width(wavelength):
+    """Return the widths of pixels in ln λ: the distance to the nearer neighbour.
+
+    Parameters
+    ----------
+    wavelength : numpy.ndarray, shape (n, n_pixels)
+        NaN for no pixel, which is taken to be one wide.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n_pixels)
+    """
+    step = np.abs(np.diff(np.log(wavelength), axis=1))
+    no_step = np.full((len(step), 1), np.inf)
+    step = np.where(np.isnan(step), np.inf, step)
+    width = np.minimum(np.hstack([no_step, step]), np.hstack([step, no_step]))
+    return np.where(np.isfinite(width), width, 1.0)
+
+
+def covered_range(wavelength, used):
+    """Return how much of ln λ pixels cover; what several arms cover counts once.
+
+    Parameters
+    ----------
+    wavelength, used : sequence of numpy.ndarray, shape (n_pixels,)
+        Of each arm. Pixels that are not used cover nothing, and neither does an arm of one pixel.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.wavelengths import covered_range
+    >>> arm, used = np.linspace(5000, 5100, 101), np.ones(101, dtype=bool)
+    >>> covered_range([arm], [used]) == covered_range([arm, arm], [used, used])
+    True
+    """
+    parts = [
+        (np.log(w[mine]), pixel_width(w[None])[0, mine])
+        for w, mine in zip(wavelength, used, strict=True)
+        if len(w) > 1
+    ]
+    middle, width = np.hstack([np.zeros((2, 0)), *parts])
+    order = np.argsort(middle - 0.5 * width)
+    start, end = (middle - 0.5 * width)[order], (middle + 0.5 * width)[order]
+    before = np.maximum.accumulate(np.append(-np.inf, end[:-1])) if len(end) else end
+    return float(np.maximum(end - np.maximum(start, before), 0).sum())
+
+
+def effective_arms(wavelength, weight):
+    """Return how many arms like its own see the wavelength of each pixel.
+
+    Parameters
+    ----------
+    wavelength : sequence of numpy.ndarray, shape (n, n_pixels)
+        Of each arm; NaN for no pixel.
+    weight : numpy.ndarray, shape (n, n_pixels of all arms)
+        What each pixel tells of its wavelength; zero for one that is not used.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n_pixels of all arms)
+        What all arms tell over what the pixel's own does; one where it is the only one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.wavelengths import effective_arms
+    >>> blue, red = np.array([[5000.0, 5001, 5002]]), np.array([[5001.2, 5002.2, 5003.2]])
+    >>> effective_arms([blue, red], np.array([[1, 1, 1, 3, 3, 3]])).round(2).tolist()
+    [[1.0, 4.0, 4.0, 1.33, 1.33, 1.0]]
+    """
+    total, ends = np.array(weight, dtype=float), np.cumsum([0, *(w.shape[1] for w in wavelength)])
+    arms = [
+        (slice(*pair), np.log(w), pixel_width(w))
+        for pair, w in zip(itertools.pairwise(ends), wavelength, strict=True)
+        if weight[:, slice(*pair)].any()  # most orders of an echelle spectrum lie elsewhere
+    ]
+    for (mine, log, _), (its, other, width) in itertools.permutations(arms, 2):
+        for i, row in enumerate(total[:, mine]):
+            if row.any():
+                row += _of_nearest(log[i], other[i], width[i], weight[i, its])
+    return np.divide(total, weight, out=np.ones_like(total), where=weight > 0)
+
+
+def _of_nearest(log, other, width, weight):
+    """Return the weight of another arm's nearest pixel; zero where none is as near as its width."""
+    some = np.flatnonzero(weight > 0)
+    some = some[np.argsort(other[some])]
+    at = other[some]
+    if not len(at) or not (np.nanmin(log) <= at[-1] and np.nanmax(log) >= at[0]):
+        return 0.0
+    nearest = some[np.searchsorted(0.5 * (at[1:] + at[:-1]), log)]
+    return np.where(np.abs(log - other[nearest]) <= width[nearest], weight[nearest], 0.0)
 
 
 def to_vacuum(wavelength, medium):
