@@ -144,16 +144,20 @@ def _refuse_existing(path, overwrite):
         raise click.ClickException(f"{path} exists already; --overwrite replaces it")
 
 
+def _refuse_ending(path, endings, what):
+    """Complain before the work about a name that does not say a format it could be written in."""
+    if Path(path).suffix.lower() not in endings:
+        some = f"one of {', '.join(endings)}" if len(endings) > 1 else endings[0]
+        raise click.ClickException(f"{path}: a {what}'s name has to end in {some}")
+
+
 def _refuse_picture(path, overwrite):
     """Complain before the work about a picture that could not be drawn after it."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     _refuse_existing(path, overwrite)
     endings = [f".{kind}" for kind in FigureCanvasBase.get_supported_filetypes()]
-    if Path(path).suffix.lower() not in endings:
-        raise click.ClickException(
-            f"{path}: a picture's name has to end in one of {', '.join(endings)}"
-        )
+    _refuse_ending(path, endings, "picture")
 
 
 # --- what is written on the command line
@@ -311,8 +315,7 @@ def train(say, paths, output, config, write_config, overwrite, labels, **trainin
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output': where to write the model.")
     _refuse_existing(output, overwrite)
-    if Path(output).suffix.lower() != ".asdf":  # whose format could not be told after the work
-        raise click.ClickException(f"{output}: a model's name has to end in .asdf")
+    _refuse_ending(output, [".asdf"], "model")
     changes = {f"training.{name}": value for name, value in training.items() if value is not None}
     if training["checkpoint"]:
         changes["training.resume"] = True
