@@ -38,7 +38,7 @@ _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
 _ROUNDING = 1e-6  # of the flux, which is computed in single precision
 _NO_ROTATION = 0.1  # km/s, so slow that nothing sees it
 _TOLD_APART, _LIMIT = 4.0, 2.71  # rises of χ²: of two standard deviations; one-sided, of 95 %
-_UNMEASURED = 0.2  # of a label's range, the error of one that the spectrum says little of
+_UNMEASURED = 0.2  # of its range, the error of what the spectrum says little of
 
 
 class NamedFlag(enum.IntFlag):
@@ -576,9 +576,9 @@ class BatchFitter:
         at_bound = ((x <= low + slack) | (x >= high - slack)) & ~is_rv
         error = np.sqrt(np.diagonal(outcome.covariance))
         is_label = index < len(self.names) - len(VELOCITIES)
-        # The derivative by a velocity vanishes at zero, and there its error would be of any size.
-        can_be = is_label | ~(is_rv | at_bound)
-        little = can_be & known & (error > _UNMEASURED * (high - low))
+        # A width of zero has no error to speak of: the derivative by it vanishes there.
+        no_error = at_bound & ~is_label
+        little = known & ~is_rv & ~no_error & (error > _UNMEASURED * (high - low))
         if not converged:
             outcome.flags |= Flag.NOT_CONVERGED
             outcome.message = "the optimiser stopped before it was sure"
@@ -591,8 +591,7 @@ class BatchFitter:
                 setattr(outcome, attribute, tuple(names[which].tolist()))
         if not (known | is_label).all():
             outcome.flags |= Flag.SINGULAR
-        # A velocity at zero has no error to speak of: its derivative vanishes there.
-        lost = little | (at_bound & ~is_label)
+        lost = little | no_error
         covariance = outcome.covariance.copy()
         covariance[lost] = covariance[:, lost] = np.nan
         everything = self.parameters.spread(covariance[None], x[None], outcome.theta[None])[0]
