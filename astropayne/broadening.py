@@ -21,7 +21,7 @@ __all__ = [
     "half_width",
     "highest_frequency",
     "instrument_fwhm",
-    "is_possible",
+    "is_reachable",
     "rotation_macroturbulence",
     "rotation_times_macroturbulence",
 ]
@@ -208,20 +208,20 @@ def instrument_fwhm(resolution, model_resolution):
     resolution = np.asarray(resolution, dtype=float)
     if not (resolution > 0).all():  # NaN neither
         raise ValueError(f"resolution={resolution} has to be positive (λ/FWHM)")
-    if model_resolution is None:
-        return C_KMS / resolution
-    if (resolution > model_resolution * (1 + 1e-9)).any():
+    if not is_reachable(resolution, model_resolution).all():
         raise ValueError(
             f"resolution={resolution.max():g} is higher than the model's own, "
             f"{model_resolution:g}: a model cannot be sharpened. Degrade the observed spectrum to "
             "the model's resolution (degrade_spectrum; --degrade-from on the command line), or "
             "train on a grid of higher resolution"
         )
+    if model_resolution is None:
+        return C_KMS / resolution
     return C_KMS * np.sqrt(np.maximum(0.0, resolution**-2 - model_resolution**-2))
 
 
-def is_possible(resolution, model_resolution):
-    """Say which resolutions `instrument_fwhm` takes."""
+def is_reachable(resolution, model_resolution):
+    """Say which resolutions a model can be brought to: those that `instrument_fwhm` takes."""
     highest = np.inf if model_resolution is None else model_resolution * (1 + 1e-9)
     return (resolution > 0) & (resolution <= highest)
 

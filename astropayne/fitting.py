@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale
 from astropayne.batch import BatchFitter, Flag
-from astropayne.broadening import instrument_fwhm, is_possible
+from astropayne.broadening import instrument_fwhm, is_reachable
 from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
@@ -465,7 +465,7 @@ class FitSetup:
             instrument_fwhm(resolution, self.model.resolution)  # complains if it is too high
             return resolution
         values = np.asarray(resolution, dtype=float)
-        values = values[is_possible(values, self.model.resolution)]
+        values = values[is_reachable(values, self.model.resolution)]
         return values.min() if len(values) else None
 
     def _known(self, name, what):

@@ -20,7 +20,6 @@ __all__ = [
     "guessed_noise",
     "observe",
     "shared_noise",
-    "stated_or_guessed_noise",
 ]
 
 
@@ -140,36 +139,60 @@ def _standard_deviation(spectrum):
     return np.where(known, sigma, np.inf), known
 
 
-def guessed_noise(observation):
-    """Return noise that is guessed from how pixels differ from neighbours (Stoehr et al. 2008).
+def guessed_noise(spectrum, observation):
+    """Return the noise of a spectrum that has no uncertainty.
 
-    One value for all pixels, in the flux's unit, and infinite where they are not good.
+    It is guessed from how pixels differ from their neighbours. Smoothing makes these alike, so
+    that of a spectrum that `degrade_spectrum` made, it is what that has guessed before.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+    observation : Observation
+        Of the spectrum.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_pixels,)
+        In the flux's unit; infinite where a pixel is not good.
+    """
+    part = spectrum.meta.get("guessed_noise")
+    if part is None or not observation.good.any():
+        noise = _difference_of_neighbours(observation)
+    else:
+        noise = _of_pixels(part, observation.flux.shape) * np.nanmedian(np.abs(observation.flux))
+    return np.where(observation.good, noise, np.inf)
+
+
+def _difference_of_neighbours(observation):
+    """Return the noise of all good pixels, zero if there is none.
+
+    This is DER_SNR (Stoehr et al. 2008, ASP Conf. Ser. 394, 505), by way of specutils.
     """
     from specutils import Spectrum
     from specutils.analysis import snr_derived
 
-    flux, guess = observation.flux[observation.good], 0.0
-    if len(flux) > 4 and np.ptp(flux) > 0:
-        with np.errstate(divide="ignore"):  # of a smooth spectrum without noise
-            snr = snr_derived(Spectrum(flux * u.one, np.arange(1.0, 1 + len(flux)) * u.AA)).value
-        guess = abs(np.median(flux) / snr) if snr else 0.0
-    return np.where(observation.good, guess, np.inf)
-
-
-def stated_or_guessed_noise(spectrum, observation):
-    """Return the noise of a spectrum without uncertainty, as `guessed_noise` does.
-
-    After smoothing, neighbours differ by less than noise; what was guessed before is stated.
-    """
-    part = spectrum.meta.get("guessed_noise")
-    if part is None or not observation.good.any():
-        return guessed_noise(observation)
-    noise = _of_pixels(part, observation.flux.shape) * np.nanmedian(np.abs(observation.flux))
-    return np.where(observation.good, noise, np.inf)
+    flux = observation.flux[observation.good]
+    if len(flux) <= 4 or np.ptp(flux) == 0:
+        return 0.0
+    with np.errstate(divide="ignore"):  # of a smooth spectrum without noise
+        snr = snr_derived(Spectrum(flux * u.one, np.arange(1.0, 1 + len(flux)) * u.AA)).value
+    return abs(np.median(flux) / snr) if snr else 0.0
 
 
 def shared_noise(spectrum, good):
-    """Return over how many pixels noise is shared, where the spectrum says so; one elsewhere."""
+    """Return over how many pixels noise is shared, as `degrade_spectrum` says it.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+    good : numpy.ndarray of bool, shape (n_pixels,)
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_pixels,)
+        One where the spectrum does not say, and where a pixel is not good.
+    """
     alike = _of_pixels(spectrum.meta.get("correlation", 1.0), good.shape)
     return np.where(good, np.fmax(alike, 1.0), 1.0)
 
@@ -310,7 +333,7 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     order = np.argsort(observation.wavelength)
     _doubt(resolution, stated, observation.wavelength[order])
     known = observation.has_uncertainty
-    noise = observation.sigma if known else stated_or_guessed_noise(spectrum, observation)
+    noise = observation.sigma if known else guessed_noise(spectrum, observation)
     before = shared_noise(spectrum, observation.good)
     flux, sigma, correlation = degrade(
         observation.wavelength[order],

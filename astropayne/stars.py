@@ -1,13 +1,13 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """One star's spectra as arrays that a fit can take: scales, noise, resolution."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import astropy.units as u
 import numpy as np
 
-from astropayne.broadening import instrument_fwhm, is_possible
-from astropayne.observation import observe, shared_noise, stated_or_guessed_noise
+from astropayne.broadening import instrument_fwhm, is_reachable
+from astropayne.observation import guessed_noise, observe, shared_noise
 from astropayne.wavelengths import doppler_factor, find_windows, resolution_at
 
 __all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
@@ -142,13 +142,13 @@ class StarReader:
         known = {o.has_uncertainty for o in seen if o.good.any()}  # others do not matter
         if len(known) > 1:
             raise ValueError("some arms of this star have an uncertainty, others have not")
-        resolutions = list(map(self._resolution, resolutions, arms, seen))
+        resolutions, seen = zip(*map(self._resolution, resolutions, arms, seen), strict=True)
         if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
             raise ValueError("the resolution varies in one arm and is not known in another")
         columns = zip(*map(self._arm, arms, seen, continua), strict=True)
         wavelength, flux, sigma, scale, level, worth = map(list, columns)
         noise_known = known.pop() or self.noise_floor > 0
-        return Star(wavelength, flux, sigma, resolutions, scale, level, worth, noise_known)
+        return Star(wavelength, flux, sigma, list(resolutions), scale, level, worth, noise_known)
 
     def _observe(self, spectrum):
         meta = getattr(spectrum, "meta", None) or {}
@@ -170,8 +170,7 @@ class StarReader:
             level = _level(observation.wavelength, flux)
         noise = observation.sigma
         if not observation.has_uncertainty:
-            floor = self.noise_floor
-            noise = 0.0 if floor else stated_or_guessed_noise(spectrum, observation)
+            noise = 0.0 if self.noise_floor else guessed_noise(spectrum, observation)
         alike = shared_noise(spectrum, good)
         sigma = np.sqrt(alike) * np.hypot(noise / np.abs(scale), self.noise_floor * level)
         sigma = np.where(good, sigma, np.inf)
@@ -186,23 +185,25 @@ class StarReader:
         return float(np.nanmedian(np.abs(observation.flux))) or 1.0
 
     def _resolution(self, given, spectrum, observation):
-        """Return the resolution of an arm: that of the options, its own, or the model's.
+        """Return the resolution of an arm, and its observation with the pixels that can be used.
 
-        Where it varies, pixels that are bad or far from the model's windows may have any; those
-        that the model cannot have are not to be used, and get a usual one in its place.
+        The resolution is that of the options, the arm's own, or the model's. Where it varies,
+        pixels that are bad or far from the model's windows may have any value; they are not used
+        if the model cannot be brought to it, and have the median of the others.
         """
         said = spectrum.meta.get("resolution") if given is None else given
         resolution = resolution_at(said, spectrum.spectral_axis)
         if resolution is None or (np.ndim(resolution) == 0 and not resolution):
-            return self.model.resolution
+            return self.model.resolution, observation
         if not np.ndim(resolution):
-            instrument_fwhm(resolution, self.model.resolution)
-            return float(resolution)
-        good, possible = observation.good, is_possible(resolution, self.model.resolution)
-        instrument_fwhm(resolution[good & self._near(observation)], self.model.resolution)
-        good &= possible
-        usual = np.median(resolution[possible]) if possible.any() else self.model.resolution
-        return np.where(possible, resolution, usual or np.inf)
+            instrument_fwhm(resolution, self.model.resolution)  # complains if it is too high
+            return float(resolution), observation
+        needed = observation.good & self._near(observation)
+        instrument_fwhm(resolution[needed], self.model.resolution)
+        reachable = is_reachable(resolution, self.model.resolution)
+        usual = np.median(resolution[reachable]) if reachable.any() else self.model.resolution
+        resolution = np.where(reachable, resolution, usual or np.inf)
+        return resolution, replace(observation, good=observation.good & reachable)
 
     def _near(self, observation):
         """Say which pixels are within the model's windows at usual velocities."""
