@@ -129,7 +129,7 @@ def test_arms_and_batches(model):
 
 def test_it_does_not_matter_where_the_spectrum_is_not_used(model):
     """Masked pixels often have none, and arms go on to where the model would be too blunt."""
-    star = model(**TRUTH, rv=30, vsini=6, resolution=along)
+    star = model(**TRUTH, rv=30, vsini=6, resolution=along, wavelength=model.wavelength[:1601])
     beyond = np.linspace(7000, 9000, 200)
     axis = np.append(star.spectral_axis.to_value(u.AA), beyond) * u.AA
     flux, values = np.append(star.flux.value, np.ones(200)), along(axis)
@@ -141,7 +141,7 @@ def test_it_does_not_matter_where_the_spectrum_is_not_used(model):
         longer = Spectrum(spectral_axis=axis, flux=flux * u.one, mask=mask)
         found[name] = fit_spectrum(longer, model, resolution=values)
         assert not found[name].used[mask].any()
-    assert found["odd"].labels["teff"].value == pytest.approx(5600, abs=0.5)
+    assert found["odd"].labels["teff"].value == pytest.approx(5600, abs=1)
     assert found["odd"].chi2 == pytest.approx(found["finite"].chi2, rel=0.05, abs=0.05)
     values[500] = np.nan
     with pytest.raises(ValueError, match="has to be positive"):
@@ -164,18 +164,17 @@ def test_a_function_may_be_one_of_an_arms_own_wavelengths(model):
     result = fit_spectrum(arm, model, resolution=of_arm)
     assert result.labels["teff"].value == pytest.approx(5600, abs=1)
     in_nanometres = fit_spectrum(arm, model, resolution=lambda axis: 30 * axis.value)
-    assert in_nanometres.labels["vsini"].unit == u.km / u.s  # it is no resolution in Angstrom
+    assert np.isfinite(in_nanometres.labels["teff"])  # with Angstrom it would be above the model's
 
 
 def test_it_may_be_a_quantity(model):
     assert isinstance(resolution_at(18000 * u.one, [5000] * u.AA), float)
-    star = model(**TRUTH, resolution=15000 * u.one)
-    result = fit_spectrum(star, model)
+    star = model(**TRUTH, resolution=15000 * u.one, wavelength=model.wavelength[:1601])
     assert star.meta["resolution"] == 15000
-    assert result.labels["teff"].value == pytest.approx(5600, abs=0.5)
     star.meta["resolution"] = u.Quantity(15000)
-    again = fit_spectrum(star, model, resolution=u.Quantity(15000))
-    assert again.labels["teff"].value == pytest.approx(5600, abs=0.5)
+    for option in ({}, {"resolution": u.Quantity(15000)}):
+        result = fit_spectrum(star, model, **option)
+        assert result.labels["teff"].value == pytest.approx(5600, abs=1)
     star.meta["resolution"] = 0.3 * u.AA
     with pytest.raises(u.UnitConversionError, match="resolution"):
         fit_spectrum(star, model)
