@@ -221,7 +221,19 @@ def instrument_fwhm(resolution, model_resolution):
 
 
 def is_reachable(resolution, model_resolution):
-    """Say which resolutions a model can be brought to: those that `instrument_fwhm` takes."""
+    """Say which resolutions a model can be brought to: those that `instrument_fwhm` takes.
+
+    Parameters
+    ----------
+    resolution : float or numpy.ndarray
+        λ/FWHM; NaN is none.
+    model_resolution : float or None
+        As there.
+
+    Returns
+    -------
+    bool or numpy.ndarray of bool
+    """
     highest = np.inf if model_resolution is None else model_resolution * (1 + 1e-9)
     return (resolution > 0) & (resolution <= highest)
 

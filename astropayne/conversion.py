@@ -280,6 +280,17 @@ class LabelConversion:
 def same_label(names, name):
     """Return the label among some that says the same as another one, or `None`.
 
+    Parameters
+    ----------
+    names : sequence of str
+        As `~astropayne.labels.parse_label` has them.
+    name : str
+        In any spelling; what is no label's name says the same as none.
+
+    Returns
+    -------
+    str or None
+
     Examples
     --------
     >>> from astropayne.conversion import same_label

@@ -665,6 +665,17 @@ class SpectralGrid:
         list of SpectralGrid
             As they were, but for labels of ``meta["constant_labels"]`` that vary in another grid,
             or have another value there.
+
+        Examples
+        --------
+        >>> from astropayne import SpectralGrid
+        >>> grids = [
+        ...     SpectralGrid([5000, 5001], [[1, 0.9], [1, 0.8]], {"logg": [4.0, 4.5]},
+        ...                  meta={"constant_labels": {"feh": feh}})
+        ...     for feh in (0.0, -1.0)
+        ... ]
+        >>> [grid.labels.colnames for grid in SpectralGrid.with_same_labels(grids)]
+        [['logg', 'feh'], ['logg', 'feh']]
         """
         varying, values = {name for grid in grids for name in grid.labels.colnames}, {}
         for grid in grids:
@@ -709,7 +720,14 @@ class SpectralGrid:
         overwrite : bool
             Whether a file that is there may be replaced.
         dtype : dtype, optional
-            Precision of the flux in the file, such as ``"float16"``.
+            Precision of the flux in the file, such as ``"float16"``; by default as it is.
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there and ``overwrite`` is not set.
+        ValueError
+            If the metadata cannot be stored, or the precision does not hold the flux.
         """
         dtype = self.flux.dtype if dtype is None else dtype
         with GridWriter(path, len(self.wavelength), dtype, overwrite, self.meta) as writer:

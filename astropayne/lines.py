@@ -293,7 +293,8 @@ class LineList:
         Raises
         ------
         ValueError
-            If the file is not such a table.
+            If the file is not such a table, or a window does not hold its line: widths where ends
+            belong.
 
         Notes
         -----

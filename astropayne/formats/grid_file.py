@@ -76,18 +76,17 @@ class GridWriter:
         if not np.can_cast(flux.dtype, self.dtype, "same_kind"):
             raise ValueError(f"flux of {flux.dtype} would be cut to whole numbers by {self.dtype}")
         with np.errstate(over="ignore"):
-            stored = np.ascontiguousarray(flux, dtype=self.dtype)
-        if (np.isinf(stored) & np.isfinite(flux)).any():
+            rows = np.ascontiguousarray(flux, dtype=self.dtype)
+        if (np.isinf(rows) & np.isfinite(flux)).any():
             raise ValueError(
                 f"flux up to {np.nanmax(np.abs(flux)):.3g} is more than {self.dtype.name} holds "
                 f"({np.finfo(self.dtype).max:.3g}): store it in a higher precision"
             )
-        flux = stored
-        while len(flux):
+        while len(rows):
             in_chunk = self.n_rows % self.chunk_rows
             if in_chunk == 0:
                 self._checksums.append(0)
-            part, flux = np.split(flux, [self.chunk_rows - in_chunk])
+            part, rows = np.split(rows, [self.chunk_rows - in_chunk])
             self._rows.write(part)
             self._checksums[-1] = zlib.crc32(part, self._checksums[-1])
             self.n_rows += len(part)
