@@ -577,19 +577,24 @@ class _Analysis:
                 table[f"{element}_{attribute}"] = np.array(rows)
             centres = lines.table["wavelength"].to_value(u.AA).tolist()
             table.meta[f"{element}_lines"] = centres
-            for column, text in {
-                name: "abundance",
-                f"{name}_err": "standard deviation",
-                f"{name}_upper_limit": f"upper limit, confidence {self.confidence:g}",
-                f"{element}_ew": "equivalent width",
-                f"{element}_significance": "of the element, in standard deviations",
-                f"{element}_n_lines": f"of {', '.join(map(str, centres))} Angstrom ({medium})",
-                f"{element}_scatter": "standard deviation of lines",
-                f"{element}_sensitivity": f"changes by {', '.join(names)}",
-                f"{element}_flags": "astropayne.elements.ElementFlag",
-            }.items():  # which VOTable keeps, while it has no place for metadata
-                table[column].info.description = text
+            self._describe(table, element, name)
         return table
+
+    def _describe(self, table, element, name):
+        """Say what an element's columns are: VOTable keeps that, and has no place for metadata."""
+        centres = ", ".join(map(str, table.meta[f"{element}_lines"]))
+        for column, text in {
+            name: "abundance",
+            f"{name}_err": "standard deviation",
+            f"{name}_upper_limit": f"upper limit, confidence {self.confidence:g}",
+            f"{element}_ew": "equivalent width",
+            f"{element}_significance": "of the element, in standard deviations",
+            f"{element}_n_lines": f"of {centres} Angstrom ({table.meta['medium']})",
+            f"{element}_scatter": "standard deviation of lines",
+            f"{element}_sensitivity": f"changes by {', '.join(table.meta['by'])}",
+            f"{element}_flags": "astropayne.elements.ElementFlag",
+        }.items():
+            table[column].info.description = text
 
 
 def _masked(values):
