@@ -193,7 +193,8 @@ def fit_spectrum(
         within 100 km/s.
     tied : mapping of str to callable, optional
         Labels or velocities that follow from the others: a function of a mapping of all names to
-        arrays, in their own units: ``{"Ca_Fe": lambda star: star["Mg_Fe"]}``.
+        arrays, in their own units: ``{"Ca_Fe": lambda star: star["Mg_Fe"]}``. They may follow from
+        tied ones, but not in a circle.
     bounds : mapping of str to (low, high), optional
         Narrower ranges than the model's. Labels in another convention need the others that go
         into it to be fixed: A(Mg) needs [Fe/H].
@@ -203,7 +204,7 @@ def fit_spectrum(
         Degree of a Chebyshev polynomial in each window that multiplies the model; or what
         multiplies it, a value a pixel; or a function that gives these of a spectrum, such as
         ``lambda s: fit_generic_continuum(s)(s.spectral_axis)``; a list of continua goes with a
-        list of arms. By default the spectrum is taken to be normalised.
+        list of arms. By default the spectrum is taken to be normalised, and has to be about one.
     regions, exclude : `~specutils.SpectralRegion`, optional
         Use only these parts of the spectrum; leave these out.
     exclude_at_rest : `~specutils.SpectralRegion`, optional
@@ -681,9 +682,9 @@ class FitSetup:
 
     def table(self, names, outcomes, covariances, models):
         """Return the table of many fits."""
-        columns = {"name": np.array(names, dtype=str)}
         if not outcomes:  # the columns are those of any star
             return self.table([""], [self.fitter.rejected("")], covariances, models)[:0]
+        columns = {"name": np.array(names, dtype=str)}
         for (name, unit), *pair in zip(
             self.units().items(), *(part.T for part in self.values(outcomes)), strict=True
         ):
