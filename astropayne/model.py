@@ -534,7 +534,8 @@ class PayneModel:
         Raises
         ------
         ValueError
-            If the grid is of another kind.
+            If its wavelengths, medium, resolution or solar scale are not the model's, or labels
+            are missing.
         """
         self.require_trained()
         if not np.array_equal(grid.wavelength, self.wavelength):
@@ -705,8 +706,9 @@ class PayneModel:
             order and convention that the registered transforms reach: A(Mg) or [Mg/H] do for a
             model of [Mg/Fe]. A relation's name stands for what it estimates
             (``{"vmic": "gaiaeso"}``); [α/Fe] is that of α elements that are left out; other
-            abundances that are left out are solar-scaled. A plain array has a column for each
-            label, in the order of ``model.labels``.
+            abundances that are left out are solar-scaled, to the [Fe/H] of all training spectra
+            if that is no label. A plain array has a column for each label, in the order of
+            ``model.labels``.
 
         Returns
         -------
@@ -732,8 +734,8 @@ class PayneModel:
             return self.labels.to_array(labels)
         said = labels_in(self.labels.names, named, self.solar_scale)
         grid = self.meta.get("grid")
-        same = grid.get("constant_labels", {}) if isinstance(grid, dict) else {}
-        feh = same.get("feh", 0.0)  # of all training spectra
+        constant = grid.get("constant_labels", {}) if isinstance(grid, dict) else {}
+        feh = constant.get("feh", 0.0)
         return self.labels.to_array(said, solar=solar_scale(self.solar_scale), feh=feh)
 
     def _finite_labels(self, labels):
@@ -756,16 +758,22 @@ class PayneModel:
         ------
         ValueError
             If labels are missing or not finite, or abundances are relative to another Sun.
+
+        Examples
+        --------
+        >>> from astropayne import PayneModel, SpectralGrid
+        >>> PayneModel.sample().grid_labels(SpectralGrid.sample()[:2]).shape
+        (2, 12)
         """
         self.require_trained()
         names = self.labels.names
-        there = {same_label(names, name) for name in grid.labels.colnames}
-        shared = [
+        varying = {same_label(names, name) for name in grid.labels.colnames}
+        constant = [
             name
             for name in grid.meta.get("constant_labels", {})
-            if same_label(names, name) not in (None, *there)
+            if same_label(names, name) not in (None, *varying)
         ]
-        labels = grid.with_constants(shared).labels
+        labels = grid.with_constants(constant).labels
         _require_same_sun(self.solar_scale, grid.meta["solar_scale"], labels.colnames)
         return self._finite_labels(labels)
 
