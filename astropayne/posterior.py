@@ -113,7 +113,8 @@ class Posterior:
                 )
             self.fit = self._setup.result(observed, outcome)
             likely = 0.5 * (fitter.low + fitter.high)
-            likely[-2:] = fitter.low[-2:]  # vsini and vmac are not known where they are small
+            widths = [fitter.names.index(name) for name in ("vsini", "vmac")]
+            likely[widths] = fitter.low[widths]  # they are not known where they are small
             theta = np.where(np.isfinite(outcome.theta), outcome.theta, likely)
             self._likelihood = fitter.likelihood(star, theta, outcome.used)
         index = fitter.parameters.index
