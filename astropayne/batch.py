@@ -117,6 +117,7 @@ class Outcome:
     low_information: tuple = ()
     vsini_limit: float = np.nan
     used: list = field(default_factory=list)
+    covered: float = 0.0  # of ln λ, by the pixels used
     best_fit: list = field(default_factory=list)
 
 
@@ -376,13 +377,14 @@ class BatchFitter:
                 theta[i], np.full(len(self.names), np.nan), covariance[i], Flag(0),
                 float(solution.chi2[i]), dof, int(solution.iterations[i]),
                 vsini_limit=limits[i], used=used[i], best_fit=models[i],
+                covered=covered_range(star.wavelength, used[i]),
             )  # fmt: skip
             self._judge(outcome, bool(solution.converged[i]), known[i])
             if not star.noise_known:
                 outcome.flags |= Flag.NO_UNCERTAINTY
             elif outcome.chi2 > dof + _POOR * np.sqrt(2 * max(dof, 1)):
                 outcome.flags |= Flag.POOR_FIT
-            if self._covers_little(star, used[i]):
+            if outcome.covered < 0.5 * (self.forward.end - self.forward.start).sum():
                 outcome.flags |= Flag.FEW_PIXELS
             outcomes.append(outcome)
         return outcomes
@@ -618,10 +620,6 @@ class BatchFitter:
             if coefficients is not None:
                 first += m
         return models
-
-    def _covers_little(self, star, used):
-        of_model = (self.forward.end - self.forward.start).sum()
-        return covered_range(star.wavelength, used) < 0.5 * of_model
 
 
 def _blocks(items, size):

@@ -24,7 +24,6 @@ from astropayne.search import templates_of
 from astropayne.stars import StarReader
 from astropayne.wavelengths import (
     checked_velocity,
-    covered_range,
     inside_regions,
     pixel_width,
     resolution_at,
@@ -724,12 +723,11 @@ def _model_spectrum(observed, flux, labels):
 
 def _information(star, outcome):
     """Return the mean of the inverse variances of a star's pixels over their widths in ln λ."""
-    if not (star.noise_known and outcome.used):
+    if not (star.noise_known and outcome.covered):
         return 0.0
     arms = zip(star.sigma, star.level, outcome.used, strict=True)
     information = sum(np.sum((level[used] / sigma[used]) ** 2) for sigma, level, used in arms)
-    over = covered_range(star.wavelength, outcome.used)
-    return information / over if over else 0.0
+    return information / outcome.covered
 
 
 def _emulator_error(model):
