@@ -257,8 +257,13 @@ def _table(heads, rows):
 
 
 def _facts(facts):
-    rows = [(html.escape(str(k)), _fact(v)) for k, v in facts.items() if v not in (None, {}, [])]
+    rows = [(html.escape(str(k)), _fact(v)) for k, v in facts.items() if not _is_nothing(v)]
     return _table(("", ""), rows).replace("<table>", '<table class="text">')
+
+
+def _is_nothing(value):
+    # Metadata may be arrays, too, which are neither equal to something nor true.
+    return value is None or (isinstance(value, dict | list) and not value)
 
 
 def _fact(value):

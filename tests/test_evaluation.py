@@ -14,7 +14,7 @@ from astropayne.evaluation import (
     true_labels,
 )
 from astropayne.labels import LabelRangeWarning
-from astropayne.report import write_report
+from astropayne.report import _facts, write_report
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +227,11 @@ def test_the_report_is_one_page(small, tmp_path):
     assert "grid_checksum" in page
     for name in ("pixels", "spectra", "recovery", "summary", "verdict"):
         assert len(QTable.read(tmp_path / "report" / f"{name}.ecsv"))
+
+
+def test_the_report_holds_all_metadata_that_a_model_may_have():
+    facts = {"weights": np.arange(3), "band": [500, 510] * u.nm, "none": None, "empty": []}
+    assert _facts(facts).count("<tr>") == 1 + 2
 
 
 def test_models_are_compared_with_what_none_was_trained_on(
