@@ -75,8 +75,9 @@ def write_report(models, grid, folder, *, held_out_only=True, **options):
         for field in fields(evaluation):
             name = field.name if len(found) == 1 else f"{short}-{field.name}"
             write_table(getattr(evaluation, field.name), folder / f"{name}.ecsv", overwrite=True)
-    body = list(_comparison(found)) if len(found) > 1 else []
-    for name, evaluation in found.items():
+    shown = _shown_names(found)
+    body = list(_comparison(found, shown)) if len(found) > 1 else []
+    for (name, evaluation), short in zip(found.items(), shown, strict=True):
         used = {
             "model": name,
             "network": repr(models[name]),
@@ -86,7 +87,7 @@ def write_report(models, grid, folder, *, held_out_only=True, **options):
             "written by": f"astropayne {__version__}, {datetime.datetime.now():%Y-%m-%d %H:%M}",
         }
         if len(found) > 1:
-            body.append(f"<h1>{html.escape(Path(name).name)}</h1>")
+            body.append(f"<h1>{html.escape(short)}</h1>")
         body += [
             *_verdict(evaluation.verdict),
             *_flux(evaluation.pixels, evaluation.spectra),
@@ -95,15 +96,20 @@ def write_report(models, grid, folder, *, held_out_only=True, **options):
             "<h2>Provenance</h2>",
             _facts({**used, **models[name].meta}),
         ]
-    names = " and ".join(Path(name).name for name in found)
-    title = f"What {names} {'is' if len(found) == 1 else 'are'} worth"
+    title = f"What {' and '.join(shown)} {'is' if len(found) == 1 else 'are'} worth"
     (folder / "index.html").write_text(_page(title, body), encoding="utf-8")
     return found
 
 
-def _comparison(found):
+def _shown_names(models):
+    """Return the names of models' files; their paths where files in folders have one name."""
+    names = [Path(name).name for name in models]
+    return names if len(set(names)) == len(names) else list(models)
+
+
+def _comparison(found, shown):
     """Put the models side by side."""
-    short = [html.escape(Path(name).name) for name in found]
+    short = [html.escape(name) for name in shown]
     n = len(next(iter(found.values())).spectra)
     yield f"<p>Compared with the same {n} spectra; the better value of each line is bold.</p>"
     values, criteria = {}, {}
@@ -120,9 +126,9 @@ def _comparison(found):
                  for v, b in zip(values[text], best, strict=True)]  # fmt: skip
         rows.append((text, *cells, _number(limit)))
     yield _table(("criterion", *short, "limit"), rows)
-    pixels = {Path(name).name: evaluation.pixels for name, evaluation in found.items()}
+    pixels = {name: one.pixels for name, one in zip(shown, found.values(), strict=True)}
     yield _figure(plotting.plot_pixel_comparison(pixels), "Errors of each pixel.")
-    summaries = {Path(name).name: evaluation.summary for name, evaluation in found.items()}
+    summaries = {name: one.summary for name, one in zip(shown, found.values(), strict=True)}
     yield _figure(plotting.plot_scatter(summaries), "Robust scatter of fitted labels, by S/N.")
 
 

@@ -14,7 +14,7 @@ from astropayne.evaluation import (
     true_labels,
 )
 from astropayne.labels import LabelRangeWarning
-from astropayne.report import _facts, write_report
+from astropayne.report import _facts, _shown_names, write_report
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +227,11 @@ def test_the_report_is_one_page(small, tmp_path):
     assert "grid_checksum" in page
     for name in ("pixels", "spectra", "recovery", "summary", "verdict"):
         assert len(QTable.read(tmp_path / "report" / f"{name}.ecsv"))
+
+
+def test_models_whose_files_have_one_name_are_told_apart():
+    assert _shown_names(["a/new.asdf", "b/old.asdf"]) == ["new.asdf", "old.asdf"]
+    assert _shown_names(["a/model.asdf", "b/model.asdf"]) == ["a/model.asdf", "b/model.asdf"]
 
 
 def test_the_report_holds_all_metadata_that_a_model_may_have():
