@@ -402,6 +402,8 @@ def _tell_verdict(verdict, say):
         say(f"{mark}  {row['text']}: {row['value']:.3g} (limit {row['limit']})")
     for text in verdict.meta["no_information"]:
         say(f"----  not judged, noise and the emulator's own error hide it: {text}")
+    for text in verdict.meta["measured_once"]:
+        say(f"----  not judged, measured in one spectrum only: {text}")
 
 
 # --- use

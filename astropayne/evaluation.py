@@ -440,7 +440,7 @@ def median_and_scatter(values):
     Returns
     -------
     float, float
-        NaN if nothing is finite.
+        NaN if nothing is finite, and the scatter of a single value, which has none.
 
     Examples
     --------
@@ -450,6 +450,8 @@ def median_and_scatter(values):
     2.0 1.4826
     """
     middle = _median(values)
+    if np.isfinite(values).sum() < 2:
+        return middle, np.nan
     return middle, 1.4826 * _median(np.abs(values - middle))
 
 
@@ -501,7 +503,8 @@ def judge(pixels, spectra, summary, thresholds=None):
     -------
     `~astropy.table.QTable`
         A row a criterion: ``name``, ``text``, ``value``, ``limit``, ``passed``;
-        ``meta["no_information"]`` names labels that are not judged.
+        ``meta["no_information"]`` names labels that are not judged, and ``meta["measured_once"]``
+        those that cannot be, as one spectrum has no scatter.
 
     Raises
     ------
@@ -527,23 +530,24 @@ def judge(pixels, spectra, summary, thresholds=None):
         ("worst_pixel", "rms flux error, worst pixel", np.max(pixels["rms"])),
     ]
     rows = [(name, text, float(value), limits[name]) for name, text, value in rows]
-    for row in summary[~np.isfinite(summary["snr"])]:
-        if row["information"] != "none":
-            name = f"scatter_{row['label']}"
-            limit = limits.get(name, limits["scatter_abundance"])
-            unit = f", in {u.Unit(row['unit']):unicode}" if row["unit"] else ""
-            text = f"scatter of {Label(row['label']).text} without noise{unit}"
-            rows.append((name, text, float(row["scatter"]), limit))
-    noisy = summary[np.isfinite(summary["snr"]) & (summary["information"] != "none")]
+    known = summary["information"] != "none"
+    once = known & ~np.isfinite(summary["scatter"])
+    for row in summary[~np.isfinite(summary["snr"]) & known & ~once]:
+        name = f"scatter_{row['label']}"
+        limit = limits.get(name, limits["scatter_abundance"])
+        unit = f", in {u.Unit(row['unit']):unicode}" if row["unit"] else ""
+        text = f"scatter of {Label(row['label']).text} without noise{unit}"
+        rows.append((name, text, float(row["scatter"]), limit))
+    noisy = summary[np.isfinite(summary["snr"]) & known & ~once]
     for snr in np.unique(noisy["snr"]):
         width = _median(np.asarray(noisy["pull_scatter"][noisy["snr"] == snr]))
         text = f"true over stated errors at S/N {snr:g}, median of the labels"
         rows.append(("pulls", text, float(width), limits["pulls"]))
     verdict = QTable(rows=rows, names=("name", "text", "value", "limit"))
-    verdict.meta["no_information"] = [
-        f"{row['label']} at S/N {row['snr']:g}".replace("at S/N inf", "without noise")
-        for row in summary
-        if row["information"] == "none"
-    ]
+    for name, rows in (("no_information", summary[~known]), ("measured_once", summary[once])):
+        verdict.meta[name] = [
+            f"{row['label']} at S/N {row['snr']:g}".replace("at S/N inf", "without noise")
+            for row in rows
+        ]
     verdict["passed"] = verdict["value"] <= verdict["limit"]  # what is not a number has not
     return verdict

@@ -679,6 +679,7 @@ def plot_differences(truth, table, names=None, *, along="feh", figure=None):
         where = [np.median(x[p]) for p in parts]
         ax.errorbar(where, middle, spread, fmt="o-", ms=3, lw=1.2, color=_MODEL)
         # A star far off must not hide the others.
+        spread = np.nan_to_num(spread)  # parts of one star have none
         reach = 1.2 * np.nanmax(np.abs(middle) + 3 * spread, initial=0) if len(parts) > 1 else 0
         if reach > 0:
             ax.set_ylim(-reach, reach)
@@ -970,7 +971,8 @@ def _bias_and_scatter(difference, n):
         return "not measured"
     bias, scatter = median_and_scatter(difference)
     missing = f"\n{n - len(difference)} not measured" if len(difference) < n else ""
-    return f"bias {number_text(bias, '.2g')}\nscatter {number_text(scatter, '.2g')}{missing}"
+    spread = f"\nscatter {number_text(scatter, '.2g')}" if np.isfinite(scatter) else ""
+    return f"bias {number_text(bias, '.2g')}{spread}{missing}"
 
 
 def number_text(value, spec):

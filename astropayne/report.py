@@ -156,6 +156,11 @@ def _verdict(verdict):
             f"<p>Not judged, as noise and the emulator's own error hide them: "
             f"{html.escape(', '.join(without))}.</p>"
         )
+    if once := verdict.meta["measured_once"]:
+        yield (
+            "<p>Not judged, as they were measured in one spectrum only: "
+            f"{html.escape(', '.join(once))}.</p>"
+        )
     marks = '<span class="poor">not kept</span>', '<span class="good">kept</span>'
     rows = [
         (row["text"], _number(row["value"]), _number(row["limit"]), marks[int(row["passed"])])

@@ -14,7 +14,7 @@ from astropayne.evaluation import (
     true_labels,
 )
 from astropayne.labels import LabelRangeWarning
-from astropayne.report import _facts, _shown_names, write_report
+from astropayne.report import _facts, _shown_names, _verdict, write_report
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +227,24 @@ def test_the_report_is_one_page(small, tmp_path):
     assert "grid_checksum" in page
     for name in ("pixels", "spectra", "recovery", "summary", "verdict"):
         assert len(QTable.read(tmp_path / "report" / f"{name}.ecsv"))
+
+
+def test_one_spectrum_has_no_scatter_to_be_judged():
+    flux = QTable({"rms": [0.001, 0.001], "bias": [0.0, 0.0]})
+    recovery = QTable({
+        "snr": [np.inf] * 3 + [100.0] * 3,
+        "feh_true": [0.0] * 6, "feh": [0.1, 0.2, 0.3] * 2, "feh_err": [0.1] * 6,
+        "Ba_Fe_true": [0.0] * 6, "Ba_Fe": [0.9, np.nan, np.nan] * 2, "Ba_Fe_err": [0.1] * 6,
+    })  # fmt: skip
+    summary = summarise_recovery(recovery)
+    assert np.isnan(summary["scatter"][summary["label"] == "Ba_Fe"]).all()
+    verdict = judge(flux, flux, summary)
+    assert "scatter_Ba_Fe" not in verdict["name"]
+    assert verdict["value"][verdict["name"] == "pulls"] == pytest.approx(1.4826)  # of [Fe/H]
+    assert verdict.meta["measured_once"] == ["Ba_Fe without noise", "Ba_Fe at S/N 100"]
+    assert "one spectrum only: Ba_Fe without noise" in "".join(_verdict(verdict))
+    nothing = judge(flux, flux, summary[summary["label"] == "Ba_Fe"])
+    assert list(nothing["name"]) == ["rms", "rms_95", "bias", "worst_pixel"]
 
 
 def test_models_whose_files_have_one_name_are_told_apart():
