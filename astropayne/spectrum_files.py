@@ -14,6 +14,7 @@ from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.fitting import Flag, fit_spectra
+from astropayne.formats.container import replacing
 from astropayne.labels import Label
 from astropayne.observation import degrade_spectrum
 from astropayne.wavelengths import resolution_at
@@ -507,13 +508,9 @@ def write_table(table, path, *, overwrite=False):
                 stacklevel=2,
             )
             table.remove_columns(wide)
-    beside = path.with_name(f".{path.stem}.partial{suffix}")
     kind = {".csv": "ascii.csv", ".txt": "ascii.commented_header"}.get(suffix)
-    try:
-        table.write(beside, format=kind, overwrite=True)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as beside:
+        table.write(beside, format=kind)
 
 
 def _header(meta, path):

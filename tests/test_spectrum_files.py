@@ -1,3 +1,5 @@
+import os
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
 from astropayne import Flag, degrade_spectrum, fit_spectra
+from astropayne.formats.container import write_container
 from astropayne.spectrum_files import (
     describe_fits,
     fit_files,
@@ -171,6 +174,40 @@ def test_what_cannot_be_read_says_so(tmp_path):
         read_spectrum(tmp_path / "mixed.txt")
     with pytest.raises(ValueError, match=r"has to end in one of \.ecsv"):
         write_table(QTable({"a": [1]}), tmp_path / "table.doc")
+
+
+_FORMATS = {
+    "ecsv": "ascii.ecsv",
+    "fits": "fits",
+    "csv": "ascii.csv",
+    "txt": "ascii.commented_header",
+}
+
+
+@pytest.mark.parametrize("suffix", _FORMATS)
+def test_two_processes_may_write_the_same_table(tmp_path, suffix):
+    path = tmp_path / f"stars.{suffix}"
+
+    class WithAnother(QTable):
+        """A table that another process writes to the same file meanwhile."""
+
+        def write(self, *args, **options):
+            super().write(*args, **options)
+            write_table(QTable({"x": [1]}), path, overwrite=True)
+
+    write_table(WithAnother({"x": [2]}), path)
+    assert list(QTable.read(path, format=_FORMATS[suffix])["x"]) == [2]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no umask")
+def test_who_may_read_a_file_is_for_the_umask_to_say(tmp_path):
+    umask = os.umask(0o077)
+    try:
+        write_container(tmp_path / "private.asdf", "PayneModel", {"labels": []})
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "private.asdf").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("suffix", ["csv", "txt"])

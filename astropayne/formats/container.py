@@ -3,7 +3,6 @@
 
 import contextlib
 import io
-import os
 import re
 import struct
 import tempfile
@@ -39,17 +38,16 @@ _PART, _LONGEST = 1 << 20, 1 << 28  # bytes
 
 @contextlib.contextmanager
 def replacing(path):
-    """Give a temporary path beside ``path``, and rename it into place if all went well."""
+    """Give a temporary path beside ``path``, and rename it into place if all went well.
+
+    It is in a folder of its own: other processes may write the same file, the name ends as it
+    has to, and who may read it is for the user's umask to say.
+    """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = Path(folder) / path.name
         yield temporary
-        temporary.chmod(0o644)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_container(path, kind, tree, overwrite=False):
