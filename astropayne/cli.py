@@ -160,6 +160,13 @@ def _refuse_picture(path, overwrite):
     _refuse_ending(path, endings, "picture")
 
 
+def _refuse_pictures(folder, names, overwrite):
+    """Complain before the work about pictures in a folder that may not be replaced after it."""
+    for path in [Path(folder) / f"{name}.png" for name in names] if folder else ():
+        if path.exists() and not overwrite:
+            raise click.ClickException(f"{path} exists already; --overwrite replaces it")
+
+
 # --- what is written on the command line
 
 
@@ -549,6 +556,7 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     """
     from astropayne.spectrum_files import (
         describe_fits,
+        file_names,
         files_of,
         fit_files,
         measured,
@@ -567,6 +575,8 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     if model.resolution and not (resolutions or "degrade" in read):
         say(f"No --resolution is given: where a file says none, it is R = {model.resolution:g}.")
     stars = [files_of(star) for star in stars]
+    pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
+    _refuse_pictures(plot, pictures, overwrite)
     table = fit_files(stars, model, read=read, progress=say.progress, **options)
     write_table(table, output, overwrite=overwrite)
     for line in describe_fits(table, everything=say.verbose):
@@ -574,7 +584,7 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     good = measured(table)
     written = [output]
     if plot:
-        some = [star for star, yes in zip(stars, good, strict=True) if yes]
+        some = [both for *both, yes in zip(stars, pictures, good, strict=True) if yes]
         written.append(_plot_fits(some, plot, model, read, options))
     say(f"written   {', '.join(written)}")
     if not good.all():
@@ -651,6 +661,8 @@ def abundances(
     if reference is not None:
         options["reference"] = read_star(files_of(reference), **read)
     stars = [files_of(star) for star in stars]
+    pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
+    _refuse_pictures(plot, [f"{name}-{e}" for name in pictures for e in elements], overwrite)
     measure = partial(fit_abundances, elements=analysis, models=bool(plot))
     table = fit_files(stars, model, read=read, measure=measure, progress=say.progress, **options)
     models = [f"{e}_{what}" for e in elements for what in ("best_fit", "without")] if plot else []
@@ -662,7 +674,6 @@ def abundances(
             say(f"  {_abundance_text(row, options['convention'].replace('X', element), element)}")
     written = [output]
     if plot:
-        pictures = file_names([files[0] for files in stars])
         some = [(files, name, row) for files, name, row, yes
                 in zip(stars, pictures, table, good, strict=True) if yes]  # fmt: skip
         written.append(_plot_elements(some, elements, plot, read))
@@ -680,7 +691,8 @@ def _abundance_text(row, name, element):
     text, n = Label(name).text, row[f"{element}_n_lines"]
     lines = f"({n} line{'s' if n != 1 else ''})"
     if row[name] is not masked:
-        return f"{text:8s} {row[name]:6.2f} ± {row[f'{name}_err']:.2f}  {lines}"
+        value = round(float(row[name]), 2) + 0.0  # not minus zero
+        return f"{text:8s} {value:6.2f} ± {row[f'{name}_err']:.2f}  {lines}"
     if row[f"{name}_upper_limit"] is not masked:
         return f"{text:8s} < {row[f'{name}_upper_limit']:.2f}  {lines}"
     said = ElementFlag(int(row[f"{element}_flags"])).name or "no value"
@@ -732,10 +744,10 @@ def _plot_fits(stars, folder, model, read, options):
     import matplotlib.pyplot as plt
 
     from astropayne.fitting import fit_spectrum
-    from astropayne.spectrum_files import file_names, read_star
+    from astropayne.spectrum_files import read_star
 
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for files, name in zip(stars, file_names([files[0] for files in stars]), strict=True):
+    for files, name in stars:
         fit_spectrum(read_star(files, **read), model, **options).plot()
         plt.savefig(Path(folder) / f"{name}.png", dpi=150)
         plt.close()

@@ -203,6 +203,20 @@ def test_fit_measures_files(model_file, folder):
     assert {file.name for file in (folder / "pictures").iterdir()} == {"0.png", "1.png"}
 
 
+@pytest.mark.parametrize(
+    ("words", "picture"), [(["fit"], "0.png"), (["abundances", "-e", "Mg,Ca"], "0-Ca.png")]
+)
+def test_pictures_are_replaced_only_if_wanted(model_file, folder, words, picture):
+    Path("pictures").mkdir()
+    Path("pictures", picture).write_text("older")
+    result = _run(*words, "0.txt", "-m", model_file, "-o", "table.ecsv", "--plot", "pictures")
+    assert result.exit_code == 1
+    assert f"{picture} exists already; --overwrite replaces it" in result.output
+    assert not Path("table.ecsv").exists()  # it is said before the work
+    result = _run(*words, "0.txt", "-m", model_file, "-o", "table.ecsv", "--plot", "other")
+    assert "there is no file 0.txt" in result.output
+
+
 def test_arms_of_a_star_are_fitted_together(model, model_file, folder):
     star = model(teff=5777, logg=4.44, feh=0, vmic=1, rv=25, vsini=6)
     for name, part in (("blue", star[:1601]), ("red", star[1601:])):
