@@ -444,7 +444,7 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
       astropayne predict teff=5777 logg=4.44 feh=0 vmic=1 -o sun.ecsv --plot sun.png
       astropayne predict Teff=5.8kK logg=4.4 "[Fe/H]=-0.5" "A(Mg)=7.3" vmic=1 -o star.txt
       astropayne predict teff=5777 logg=4.44 feh=0 vmic=1 --rv 12 --vsini 4 -R 18000 -o a.fits
-      astropayne predict --table stars.ecsv -o spectra
+      astropayne predict --table labels.ecsv -o spectra
 
     With a table, the output is a folder: a file a row, called by the column `name` if there is
     one. Columns rv, vsini and vmac go before the options.
