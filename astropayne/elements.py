@@ -61,6 +61,8 @@ class ElementFlag(NamedFlag):
     """The star could not be fitted; the table's ``message`` says why."""
     LIMIT_BEYOND_RANGE = 128
     """The upper limit is above all that the model knows: weak lines, as expected to grow on."""
+    NOT_IN_REFERENCE = 256
+    """It is measured, but not in the reference star, or not from any line of both."""
 
 
 @dataclass(frozen=True)
@@ -703,7 +705,9 @@ class _Batch:
         if analysis.reference is not None:
             limited[:] = False
             value, error = self._differences(column, profile, value, error)
-            measured &= np.isfinite(value)
+            lost = measured & ~np.isfinite(value)
+            flags = flags | np.where(lost, ElementFlag.NOT_IN_REFERENCE, 0)
+            measured &= ~lost
         lines_err = np.sqrt(np.diagonal(profile.lines_covariance, axis1=1, axis2=2))
         lines_err = np.where(np.isfinite(profile.lines), lines_err, np.nan)
         width = self._equivalent_width(profile)

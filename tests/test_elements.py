@@ -201,6 +201,17 @@ def test_lines_that_are_wrong_in_the_same_way_cancel(network, rng):
     assert row["Na_Fe_err"] < 0.02
 
 
+def test_what_the_reference_lacks_is_said(network, rng):
+    """The reference has only a limit of lithium: a star's has nothing to be compared with."""
+    (sun,) = _stars(network, rng, 1, A_Li=0.6, snr=50)
+    stars = [*_stars(network, rng, 1, A_Li=3.0), sun]
+    table = fit_abundances(stars, network, ["Li", "Na"], reference=sun)
+    assert table["Li_flags"].tolist() == [ElementFlag.NOT_IN_REFERENCE, ElementFlag.UPPER_LIMIT]
+    assert table["Li_Fe"].mask.all()
+    assert table["Na_flags"].tolist() == [0, 0]
+    assert table["Na_Fe"][1] == pytest.approx(0, abs=1e-6)
+
+
 def test_a_range_of_lithium(network, rng):
     for abundance in (1.5, 2.2, 2.9, 3.3):
         star = _stars(network, rng, 1, A_Li=abundance, snr=150)
