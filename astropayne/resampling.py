@@ -404,8 +404,10 @@ def degrade(wavelength, flux, resolution, to_resolution, sigma=None):
     χ² that takes pixels as independent still has the expectation n, but n pixels hold only n/N
     independent ones: differences of χ² are too large by up to N, errors of a fit too small by up
     to √N. With ``sigma * sqrt(correlation)``, as fits of this package count, errors are right for
-    all that is wide against the kernel, and at most 20 % too large for lines as narrow as the
-    kernel; χ² is then about n/N, and so are the degrees of freedom.
+    all that is wide against the kernel, and at most 20 % too large for the depths of lines as
+    narrow as the kernel, 1.7 times for their positions and about twice for their widths, which
+    are in frequencies that smoothing takes noise from; χ² is then about n/N, and so are the
+    degrees of freedom.
 
     Examples
     --------
