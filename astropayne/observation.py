@@ -11,7 +11,12 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.forward import VELOCITIES, Broadener
 from astropayne.resampling import degrade
-from astropayne.wavelengths import checked_velocity, inside_regions, vacuum_angstrom
+from astropayne.wavelengths import (
+    checked_velocity,
+    inside_regions,
+    resolution_at,
+    vacuum_angstrom,
+)
 
 __all__ = [
     "Observation",
@@ -289,11 +294,12 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
 
     The errors are propagated. Smoothing makes the noise of neighbouring pixels correlated:
     ``meta["correlation"]`` is the number of pixels over which noise is shared. Fits of this package
-    take so many for one, which is right for broad features, and makes errors somewhat too large for
-    single lines; what takes pixels for independent gives errors that are too small, by up to the
-    root of that number. Where a spectrum has no uncertainty, its noise is guessed before it is
-    smoothed, and ``meta["guessed_noise"]`` is what becomes of it, a part of the median flux. Of a
-    spectrum that has been smoothed before, these entries are taken into account.
+    take so many for one, which is right for broad features, makes errors somewhat too large for the
+    depths of single lines, and for their positions and widths up to about twice; what takes pixels
+    for independent gives errors that are too small, by up to the root of that number. Where a
+    spectrum has no uncertainty, its noise is guessed before it is smoothed, and
+    ``meta["guessed_noise"]`` is what becomes of it, a part of the median flux. Of a spectrum that
+    has been smoothed before, these entries are taken into account.
 
     Parameters
     ----------
@@ -315,7 +321,7 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     Raises
     ------
     ValueError
-        If the resolution would not become lower.
+        If the resolution would not become lower, or it varies.
 
     Examples
     --------
@@ -326,10 +332,16 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     """
     from specutils import Spectrum
 
-    stated = spectrum.meta.get("resolution")
-    resolution = stated if resolution is None else resolution
     observation = observe(spectrum, "vacuum")  # the medium does not matter here
     observation.require_pixels()
+    stated = resolution_at(spectrum.meta.get("resolution"), observation.spectral_axis)
+    resolution = stated if resolution is None else resolution
+    if any(np.ndim(r) or callable(r) for r in (resolution, to_resolution)):
+        raise ValueError(
+            "a resolution that varies cannot be taken from here, or to: give one number, such as "
+            "of each order of a spectrum that is cut into these"
+        )
+    stated = stated if stated is None else np.median(stated)
     order = np.argsort(observation.wavelength)
     _doubt(resolution, stated, observation.wavelength[order])
     known = observation.has_uncertainty

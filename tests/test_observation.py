@@ -173,6 +173,20 @@ def test_a_resolution_that_can_hardly_be_is_doubted(sample):
     degrade_spectrum(unknown, 12000, resolution=60000)  # warnings are errors
 
 
+def test_a_resolution_that_varies_is_not_degraded(sample):
+    star = sample[0]
+    said = np.linspace(15000, 20000, len(star.flux))
+    for stated in (said, lambda axis: said):
+        varying = Spectrum(
+            spectral_axis=star.spectral_axis, flux=star.flux, meta={"resolution": stated}
+        )
+        with pytest.raises(ValueError, match="resolution that varies"):
+            degrade_spectrum(varying, 10000)
+        with pytest.raises(ValueError, match="resolution that varies"):
+            degrade_spectrum(star, stated)
+        assert degrade_spectrum(varying, 10000, resolution=17500.0).meta["resolution"] == 10000
+
+
 def test_flux_in_any_unit_is_broadened(sample):
     star = sample[0]
     absolute = Spectrum(
