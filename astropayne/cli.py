@@ -266,8 +266,10 @@ def grid(say, paths, output, format, options, labels, workers, strict, overwrite
             **dict(options),
         )
     _tell_grid(made, say)
+    table = Path(output).with_suffix(".set-aside.ecsv")
+    if overwrite:
+        table.unlink(missing_ok=True)  # it was of the grid that has been replaced
     if len(made.report):
-        table = Path(output).with_suffix(".set-aside.ecsv")
         write_table(made.report, table, overwrite=True)
         say(f"written   {output}, {table}")
     else:

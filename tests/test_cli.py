@@ -333,6 +333,13 @@ def test_grid_reads_and_reports(tsfitpy_folder, monkeypatch, tmp_path):
         "no option 'nothing'"
         in _run("grid", "grid", "-o", "b.asdf", "--option", "nothing=1").output
     )
+    lines = (tsfitpy_folder / "spectra_parameters.csv").read_text().splitlines(keepends=True)
+    spoilt.unlink()  # a list of what was set aside is not of a grid that has all
+    (tsfitpy_folder / "spectra_parameters.csv").write_text(
+        "".join(line for line in lines if not line.startswith("2.spec"))
+    )
+    assert _run("grid", "grid", "-o", "grid.asdf", "--overwrite").exit_code == 0
+    assert not Path("grid.set-aside.ecsv").exists()
 
 
 @pytest.mark.parametrize("name", ["model", "model.npz"])
