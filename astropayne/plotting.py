@@ -246,7 +246,9 @@ class _Windows:
         self.windows = find_windows(self.x)
         size = (11, 3.2 if rows == 1 else 4.6)
         self.figure = figure or plt.figure(figsize=size, layout="constrained")
-        self._make_axes(rows, [self.x[w.stop - 1] - self.x[w.start] for w in self.windows])
+        widths = np.array([self.x[w.stop - 1] - self.x[w.start] for w in self.windows])
+        # A single pixel has no width, but axes must have one.
+        self._make_axes(rows, np.where(widths > 0, widths, 0.05 * widths.max() or 1.0))
 
     def _make_axes(self, rows, widths):
         self.axes = self.figure.subplots(
@@ -254,8 +256,11 @@ class _Windows:
             height_ratios=(3, 1.5)[:rows],
         )  # fmt: skip
         self.shares = np.array(widths) / sum(widths)
-        for column, window, share in zip(self.axes.T, self.windows, self.shares, strict=True):
-            column[-1].set_xlim(self.x[window.start], self.x[window.stop - 1])
+        for column, window, width in zip(self.axes.T, self.windows, widths, strict=True):
+            share, (low, high) = width / sum(widths), self.x[window][[0, -1]]
+            column[-1].set_xlim(
+                *((low, high) if low < high else (low - width / 2, low + width / 2))
+            )
             locator = plt.MaxNLocator(max(2, round(10 * share)), steps=[1, 2, 5, 10])
             column[-1].xaxis.set_major_locator(locator)
             column[-1].ticklabel_format(axis="x", useOffset=False)

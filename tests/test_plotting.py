@@ -307,3 +307,11 @@ def test_history_marks_the_best(model):
 def test_history_of_one_check_is_seen(model):
     above, below = plot_history(model.history[:1])
     assert above.lines[0].get_marker() == below.lines[0].get_marker() == "o"
+
+
+def test_a_pixel_that_stands_alone_has_axes_too():
+    axis = [*np.linspace(5160, 5170, 101), 5200] * u.AA
+    axes = plot_spectrum(Spectrum(spectral_axis=axis, flux=np.ones(102) * u.one))
+    axes[0].figure.draw_without_rendering()  # where layouts collapse, which is a warning
+    low, high = axes[1].get_xlim()
+    assert low < 5200 < high
