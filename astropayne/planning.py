@@ -155,7 +155,9 @@ class _Scene:
         vacuum, self.theta, self.flux, jacobian = sensitivity(model, at, **self.options)
         error, self.shared = self._emulator(vacuum)
         self.sigma = np.hypot(1 / float(snr), error)
-        self.windows = [] if continuum is None else find_windows(vacuum)
+        order = np.argsort(vacuum)  # pixels may be in any
+        windows = [] if continuum is None else find_windows(vacuum[order])
+        self.windows = [order[window] for window in windows]
         self.degree = continuum
         self.columns = self._columns(self.flux, jacobian)
         n_shared = self.shared.shape[1]
@@ -192,7 +194,7 @@ class _Scene:
         """Return derivatives by all that is not known, over the noise."""
         columns = [jacobian[:, self.free]]
         for window in self.windows:
-            x = np.linspace(-1, 1, window.stop - window.start)
+            x = np.linspace(-1, 1, len(window))
             basis = np.zeros((len(flux), self.degree + 1))
             basis[window] = chebyshev.chebvander(x, self.degree)
             columns.append(basis * flux[:, None])

@@ -80,3 +80,13 @@ def test_what_a_plan_is_asked(network):
     less = plan(network, SUN, wavelength=part, labels=["teff", "A_Li"])
     assert less["error"][0] > plan(network, SUN, labels=["teff"])["error"][0]
     assert not less["measurable"][1]
+
+
+def test_the_order_of_pixels_does_not_matter():
+    model = PayneModel.sample()
+    star = {"teff": 5600, "logg": 4.3, "feh": -0.2, "vmic": 1.1, "vsini": 4}
+    few = model.wavelength[-300:]
+    options = {"labels": ["teff", "feh", "A_Li"], "continuum": 1}
+    up, down = (plan(model, star, wavelength=w, **options) for w in (few, few[::-1]))
+    for name in ("error", "error_alone", "significance"):
+        assert np.asarray(up[name]) == pytest.approx(np.asarray(down[name]), rel=1e-6, nan_ok=True)
