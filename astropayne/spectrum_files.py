@@ -33,7 +33,9 @@ __all__ = [
     "write_table",
 ]
 
-_SUFFIXES = (".ecsv", ".fits", ".csv", ".txt")
+_TABLES = {  # the format of each suffix, which may be in capitals
+    ".ecsv": "ascii.ecsv", ".fits": "fits", ".csv": "ascii.csv", ".txt": "ascii.commented_header"
+}  # fmt: skip
 # What columns are called, in lower case; the first that fits counts.
 _CALLED = {
     "guessed_noise": re.compile(r"^guessed_noise$"),
@@ -508,9 +510,8 @@ def write_table(table, path, *, overwrite=False):
                 stacklevel=2,
             )
             table.remove_columns(wide)
-    kind = {".csv": "ascii.csv", ".txt": "ascii.commented_header"}.get(suffix)
     with replacing(path) as beside:
-        table.write(beside, format=kind)
+        table.write(beside, format=_TABLES[suffix])
 
 
 def _header(meta, path):
@@ -584,8 +585,8 @@ def writable_suffix(path):
     '.ecsv'
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise ValueError(f"{path}: a table's name has to end in one of {', '.join(_SUFFIXES)}")
+    if suffix not in _TABLES:
+        raise ValueError(f"{path}: a table's name has to end in one of {', '.join(_TABLES)}")
     return suffix
 
 
