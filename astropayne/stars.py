@@ -155,7 +155,7 @@ class StarReader:
         medium = self.medium or meta.get("medium") or self.model.medium
         observation = observe(spectrum, medium, self.regions, self.exclude)
         if self.degree is None and self.continuum is None:
-            _require_normalised(observation)
+            _require_normalised(observation, observation.good & self._near(observation))
         return observation
 
     def _arm(self, spectrum, observation, continuum):
@@ -226,10 +226,10 @@ def _for_each(given, arms, what):
     return given
 
 
-def _require_normalised(observation):
+def _require_normalised(observation, needed):
     """Refuse flux that cannot have a continuum of one; none at all is another fault."""
-    unit, good = observation.unit, observation.good
-    level = np.median(observation.flux[good]) if good.any() else 1.0
+    unit = observation.unit
+    level = np.median(observation.flux[needed]) if needed.any() else 1.0
     if unit != u.dimensionless_unscaled:
         what = f"the flux is in {unit}"
     elif level != 0 and not _LOWEST < abs(level) < _HIGHEST:
