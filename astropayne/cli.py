@@ -162,9 +162,10 @@ def _refuse_picture(path, overwrite):
 
 def _refuse_pictures(folder, names, overwrite):
     """Complain before the work about pictures in a folder that may not be replaced after it."""
-    for path in [Path(folder) / f"{name}.png" for name in names] if folder else ():
-        if path.exists() and not overwrite:
-            raise click.ClickException(f"{path} exists already; --overwrite replaces it")
+    for name in names if folder else ():
+        path = Path(folder) / f"{name}.png"
+        if path.exists():  # the folder itself is made if it is not there
+            _refuse_existing(path, overwrite)
 
 
 # --- what is written on the command line

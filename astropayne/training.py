@@ -388,10 +388,9 @@ class _State:
                 "resume with the same grids, split and memory"
             )
         # Weights of one shape do not say what is between them.
-        architecture = {**self.network.architecture, **facts.get("architecture", {})}
-        if architecture != self.network.architecture:
+        if facts.get("architecture") != self.network.architecture:
             raise ValueError(
-                f"{path} holds a network of another architecture: {architecture}, not "
+                f"{path} holds a network of another architecture: {facts.get('architecture')}, not "
                 f"{self.network.architecture}"
             )
         for option in fields(self.options):
@@ -401,10 +400,7 @@ class _State:
                     f"{path} was written by training with {option.name}={old!r}, not {new!r}: "
                     "resume with the same options; start= begins anew from a trained model"
                 )
-        try:
-            self.network.load_state_dict(tensors["network"])
-        except RuntimeError as error:
-            raise ValueError(f"{path} holds a network of another architecture: {error}") from None
+        self.network.load_state_dict(tensors["network"])
         device = self.network.pixels.weight.device
         state = {}
         for name, tensor in tensors["optimiser"].items():
