@@ -362,8 +362,7 @@ class BatchFitter:
         """Fit with the pixels that velocity and broadening allow; return the outcomes."""
         arms, used = self._arms(stars, theta, reserve)
         theta, solution, likelihood = self._solve(arms, theta, _TOLERANCE["last"], self.modes)
-        hessian = self._shifted_too(solution.hessian.numpy(), theta)
-        covariance, known = self._covariance(hessian, likelihood.noise_known)
+        covariance, known = self.covariance(likelihood, theta, solution.hessian.numpy())
         outcomes = []
         limits = self._vsini_limits(likelihood, theta, solution, covariance)
         models = self._best_fits(stars, theta, likelihood) if best_fits else [[]] * len(stars)
@@ -471,13 +470,13 @@ class BatchFitter:
         by_labels = self.forward.rest_jacobian(labels)
         return (directions * np.sqrt(np.maximum(size, 0))).T @ by_labels
 
-    def likelihood_of(self, arms, theta, modes, *, coarse=False, parameters=None):
-        """Return the likelihood of arms, at first at ``theta``, of other parameters on request."""
+    def likelihood_of(self, arms, theta, modes, *, coarse=False):
+        """Return the likelihood of arms, at first at ``theta``."""
         emulator = {"error": self.error}
         if modes is not None:
             emulator = {"rest": self.rest, "modes": modes}
         return Likelihood(
-            self.forward, parameters or self.parameters, arms, theta,
+            self.forward, self.parameters, arms, theta,
             continuum=self.continuum, loss=self.loss,
             scale=self.scale(theta[:, : -len(VELOCITIES)]), coarse=coarse, **emulator,
         )  # fmt: skip
@@ -495,42 +494,61 @@ class BatchFitter:
 
     # --- what is known then
 
-    def _covariance(self, hessian, noise_known):
-        """Return covariances of the free parameters (n, k, k), and which are determined (n, k).
-
-        That a label is within its range is known beforehand; it matters where the spectrum says
-        little. It is counted as a Gaussian as wide as a uniform distribution over the range.
-        """
-        width = (self.high - self.low)[self.parameters.index]
-        is_label = self.parameters.index < len(self.names) - len(VELOCITIES)
-        prior = np.where(is_label, 12 / width**2, 0.0)
-        matrix = hessian + np.diag(prior)
-        scale = np.sqrt(np.maximum(np.diagonal(matrix, axis1=1, axis2=2), 1e-300))
-        size, vectors = np.linalg.eigh(np.nan_to_num(matrix / scale[:, :, None] / scale[:, None]))
+    def covariance(self, likelihood, theta, hessian):
+        """Return covariances of the free parameters (n, k, k), and which are determined (n, k)."""
+        matrix = self._shifted_too(likelihood, theta, hessian) + np.diag(self.of_ranges)
+        matrix, scale = _scaled(matrix)
+        size, vectors = np.linalg.eigh(np.nan_to_num(matrix))
         weak = size < 1e-10 * size[:, -1:]
         inverse = np.where(weak, 0.0, 1 / np.where(weak, 1.0, size))
-        covariance = np.einsum("nij,nj,nkj->nik", vectors, inverse, vectors)
-        covariance = covariance / scale[:, :, None] / scale[:, None]
+        covariance = np.einsum("nij,nj,nkj->nik", vectors, inverse, vectors) / scale
         known = np.einsum("nij,nj->ni", vectors**2, weak.astype(float)) < 1e-6
-        known &= noise_known[:, None] & np.isfinite(hessian).all(axis=(1, 2))[:, None]
+        known &= likelihood.noise_known[:, None]
+        known &= np.isfinite(hessian).all(axis=(1, 2))[:, None]
         return np.where(known[:, :, None] & known[:, None], covariance, np.nan), known
 
-    def _shifted_too(self, hessian, theta):
+    @property
+    def of_ranges(self):
+        """What is known of free parameters beforehand, inverse variances: (k,).
+
+        That a label is within its range matters where the spectrum says little. It is counted as a
+        Gaussian as wide as a uniform distribution over the range.
+        """
+        index = self.parameters.index
+        is_label = index < len(self.names) - len(VELOCITIES)
+        return np.where(is_label, 12 / (self.high - self.low)[index] ** 2, 0.0)
+
+    def _shifted_too(self, likelihood, theta, hessian):
         """Return what is left of JᵀJ if labels may be shifted by what errors are worth: (n, k, k).
 
-        The inverse of what the spectrum says is larger by the shifts' covariance; priors on the
-        labels are as good as they were.
+        The inverse of what the spectrum says is larger by what the shifts do to the fit; priors on
+        the labels are as good as they were.
         """
-        index, n_labels = self.parameters.index, len(self.names) - len(VELOCITIES)
-        shift = np.zeros((len(theta), len(self.names), len(self.names)))
-        shift[:, :n_labels, :n_labels] = self.shift(theta[:, :n_labels])
+        shift = self.shift(theta[:, : -len(VELOCITIES)])
+        if not shift.any():
+            return hessian
         prior = np.diag(self.parameters.prior()[1])
-        said = hessian - prior
-        scale = np.sqrt(np.maximum(np.diagonal(said, axis1=1, axis2=2), 1e-300))
-        scale = scale[:, :, None] * scale[:, None]
-        said = said / scale
-        shift = shift[:, index[:, None], index] * scale
-        return scale * np.linalg.solve(np.eye(len(index)) + said @ shift, said) + prior
+        said, scale = _scaled(hessian - prior)
+        follow = self._following(likelihood, theta, said, scale)
+        shift = follow @ shift @ follow.transpose(0, 2, 1) * scale
+        return scale * np.linalg.solve(np.eye(len(prior)) + said @ shift, said) + prior
+
+    def _following(self, likelihood, theta, said, scale):
+        """Return how free parameters follow shifts of all labels: (n, k, n_labels).
+
+        Where all labels are free, each follows its own; one that is held takes others along.
+        """
+        names, index = self.names[: -len(VELOCITIES)], self.parameters.index
+        if {*names} <= {*self.parameters.free}:
+            return np.eye(len(index), len(names))[None]
+        moving = tuple(self.names[i] for i in self.parameters.moving if self.names[i] in VELOCITIES)
+        free = likelihood.of(Parameters(self.names, names + moving, self.parameters.scale))
+        x = torch.as_tensor(theta[:, free.parameters.index])
+        everything = self._in_blocks(free)(x, torch.arange(len(theta)))[2].numpy()
+        chain = self.parameters.chain(theta[:, index], theta)[:, free.parameters.index]
+        by_shifts = chain.transpose(0, 2, 1) @ everything[:, :, : len(names)]
+        inverse = np.linalg.pinv(np.nan_to_num(said), 1e-10, hermitian=True) / scale
+        return inverse @ np.nan_to_num(by_shifts)
 
     def _vsini_limits(self, likelihood, theta, solution, covariance):
         """Return upper limits of vsini where it cannot be told from zero, NaN elsewhere: (n,).
@@ -620,6 +638,13 @@ class BatchFitter:
             if coefficients is not None:
                 first += m
         return models
+
+
+def _scaled(matrix):
+    """Return matrices (n, k, k) with ones on their diagonals, and what they are over these."""
+    scale = np.sqrt(np.maximum(np.diagonal(matrix, axis1=1, axis2=2), 1e-300))
+    scale = scale[:, :, None] * scale[:, None]
+    return matrix / scale, scale
 
 
 def _blocks(items, size):

@@ -617,7 +617,7 @@ class _Batch:
         theta = np.where(self.unknown, middle, theta)  # the spectrum says little of those
         fitter, parameters = self.fitter, self.parameters
         arms = fitter.arms(stars, theta)
-        likelihood = fitter.likelihood_of(arms, theta, fitter.modes, parameters=parameters)
+        likelihood = fitter.likelihood_of(arms, theta, fitter.modes)
         chain = parameters.chain(theta[:, parameters.index], theta)
         for row, outcome in zip(chain, outcomes, strict=True):
             # no derivative, no error

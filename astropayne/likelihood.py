@@ -6,6 +6,7 @@ emulator's error are solved for, or marginalised, at every step. Plain numpy and
 wavelengths are Å in vacuum, velocities km/s, labels in their own units.
 """
 
+import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -273,6 +274,12 @@ class Likelihood:
 
     def __len__(self):
         return len(self.theta)
+
+    def of(self, parameters):
+        """Return the same likelihood of other parameters."""
+        other = copy.copy(self)
+        other.parameters, other._moving = parameters, parameters.moving
+        return other
 
     @property
     def at_once(self):

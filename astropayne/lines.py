@@ -508,19 +508,30 @@ def sensitivity(model, at, *, resolution=None, wavelength=None, limb_darkening=0
     flux : numpy.ndarray, shape (n,)
     jacobian : numpy.ndarray, shape (n, n_labels + 3)
     """
+    theta, vacuum = parameters_of(model, at), vacuum_pixels(model, wavelength)
+    rv, *widths = theta[-len(VELOCITIES) :]
+    forward = model.forward_model(limb_darkening=limb_darkening)
+    placed = forward.pixels(vacuum, rv)
+    good = forward.supported(placed, *widths, resolution)[0]
+    with torch.no_grad():
+        flux, jacobian = forward.forward_and_jacobian(theta, placed, resolution)
+    return vacuum[good], theta, flux[0].numpy()[good], jacobian[0].numpy()[good]
+
+
+def parameters_of(model, at):
+    """Return a star's labels, rv, vsini and vmac (n_labels + 3,); as `sensitivity` takes them."""
     labels = {name: value for name, value in at.items() if name not in VELOCITIES}
     velocities = [float(checked_velocity(at.get(name, 0.0), name)) for name in VELOCITIES]
     theta = np.concatenate([model.label_array(labels)[0], velocities])
     if not np.isfinite(theta).all():
         raise ValueError(f"labels are missing or not finite: a star needs {model.labels.names}")
+    return theta
+
+
+def vacuum_pixels(model, wavelength=None):
+    """Return pixels in vacuum, Å; as `sensitivity` takes them."""
     pixels = model.wavelength if wavelength is None else u.Quantity(wavelength, u.AA)
-    vacuum = to_vacuum(pixels.value, model.medium)
-    forward = model.forward_model(limb_darkening=limb_darkening)
-    placed = forward.pixels(vacuum, velocities[0])
-    good = forward.supported(placed, *velocities[1:], resolution)[0]
-    with torch.no_grad():
-        flux, jacobian = forward.forward_and_jacobian(theta, placed, resolution)
-    return vacuum[good], theta, flux[0].numpy()[good], jacobian[0].numpy()[good]
+    return to_vacuum(pixels.value, model.medium)
 
 
 def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share=0.9, purity=0.3):

@@ -1,15 +1,18 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """What to expect of an observation before it is made."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from astropy.table import QTable
-from numpy.polynomial import chebyshev
 
+from astropayne.fitting import FitSetup
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, parse_label
-from astropayne.lines import sensitivity
-from astropayne.wavelengths import doppler_factor, find_windows, pixel_width
+from astropayne.lines import parameters_of, vacuum_pixels
+from astropayne.network import one_thread
+from astropayne.stars import Star
 
 __all__ = ["describe_plan", "plan"]
 
@@ -31,9 +34,10 @@ def plan(
     """Say how well the labels of a star can be measured.
 
     Errors are the least that any unbiased measurement can have (Cramér and Rao): the inverse of
-    the Fisher information, which the derivatives of the model give. All labels and velocities
-    that are not fixed are unknown at once; that labels are within the model's ranges is known,
-    as in `~astropayne.fit_spectrum`.
+    the Fisher information, which the derivatives of the model give. They are computed as
+    `~astropayne.fit_spectrum` does, of a spectrum without noise: all labels and velocities that
+    are not fixed are unknown at once, as is the continuum, the emulator's own error counts, and
+    that labels are within the model's ranges is known.
 
     Parameters
     ----------
@@ -60,7 +64,7 @@ def plan(
     -------
     `~astropy.table.QTable`
         A row a label: its name ``label`` and its ``unit``; in that unit its ``value``, its
-        ``error``, and ``error_alone``, which it had if all else were known (both NaN where the
+        ``error``, and ``error_alone``, which it had if all others were known (both NaN where the
         spectrum does not change at first order, as with the rotation of a star that has none);
         and for the abundance of an element ``significance`` of its lines, whether it is
         ``measurable``, and ``detectable_from``, the least abundance that is (NaN if that is not
@@ -84,21 +88,23 @@ def plan(
         raise ValueError(f"snr={snr} has to be positive; infinite is no noise")
     names = (*model.labels.names, *VELOCITIES)
     fixed = {_known(name, names) for name in fixed}
-    free = [i for i, name in enumerate(names) if name not in fixed]
-    wanted = [names[i] for i in free] if labels is None else [_known(n, names) for n in labels]
+    free = [name for name in names if name not in fixed]
+    wanted = free if labels is None else [_known(name, names) for name in labels]
     if both := sorted(fixed & set(wanted)):
         raise ValueError(f"{', '.join(both)}: fixed, so there is nothing to measure")
-    scene = _Scene(model, at, resolution, snr, wavelength, free, continuum)
+    elements = [label.name for label in model.labels if label.element and label.name in wanted]
+    with torch.no_grad(), one_thread():
+        scene = _Scene(model, at, snr, wavelength, free, resolution, continuum)
+        errors = dict(zip(free, zip(*scene.errors(), strict=True), strict=True))
+        found = zip(*scene.detections(elements, detection), strict=True)
+        seen = dict(zip(elements, found, strict=True))
     rows = []
     for name in wanted:
-        k = names.index(name)
         unit = "km / s" if name in VELOCITIES else str(Label(name).column_unit or "")
-        row = [name, unit, scene.theta[k], *scene.errors(k), np.nan, False, np.nan]
-        if k < len(model.labels) and model.labels.labels[k].element:
-            row[5] = scene.significance(k, scene.theta[k])
-            row[6] = bool(row[5] >= detection)
-            row[7] = scene.detectable_from(k, detection)
-        rows.append(row)
+        significance, least = seen.get(name, (np.nan, np.nan))
+        measurable = bool(significance >= detection)
+        value = scene.theta[0, names.index(name)]
+        rows.append([name, unit, value, *errors[name], significance, measurable, least])
     columns = "label unit value error error_alone significance measurable detectable_from"
     return QTable(rows=rows, names=columns.split())
 
@@ -147,105 +153,86 @@ def _known(name, names):
 
 
 class _Scene:
-    """A star as it would be observed: derivatives over the noise."""
+    """A star as it would be observed, and what a fit of it would know."""
 
-    def __init__(self, model, at, resolution, snr, wavelength, free, continuum):
-        self.model, self.free, self._seen = model, free, {}
-        self.options = {"resolution": resolution, "wavelength": wavelength}
-        vacuum, self.theta, self.flux, jacobian = sensitivity(model, at, **self.options)
-        error, self.shared = self._emulator(vacuum)
-        self.sigma = np.hypot(1 / float(snr), error)
-        order = np.argsort(vacuum)  # pixels may be in any
-        windows = [] if continuum is None else find_windows(vacuum[order])
-        self.windows = [order[window] for window in windows]
-        self.degree = continuum
-        self.columns = self._columns(self.flux, jacobian)
-        n_shared = self.shared.shape[1]
-        n_continuum = self.columns.shape[1] - len(free) - n_shared
-        prior = [self._prior(i) for i in free] + [0.0] * n_continuum + [1.0] * n_shared
-        self.prior = np.array(prior)
-        n = len(model.labels)
-        self.shift = np.zeros(len(self.theta))  # what the emulator adds to variances
-        self.shift[:n] = np.diagonal(model.error_shift_at(self.theta[None, :n])[0])
+    def __init__(self, model, at, snr, wavelength, free, resolution, continuum):
+        self.model, self.names = model, (*model.labels.names, *VELOCITIES)
+        self.theta = parameters_of(model, at)[None]
+        held = {n: v for n, v in zip(self.names, self.theta[0], strict=True) if n not in free}
+        options = {"fixed": held, "free": {"vmac"} & {*free}, "continuum": continuum}
+        self.fitter = FitSetup(model, resolution=resolution, **options).fitter
+        vacuum = np.sort(vacuum_pixels(model, wavelength))
+        ones = np.ones(len(vacuum))
+        resolution = model.resolution if resolution is None else resolution
+        star = Star([vacuum], [ones], [ones / snr], [resolution], [1.0], [ones], [ones])
+        arm = self.fitter.arms([star], self.theta)[0]
+        self.arm = arm.keep(np.isfinite(arm.sigma))
 
-    def _emulator(self, vacuum):
-        """Return the emulator's error of each pixel, and those that pixels share, as fits do.
+    def _flux(self, theta):
+        """Return flux and Jacobian of stars: (n, n_pixels), (n, n_pixels, n_names)."""
+        pixels = self.fitter.forward.pixels(self.arm.wavelength, self.theta[:, -len(VELOCITIES)])
+        resolution = self.arm.resolution.repeat(len(theta))
+        found = self.fitter.forward.forward_and_jacobian(theta, pixels, resolution)
+        return [part.cpu().numpy() for part in found]
 
-        Shapes (n,) and (n, n_shared). Narrower pixels share more of it, and have more each, so
-        that it does not become less the more of them there are.
-        """
-        model, n = self.model, len(self.model.labels)
-        rv, *widths = self.theta[n:]
-        rest = vacuum / doppler_factor(rv)
-        scale = model.error_scale_at(self.theta[None, :n])[0]
-        if model.error_components is None:
-            return scale * model.error_at(rest), np.zeros((len(rest), 0))
-        own = model.vacuum_wavelength
-        white = model.error_rest * np.sqrt(pixel_width(own[None])[0])
-        white = np.interp(rest, own, white) / np.sqrt(pixel_width(vacuum[None])[0])
-        forward = model.forward_model()
-        with torch.no_grad():
-            spectra = forward.spectra_of(np.vstack([model.error_components, model.bias]))
-            pixels = forward.pixels(vacuum, rv)
-            shared = forward.broaden_rows(spectra, *widths, pixels, self.options["resolution"])
-        return scale * white, scale * shared[0].numpy()
+    def _normal_equations(self, theta, flux):
+        """Return the likelihood of stars that are like ``theta``, seen with a flux, and its own."""
+        arm = replace(self.arm[np.zeros(len(theta), dtype=int)], flux=flux)
+        likelihood = self.fitter.likelihood_of([arm], theta, self.fitter.modes)
+        free = torch.as_tensor(theta[:, self.fitter.parameters.index])
+        found = likelihood.normal_equations(free, torch.arange(len(theta)))
+        return likelihood, *(part.numpy() for part in found)
 
-    def _columns(self, flux, jacobian):
-        """Return derivatives by all that is not known, over the noise."""
-        columns = [jacobian[:, self.free]]
-        for window in self.windows:
-            x = np.linspace(-1, 1, len(window))
-            basis = np.zeros((len(flux), self.degree + 1))
-            basis[window] = chebyshev.chebvander(x, self.degree)
-            columns.append(basis * flux[:, None])
-        columns.append(self.shared)
-        return np.concatenate(columns, axis=1) / self.sigma[:, None]
-
-    def _prior(self, i):
-        """Return the inverse variance of what is known beforehand."""
+    def errors(self):
+        """Return errors of the free parameters, all others unknown, and all others known."""
+        fitter, theta = self.fitter, self.theta
+        likelihood, _, _, hessian = self._normal_equations(theta, self._flux(theta)[0])
+        covariance = fitter.covariance(likelihood, theta, hessian)[0][0]
         n = len(self.model.labels)
-        return 12 / self.model.labels.width[i] ** 2 if i < n else 0.0
+        shift = np.pad(np.diagonal(fitter.shift(theta[:, :n])[0]), (0, len(VELOCITIES)))
+        information = np.diagonal(hessian[0]) + fitter.of_ranges
+        with np.errstate(divide="ignore"):
+            alone = 1 / information + shift[fitter.parameters.index]
+        variance = np.diagonal(covariance)
+        return np.sqrt(variance), np.sqrt(np.where(np.isfinite(variance), alone, np.nan))
 
-    def errors(self, k):
-        """Return the error of a parameter, all others unknown, and all others known."""
-        information = self.columns.T @ self.columns + np.diag(self.prior)
-        i = self.free.index(k)
-        if not information[i, i] > 0:
-            return np.nan, np.nan
-        scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
-        inverse = np.linalg.pinv(information / scale / scale[:, None], 1e-12, hermitian=True)
-        variance = np.array([inverse[i, i], 1.0]) / scale[i] ** 2
-        return tuple(np.sqrt(variance + self.shift[k]))
-
-    def significance(self, k, value):
-        """Return the significance of an element's lines at an abundance, all else unknown."""
-        flux, jacobian = self._with(k, value)
-        lowest, slope = self._with(k, self.model.labels.minimum[k])
-        # the element gone: see astropayne.elements
-        line = (flux - lowest + slope[:, k] / np.log(10)) / self.sigma
-        others = np.delete(self._columns(flux, jacobian), self.free.index(k), axis=1)
-        prior = np.sqrt(np.delete(self.prior, self.free.index(k)))
-        design = np.concatenate([others, np.diag(prior)])
-        design = design / np.maximum(np.linalg.norm(design, axis=0), 1e-300)
-        data = np.concatenate([line, np.zeros(len(prior))])
-        left = data - design @ np.linalg.lstsq(design, data, rcond=1e-10)[0]
-        return float(np.linalg.norm(left))
-
-    def _with(self, k, value):
-        """Return flux and derivatives of the star with another abundance."""
-        if (k, value) not in self._seen:
-            names = (*self.model.labels.names, *VELOCITIES)
-            star = dict(zip(names, self.theta.tolist(), strict=True)) | {names[k]: value}
-            self._seen[k, value] = sensitivity(self.model, star, **self.options)[2:]
-        return self._seen[k, value]
-
-    def detectable_from(self, k, detection):
-        """Return the least abundance that is significant; NaN if that is not in the range."""
+    def detections(self, names, detection):
+        """Return how significant elements' lines are, and the least abundances that would be."""
+        if not names:
+            return [], []
+        k = np.array([self.names.index(name) for name in names])
         low, high = self.model.labels.minimum[k], self.model.labels.maximum[k]
-        if not self.significance(k, low) < detection <= self.significance(k, high):
-            return np.nan
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            seen = self.significance(k, middle) >= detection
-            low, high = (low, middle) if seen else (middle, high)
-        return 0.5 * (low + high)
+        flux, slope = self._flux(self._with(k, low))
+        # the elements gone: see astropayne.elements
+        flux -= slope[np.arange(len(k)), :, k] / np.log(10)
+        least = np.full(len(k), np.nan)
+        hidden, shows = (self._significance(k, end, flux) for end in (low, high))
+        some = np.flatnonzero((hidden < detection) & (shows >= detection))
+        if len(some):
+            low, high = low[some], high[some]
+            for _ in range(_BISECTIONS):
+                middle = 0.5 * (low + high)
+                seen = self._significance(k[some], middle, flux[some]) >= detection
+                low, high = np.where(seen, low, middle), np.where(seen, middle, high)
+            least[some] = 0.5 * (low + high)
+        return self._significance(k, self.theta[0, k], flux), least
+
+    def _with(self, k, abundance):
+        """Return parameters of stars with another abundance each."""
+        theta = self.theta.repeat(len(k), axis=0)
+        theta[np.arange(len(k)), k] = abundance
+        return theta
+
+    def _significance(self, k, abundance, without):
+        """Return the root of χ² at best, where spectra without an element are fitted with it."""
+        _, chi2, gradient, hessian = self._normal_equations(self._with(k, abundance), without)
+        hessian = hessian + np.diag(self.fitter.of_ranges)
+        index = self.fitter.parameters.index
+        gain = np.zeros(len(k))
+        for i, one in enumerate(k):
+            others = index != one
+            scale = np.sqrt(np.maximum(np.diagonal(hessian[i])[others], 1e-300))
+            matrix = hessian[i][np.ix_(others, others)] / scale / scale[:, None]
+            slope = gradient[i][others] / scale
+            gain[i] = slope @ np.linalg.pinv(matrix, 1e-12, hermitian=True) @ slope
+        return np.sqrt(np.maximum(chi2 - gain, 0))

@@ -928,3 +928,29 @@ def test_the_emulator_errs_more_for_some_stars(model, exact, rng):
     star = _noisy(exact, 0.0005, rng)
     one, four = (fit_spectrum(star, m, resolution=16000).errors["teff"] for m in (quiet, loud))
     assert 2.5 < four / one < 4.1
+
+
+@pytest.mark.parametrize("kind", ["fixed", "tied"])
+def test_labels_that_are_held_are_shifted_too(exact, rng, kind):
+    model = PayneModel.sample()
+    i = model.labels.index("logg")
+    model.error_shift = np.zeros_like(model.error_shift)
+    star = _noisy(exact, 1e-3, rng)
+
+    def fit(logg):
+        hold = {"fixed": logg} if kind == "fixed" else {"tied": lambda _: logg}
+        options = {what: {"logg": value} for what, value in hold.items()}
+        return fit_spectrum(star, model, resolution=16000, **options)
+
+    names, step = ["teff", "feh", "Mg_Fe", "Ni_Fe"], 0.02
+    sure = fit(TRUTH["logg"])
+    up, down = fit(TRUTH["logg"] + step), fit(TRUTH["logg"] - step)
+    model.error_shift[i, i] = 1e-4
+    values = np.array([[sure.labels[name].value for name in model.labels.names]])
+    shift = np.sqrt(model.error_shift_at(values)[0, i, i])
+    shifted = fit(TRUTH["logg"])
+    for name in names:
+        by_logg = (up.labels[name].value - down.labels[name].value) / (2 * step)
+        expected = np.hypot(sure.errors[name].value, by_logg * shift)
+        assert expected > 1.1 * sure.errors[name].value
+        assert shifted.errors[name].value == pytest.approx(expected, rel=0.02)

@@ -4,7 +4,7 @@ import pytest
 from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
 
-from astropayne import PayneModel, fit_spectra
+from astropayne import PayneModel, fit_spectra, fit_spectrum
 from astropayne.planning import plan
 
 SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.4}
@@ -37,6 +37,21 @@ def test_errors_are_the_scatter_of_fits(network, rng):
     assert np.array(ratio) == pytest.approx(1, abs=0.15)
     assert np.mean(ratio) == pytest.approx(1, abs=0.05)
     assert (expected["error_alone"] <= expected["error"]).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"fixed": {"logg": 4.4}}, {"continuum": 2}])
+def test_a_plan_has_the_errors_of_a_fit(options):
+    model, snr = PayneModel.sample(), 500
+    exact = model(**SUN, **VELOCITIES, resolution=18000)
+    star = Spectrum(
+        spectral_axis=exact.spectral_axis, flux=exact.flux, mask=exact.mask,
+        uncertainty=StdDevUncertainty(np.full(len(exact.flux), 1 / snr)),
+    )  # fmt: skip
+    fit = fit_spectrum(star, model, resolution=18000, **options)
+    held = {"fixed": ["vmac", *options["fixed"]]} if "fixed" in options else options
+    table = plan(model, {**SUN, **VELOCITIES}, resolution=18000, snr=snr, **held)
+    errors = [fit.errors[name].value for name in table["label"]]
+    assert np.asarray(table["error"]) == pytest.approx(errors, rel=0.02)
 
 
 def test_narrow_pixels_do_not_make_the_emulator_better():
