@@ -1,5 +1,7 @@
 """The built-in readers: files made with numpy, pandas, astropy and specutils, read back."""
 
+import gzip
+
 import astropy.units as u
 import numpy as np
 import pandas as pd
@@ -208,6 +210,33 @@ def test_tsfitpy_tables_may_have_spaces_around_commas(tsfitpy_folder, sample, se
     assert grid.names == [f"{i}.spec" for i in range(6)]
     assert grid.labels.colnames == sample.labels.colnames
     assert grid.labels["logg"] == pytest.approx(np.asarray(sample.labels["logg"][:6]))
+
+
+@pytest.mark.parametrize(("separator", "decimal"), [(";", "."), (" ; ", ","), ("\t", ".")])
+def test_tsfitpy_tables_may_have_other_separators(tsfitpy_folder, sample, separator, decimal):
+    path = tsfitpy_folder / "spectra_parameters.csv"
+    rows = [row.split(",") for row in path.read_text().splitlines()]
+    numbers = [[name, *(cell.replace(".", decimal) for cell in row)] for name, *row in rows]
+    path.write_text("\n".join(map(separator.join, numbers)) + "\n")
+    grid = SpectralGrid.read(tsfitpy_folder)
+    assert grid.names == [f"{i}.spec" for i in range(6)]
+    assert grid.labels["logg"] == pytest.approx(np.asarray(sample.labels["logg"][:6]))
+
+
+@pytest.mark.parametrize("extension", [".spec", ".spec.gz"])
+def test_tsfitpy_spectra_may_be_compressed(tsfitpy_folder, extension):
+    plain = SpectralGrid.read(tsfitpy_folder)
+    for file in sorted(tsfitpy_folder.glob("*.spec"))[1:]:
+        content = gzip.compress(file.read_bytes())
+        cut = -20 if file.name == "2.spec" else None
+        (tsfitpy_folder / f"{file.name}.gz").write_bytes(content[:cut])
+        file.unlink()
+    with pytest.warns(GridWarning):
+        grid = SpectralGrid.read(tsfitpy_folder, extension=extension)
+    assert list(reasons(grid)) == ["2.spec"]
+    assert "cannot be decompressed" in reasons(grid)["2.spec"]
+    assert grid.names == [name for name in plain.names if name != "2.spec"]
+    assert np.array_equal(grid.flux, plain.flux[[0, 1, 3, 4, 5]])
 
 
 def test_tsfitpy_tables_saved_by_pandas_with_their_index_are_fine(tsfitpy_folder, sample):

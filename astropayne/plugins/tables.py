@@ -16,6 +16,7 @@ def read_csv(file, name_columns):
     Parameters
     ----------
     file : `pathlib.Path`
+        Fields are separated by commas, tabs or semicolons; with these, decimals may have commas.
     name_columns : sequence of str
         Columns that hold names: text, also where it looks like a number.
 
@@ -35,8 +36,10 @@ def read_csv(file, name_columns):
 
     rejected = {}
     try:
-        header = [column.strip() for column in pd.read_csv(file, nrows=0).columns]
+        written = _separators(file)
+        header = [column.strip() for column in pd.read_csv(file, nrows=0, **written).columns]
         options = {
+            **written,
             "header": 0,
             "names": header,
             "dtype": dict.fromkeys(name_columns, str),
@@ -60,6 +63,18 @@ def read_csv(file, name_columns):
             f"{file} has rows of more fields than its first line, which names the columns"
         )
     return table.loc[:, ~table.columns.str.fullmatch(r"Unnamed: \d+")], rejected
+
+
+def _separators(file):
+    """Return what separates fields, as most in the first line, and what decimals."""
+    import pandas as pd
+
+    options = {"nrows": 20, "dtype": str, "on_bad_lines": "skip"}
+    first = {sep: pd.read_csv(file, sep=sep, **options) for sep in (",", ";", "\t")}
+    sep = max(first, key=lambda sep: len(first[sep].columns))
+    cells = first[sep].stack().str.strip()
+    commas = sep == ";" and cells.str.fullmatch(r"[-+]?\d*,\d+(e[-+]?\d+)?", case=False).any()
+    return {"sep": sep, "decimal": "," if commas else "."}
 
 
 def match_files(names, files, kind="file"):

@@ -3,9 +3,11 @@
 
 import codecs
 import contextlib
+import gzip
 import io
 import os
 import re
+import zlib
 from collections import Counter
 from functools import partial
 
@@ -29,7 +31,7 @@ class TSFitPyReader(GridReader):
 
     * ``flux="normalised"`` (the second column) or ``"absolute"`` (the third, whose unit,
       erg / (s cm2 Å), is kept in ``meta["flux_unit"]``);
-    * ``extension=".spec"`` of the spectra;
+    * ``extension=".spec"`` of the spectra, which may be compressed (``.spec.gz``);
     * ``table="spectra_parameters.csv"``, the file of labels in the folder, and
       ``name_column="specname"``, its column of file names, with or without the extension;
     * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
@@ -68,8 +70,9 @@ class TSFitPyReader(GridReader):
         if flux not in _FLUX_COLUMN:
             raise ValueError(f"flux={flux!r}: TSFitPy's files hold {', '.join(_FLUX_COLUMN)} flux")
         rows, rejected = _read_table(path / table, name_column)
-        on_disk = [file for file in os.listdir(path) if file.endswith(extension)]
+        on_disk = _spectra(path, extension)
         kept, names, unmatched = match_files(rows.pop(name_column), on_disk, f"{extension} file")
+        files = [on_disk[name] for name in names]
         # a row that cannot be read is the better reason for a file without one
         rejected = {**unmatched, **rejected}
         rows = rows.iloc[kept]
@@ -82,11 +85,11 @@ class TSFitPyReader(GridReader):
         )
         asked = _asked_for(columns, ignore) + (() if resolution is None else ("resolution",))
         same = {
-            **_most_frequent(path, names),
+            **_most_frequent(path, files),
             **_constants(rows[[n for n in _OF_THE_RUN if n in rows and n not in asked]]),
         }
         same = {name: value for name, value in same.items() if name not in asked}
-        files = path, names, _FLUX_COLUMN[flux], same
+        where = path, files, _FLUX_COLUMN[flux], same
         run = {name: value for name, value in same.items() if value}  # a zero is TSFitPy's "none"
         resolution = run.pop("resolution", None) if resolution is None else resolution
         meta = {
@@ -99,8 +102,16 @@ class TSFitPyReader(GridReader):
             meta["flux_unit"] = _FLUX_UNIT
         if run:
             meta["constant_columns"] = run
-        load, load_block = partial(_load, *files), partial(_load_block, *files)
+        load, load_block = partial(_load, *where), partial(_load_block, *where)
         return GridSource(names, labels, load, meta, rejected, load_block, threads=True)
+
+
+def _spectra(path, extension):
+    """Return names of spectra, without what says that they are compressed, and their files."""
+    extension = extension.removesuffix(".gz")
+    files = sorted(os.listdir(path), reverse=True)  # of two, the one that is not compressed
+    names = {file.removesuffix(".gz"): file for file in files}
+    return {name: file for name, file in names.items() if name.endswith(extension)}
 
 
 def _read_table(file, name_column):
@@ -157,7 +168,11 @@ def _content(file):
             parts.append(part)
     finally:
         os.close(handle)
-    return b"".join(parts)
+    content = b"".join(parts)
+    try:
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"cannot be decompressed: {error}") from None
 
 
 def _parts(file):
@@ -172,7 +187,7 @@ def _most_frequent(folder, names):
     """Return what most of the first spectra's headers say: one file may not set it."""
     found = Counter()
     for name in names[:21]:
-        with contextlib.suppress(OSError):  # said when it is loaded
+        with contextlib.suppress(OSError, ValueError):  # said when it is loaded
             found.update(_parts(os.path.join(folder, name))[0].items())
     return dict(item for item, _ in reversed(found.most_common()))  # the last one stays
 
