@@ -598,25 +598,22 @@ class SpectralGrid:
         Raises
         ------
         ValueError
-            If wavelengths, labels, medium, resolution, solar scale or kind of flux differ.
+            If there is none, or wavelengths, labels, medium, resolution, solar scale or kind of
+            flux differ.
 
         Notes
         -----
         What has one value in all spectra of a grid, ``meta["constant_labels"]``, and another one or
         several in the next, is a label of all of them.
         """
+        if not grids:
+            raise ValueError("there is no grid to put together: it takes at least one")
         if len(grids) == 1:
             return grids[0]
         grids = cls.with_same_labels(grids)
         first = grids[0]
-        for grid in grids:
-            if set(grid.labels.colnames) != set(first.labels.colnames):
-                raise ValueError("grids to put together need the same labels")
-            if not np.array_equal(grid.wavelength, first.wavelength):
-                raise ValueError("grids to put together need the same wavelengths: rebin them")
-            for key in ("medium", "resolution", "solar_scale", "flux_unit"):
-                if (grid.meta.get(key) or None) != (first.meta.get(key) or None):  # "" is no unit
-                    raise ValueError(f"grids to put together differ in {key}")
+        for i, grid in enumerate(grids[1:], start=2):
+            require_alike(first, grid, ("the first grid", f"grid {i}"))
         return first._with(
             flux=np.concatenate([grid.flux for grid in grids]),
             labels=vstack([grid.labels for grid in grids], metadata_conflicts="silent"),
@@ -750,6 +747,42 @@ class SpectralGrid:
             "report": {name: np.array(self.report[name], dtype=str) for name in _REPORT},
             "wavelength": self.wavelength.value,
         }
+
+
+def require_alike(one, other, names):
+    """Refuse grids whose spectra are not of one kind.
+
+    Parameters
+    ----------
+    one, other : SpectralGrid
+    names : tuple of str
+        What the errors call them, such as ``("the first grid", "grid 2")``.
+
+    Raises
+    ------
+    ValueError
+        If wavelengths, labels, medium, resolution, solar scale or kind of flux differ.
+    """
+    has, but = names
+    if set(one.labels.colnames) != set(other.labels.colnames):
+        raise ValueError(
+            f"{has} has labels {', '.join(one.labels.colnames)}, and {but} "
+            f"{', '.join(other.labels.colnames)}: they have to be the same"
+        )
+    if not np.array_equal(one.wavelength, other.wavelength):
+        raise ValueError(
+            f"{has} and {but} have different wavelengths: they have to be the same; rebin them"
+        )
+    for key in ("medium", "resolution", "solar_scale", "flux_unit"):
+        first, second = one.meta.get(key) or None, other.meta.get(key) or None  # "" is no unit
+        same = first == second
+        if key == "solar_scale" and not same:  # it may be written in several ways
+            same = dict(solar_scale(first)) == dict(solar_scale(second))
+        if not same:
+            raise ValueError(
+                f"{has} has {key} {first!r}, and {but} {second!r}: they have to be the same; if "
+                f"one is wrong, set its meta[{key!r}]"
+            )
 
 
 def _plain(flux):

@@ -27,7 +27,7 @@ from astropayne.config import conf
 from astropayne.conversion import LabelConversion, labels_in, same_label
 from astropayne.finetuning import adapt_labels, adapt_pixels
 from astropayne.forward import VELOCITIES, ForwardModel
-from astropayne.grid import SpectralGrid
+from astropayne.grid import SpectralGrid, require_alike
 from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.residuals import (
@@ -1097,7 +1097,7 @@ def _divided(grid, validation, train_fraction, seed):
     if validation is None:
         grid, validation = grid.split(train_fraction, seed=seed)
     grid, validation = SpectralGrid.with_same_labels([grid, _put_together(validation)])
-    _require_same_axes(grid, validation)
+    require_alike(grid, validation, ("the training grid", "the validation grid"))
     for part in (grid, validation):
         _require_plain_flux(part)
     return grid, validation
@@ -1175,24 +1175,6 @@ def _require_axis(wavelength, medium, resolution):
             f"resolution is {resolution!r}; it can be a positive number, λ/FWHM, or None where it "
             "is not known"
         )
-
-
-def _require_same_axes(grid, validation):
-    if set(grid.labels.colnames) != set(validation.labels.colnames):
-        raise ValueError(
-            f"the training grid has labels {', '.join(grid.labels.colnames)}; the validation grid "
-            f"{', '.join(validation.labels.colnames)}: they have to be the same"
-        )
-    if not np.array_equal(grid.wavelength, validation.wavelength):
-        raise ValueError("the training and the validation grid have different wavelengths")
-    for key in ("medium", "resolution", "solar_scale"):
-        one, other = grid.meta[key], validation.meta[key]
-        same = solar_scale(one) == solar_scale(other) if key == "solar_scale" else one == other
-        if not same:
-            raise ValueError(
-                f"the training grid has {key} {one!r}, and the validation grid {other!r}: they "
-                f"have to be the same; if one is wrong, set its meta[{key!r}]"
-            )
 
 
 def _require_same_sun(own, other, names):

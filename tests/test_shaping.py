@@ -238,10 +238,22 @@ def test_validation_has_the_labels_of_training(sample):
 
 
 def test_flux_of_different_units_is_not_put_together(sample):
-    with pytest.raises(ValueError, match="differ in flux_unit"):
+    with pytest.raises(ValueError, match="flux_unit None, and grid 2 'Jy'"):
         SpectralGrid.concatenate(
             [_made(sample, slice(4), 0.0), _made(sample, slice(4), 0.0, flux_unit="Jy")]
         )
+
+
+def test_grids_that_are_put_together_are_of_one_kind(sample):
+    one, other = sample[:3], sample[3:6]
+    other.meta["solar_scale"] = "Magg et al. (2022)"  # the same scale in other words
+    assert len(SpectralGrid.concatenate([one, other])) == 6
+    PayneModel((8,), components=2, parts=1).train(one, validation=other, max_epochs=1)
+    other.meta["solar_scale"] = "asplund2009"
+    with pytest.raises(ValueError, match="the first grid has solar_scale 'magg2022', and grid 2"):
+        SpectralGrid.concatenate([one, other])
+    with pytest.raises(ValueError, match="there is no grid"):
+        SpectralGrid.concatenate([])
 
 
 def test_what_is_left_out_is_solar_scaled_to_the_iron_of_the_grid(sample, tmp_path):
