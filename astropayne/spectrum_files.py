@@ -11,6 +11,7 @@ from astropy.io import ascii as text_tables
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
+from astropy.utils.data import get_readable_fileobj
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.fitting import Flag, fit_spectra
@@ -58,10 +59,11 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     r"""Read an observed spectrum from a file.
 
     Text with columns of wavelength, flux and, if there are three, uncertainty (standard
-    deviation) is read directly, with or without a line of names, and so are tables (ECSV, FITS)
-    with columns of those names, of ``variance`` or ``ivar`` in place of the uncertainty, and of a
-    ``mask`` (zero or false where a pixel is good). A FITS table may have a row for each pixel, or
-    one row that holds all (as ESO's products have). Everything else is specutils'.
+    deviation) is read directly, with or without a line of names, and so are tables (ECSV, VOTable,
+    FITS) with columns of those names, of ``variance`` or ``ivar`` in place of the uncertainty, and
+    of a ``mask`` (zero or false where a pixel is good). A FITS table may have a row for each pixel,
+    or one row that holds all (as ESO's products have). Everything else is specutils'. Any of them
+    may be compressed (``.gz``).
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
             return _of_table(table, path, u.Unit(wavelength_unit), columns, more)
     spectrum, reason = _by_specutils(path, format)
     more_in_table = spectrum is None or (format is None and _says_more(path))
-    if more_in_table and path.suffix.lower() in (".fits", ".fit"):
+    if more_in_table and path.name.lower().removesuffix(".gz").endswith((".fits", ".fit")):
         table = _fits_table(path)
         if table is not None:
             return _of_table(table, path, u.Unit(wavelength_unit), None, more)
@@ -122,17 +124,25 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
 
 
 def _is_text(path):
-    with path.open("rb") as file:
-        start = file.read(2048)
+    start = _start(path)
     return b"\0" not in start and not start.startswith(b"SIMPLE  =")
+
+
+def _start(path):
+    with get_readable_fileobj(path, encoding="binary") as file:
+        return file.read(2048)
 
 
 def _text_table(path):
     """Return the columns of a text file, or `None` if they are not numbers."""
-    with path.open("rb") as file:
-        is_ecsv = file.read(7) == b"# %ECSV"
+    start = _start(path)
     try:
-        table = QTable.read(path, format="ascii.ecsv") if is_ecsv else _guessed(path)
+        if start.startswith(b"# %ECSV"):
+            table = QTable.read(path, format="ascii.ecsv")
+        elif b"<VOTABLE" in start:
+            table = QTable.read(path, format="votable")
+        else:
+            table = _guessed(path)
     except Exception:  # ascii's guesses fail in many ways; specutils may do better
         return None
     numbers = len(table) and all(table[name].dtype.kind in "fiub" for name in table.colnames[:2])
@@ -140,7 +150,12 @@ def _text_table(path):
 
 
 def _guessed(path):
-    table = text_tables.read(path)
+    with get_readable_fileobj(path, encoding="utf-8-sig") as file:
+        text = file.read()
+    text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
+    table = text_tables.read(text)
+    if table[table.colnames[1]].dtype.kind == "U":  # pandas' index, a column without a name
+        table = text_tables.read(text, format="csv", guess=False)
     comments = table.meta.get("comments", [])
     names = comments[-1].replace(",", " ").split() if comments else []
     if table.colnames[0] == "col1" and len(names) == len(table.colnames):

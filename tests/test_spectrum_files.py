@@ -1,3 +1,4 @@
+import gzip
 import os
 
 import astropy.units as u
@@ -71,6 +72,23 @@ def test_all_pixels_may_be_in_one_row_of_a_fits_table(tmp_path):
     assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH)
     assert spectrum.flux.unit == u.Unit("erg / (s cm2 nm)")
     assert np.array_equal(spectrum.uncertainty.array, FLUX / 50)
+
+
+def test_text_may_be_compressed_a_votable_or_of_spreadsheets(tmp_path):
+    table = QTable({"wavelength": WAVELENGTH / 10 * u.nm, "flux": FLUX, "flux_error": FLUX / 50})
+    table.write(tmp_path / "gaia.xml", format="votable")
+    plain = QTable({"wave": WAVELENGTH, "flux": FLUX, "err": FLUX / 50}).to_pandas()
+    plain.to_csv(tmp_path / "index.csv")
+    plain.to_csv(tmp_path / "semicolons.csv", index=False, sep=";")
+    plain.to_csv(tmp_path / "no_names.csv", index=False, sep=";", header=False)
+    plain.to_csv(tmp_path / "packed.csv.gz", index=False)
+    with gzip.open(tmp_path / "packed.fits.gz", "wb") as file:
+        fits.table_to_hdu(QTable.from_pandas(plain)).writeto(file)
+    for file in sorted(tmp_path.iterdir()):
+        spectrum = read_spectrum(file)
+        assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH), file
+        assert spectrum.flux.value == pytest.approx(FLUX)
+        assert spectrum.uncertainty.array == pytest.approx(FLUX / 50)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".ecsv"])
