@@ -44,12 +44,21 @@ _CALLED = {
     "variance": re.compile(r"^var|variance"),
     "uncertainty": re.compile(r"err|unc|^sig|^e_|^std|noise"),
     "wavelength": re.compile(r"^wav|^lam|^wl"),
+    "log_wavelength": re.compile(r"^log(10)?_?(wav|lam|wl)"),  # SDSS
     "flux": re.compile(r"flux|intensity"),
     "mask": re.compile(r"^mask"),
     "resolution": re.compile(r"^resolution$"),
     "correlation": re.compile(r"^correlation$"),
 }
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
+_NO_WAVELENGTH = re.compile(r"^(freq|nu$|wavenum|energy|vel|log|ln|pix|order)")
+# The unit at the end of a wavelength's name, as in "wave_nm" or "lambda[A]".
+_UNIT_IN_NAME = re.compile(r"[_ (\[]([a-zåµ]+)[)\]]?$")
+_UNITS = {
+    **dict.fromkeys(("a", "aa", "å", "ang", "angstrom", "angstroms"), u.AA),
+    **dict.fromkeys(("nm", "nanometer", "nanometers"), u.nm),
+    **dict.fromkeys(("um", "µm", "micron", "microns"), u.um),
+}
 _OF_NOISE = ("correlation", "guessed_noise")  # metadata of `degrade_spectrum`, a value a pixel
 _POWERS = {"uncertainty": 1, "variance": 0.5, "inverse_variance": -0.5}  # that make it a deviation
 _AT_ONCE = 64  # spectra that are predicted together
@@ -60,10 +69,11 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
 
     Text with columns of wavelength, flux and, if there are three, uncertainty (standard
     deviation) is read directly, with or without a line of names, and so are tables (ECSV, VOTable,
-    FITS) with columns of those names, of ``variance`` or ``ivar`` in place of the uncertainty, and
-    of a ``mask`` (zero or false where a pixel is good). A FITS table may have a row for each pixel,
-    or one row that holds all (as ESO's products have). Everything else is specutils'. Any of them
-    may be compressed (``.gz``).
+    FITS) with columns of those names, of ``loglam`` (log10 of Å) in place of the wavelength, of
+    ``variance`` or ``ivar`` in place of the uncertainty, and of a ``mask`` (zero or false where a
+    pixel is good). Units may be in the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A
+    FITS table may have a row for each pixel, or one row that holds all (as ESO's products have).
+    Everything else is specutils'. Any of them may be compressed (``.gz``).
 
     Parameters
     ----------
@@ -71,7 +81,7 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     format : str, optional
         Of `specutils.Spectrum.read`; found out if not given.
     wavelength_unit : `~astropy.units.Unit` or str
-        Of text files, where the file does not say it.
+        Of text files and tables, where the file does not say it.
     columns : int, optional
         How many columns of a text file to use: 2 leaves out a third that is not the uncertainty.
     meta : dict, optional
@@ -156,8 +166,8 @@ def _guessed(path):
     table = text_tables.read(text)
     if table[table.colnames[1]].dtype.kind == "U":  # pandas' index, a column without a name
         table = text_tables.read(text, format="csv", guess=False)
-    comments = table.meta.get("comments", [])
-    names = comments[-1].replace(",", " ").split() if comments else []
+    last = table.meta.get("comments", [""])[-1]
+    names = re.sub(r"\s+(?=[(\[])", "", last.replace(",", " ")).split()  # a unit is of its name
     if table.colnames[0] == "col1" and len(names) == len(table.colnames):
         table.rename_columns(table.colnames, names)
     table.meta.clear()
@@ -219,6 +229,8 @@ def _roles(names):
         fits = [role for role, called in _CALLED.items() if called.search(name.lower())]
         if fits:
             roles.setdefault(fits[0], name)
+    if "log_wavelength" in roles:
+        roles.setdefault("wavelength", roles["log_wavelength"])
     return roles
 
 
@@ -229,10 +241,13 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     roles = _roles(table.colnames[:columns])
     if not {"wavelength", "flux"} <= roles.keys():
         roles = dict(zip(_IN_ORDER, table.colnames[:columns], strict=False))
+        if _NO_WAVELENGTH.search(table.colnames[0].lower()):
+            raise ValueError(
+                f"{path} has columns {', '.join(table.colnames)}, of which none is a wavelength: "
+                "call it 'wavelength'"
+            )
     found = {role: table[name] for role, name in roles.items()}
-    flux, axis = _floats(found["flux"]), _floats(found["wavelength"])
-    if getattr(found["wavelength"], "unit", None) is None:
-        axis = axis.value * wavelength_unit
+    flux, axis = _floats(found["flux"]), _axis(found, roles, path, wavelength_unit)
     sigma = _deviation(found, flux.unit)
     if sigma is not None and _middle(sigma) > _middle(np.abs(flux)):
         name = next(roles[role] for role in _POWERS if role in roles)
@@ -259,6 +274,22 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     )
 
 
+def _axis(columns, roles, path, wavelength_unit):
+    """Return wavelengths with the unit that the column, its name or else the caller says."""
+    name, column = roles["wavelength"], columns["wavelength"]
+    values, unit = _floats(column), getattr(column, "unit", None)
+    if roles.get("log_wavelength") == name:
+        return 10**values.value * u.AA
+    if isinstance(unit, u.UnrecognizedUnit):
+        raise ValueError(  # noqa: TRY004
+            f"{path}: column {name!r} is in {str(unit)!r}, a unit that is not known"
+        )
+    if unit is not None:
+        return values
+    match = _UNIT_IN_NAME.search(name.lower())
+    return values.value * _UNITS.get(match and match[1], wavelength_unit)
+
+
 def _deviation(columns, unit):
     """Return standard deviations of what a table says of the noise, or None if that is nothing."""
     for role, power in _POWERS.items():
@@ -276,9 +307,10 @@ def _middle(values):
 
 
 def _floats(column):
-    """Return a column as a quantity, NaN where it has no value."""
+    """Return a column as a quantity, NaN where it has no value; a unit that none knows is none."""
     column = column.astype(float)
-    return u.Quantity(column.filled(np.nan) if hasattr(column, "filled") else column)
+    values = u.Quantity(column.filled(np.nan) if hasattr(column, "filled") else column)
+    return values.value * u.one if isinstance(values.unit, u.UnrecognizedUnit) else values
 
 
 def _mask(column, path):

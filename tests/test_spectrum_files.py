@@ -59,6 +59,46 @@ def test_noise_may_be_a_variance_or_its_inverse(tmp_path, suffix, name, power):
     assert spectrum.uncertainty.array == pytest.approx(sigma)
 
 
+@pytest.mark.parametrize("head", ["wave_nm,flux", "# lambda (nm), flux (norm)", "# wl[nm] F"])
+def test_the_unit_may_be_in_the_name_of_the_wavelength(tmp_path, head):
+    lines = [f"{w / 10:.3f},{f}" for w, f in zip(WAVELENGTH, FLUX, strict=True)]
+    (tmp_path / "star.csv").write_text("\n".join([head, *lines]))
+    spectrum = read_spectrum(tmp_path / "star.csv")
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".fits"])
+def test_wavelengths_may_be_logarithms_and_have_to_be_wavelengths(tmp_path, suffix):
+    file = tmp_path / f"star{suffix}"
+    table = QTable({"flux": FLUX, "loglam": np.log10(WAVELENGTH), "ivar": FLUX**-2})
+    table.write(file)
+    spectrum = read_spectrum(file)
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH, rel=1e-12)
+    assert spectrum.uncertainty.array == pytest.approx(FLUX)
+    if suffix == ".csv":
+        QTable({"frequency": 1 / WAVELENGTH, "flux": FLUX}).write(file, overwrite=True)
+        with pytest.raises(ValueError, match="has columns frequency, flux, of which none is a wav"):
+            read_spectrum(file)
+
+
+@pytest.mark.filterwarnings("ignore::astropy.units.UnitsWarning")
+def test_units_that_are_not_known_are_none_for_flux_and_errors_for_wavelengths(tmp_path):
+    def write(unit):
+        columns = [
+            fits.Column("wavelength", "D", unit=unit, array=WAVELENGTH),
+            fits.Column("flux", "D", unit="e-", array=FLUX),
+            fits.Column("error", "D", unit="e-", array=FLUX / 50),
+        ]
+        fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "star.fits", overwrite=True)
+        return tmp_path / "star.fits"
+
+    spectrum = read_spectrum(write("angstrom"))
+    assert np.array_equal(spectrum.flux, FLUX * u.one)
+    assert spectrum.uncertainty.array == pytest.approx(FLUX / 50)
+    with pytest.raises(ValueError, match="column 'wavelength' is in 'Angstroem', a unit that is"):
+        read_spectrum(write("Angstroem"))
+
+
 def test_all_pixels_may_be_in_one_row_of_a_fits_table(tmp_path):
     units = {"WAVE": "nm", "FLUX": "erg / (s cm2 nm)", "ERR": "erg / (s cm2 nm)"}
     values = dict(zip(units, (WAVELENGTH / 10, FLUX, FLUX / 50), strict=True))
