@@ -484,7 +484,7 @@ _OBSERVED = (
     click.option("--medium", type=click.Choice(["air", "vacuum"]), help="Of the wavelengths."),
     click.option("--format", help="Of the files, as specutils calls it. [default: found out]"),
     click.option("--wavelength-unit", default="Angstrom", show_default=True, help="Of text files."),
-    click.option("--columns", type=int, help="Of text files; 2: the third is not the error."),
+    click.option("--columns", type=int, help="2: what is taken for the error is none."),
 )  # fmt: skip
 
 

@@ -73,7 +73,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     ``variance`` or ``ivar`` in place of the uncertainty, and of a ``mask`` (zero or false where a
     pixel is good). Units may be in the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A
     FITS table may have a row for each pixel, or one row that holds all (as ESO's products have).
-    Everything else is specutils'. Any of them may be compressed (``.gz``).
+    Everything else is specutils'. Any of them may be compressed (``.gz``). Uncertainties of which
+    none is a positive number, as HARPS' products have them, are left out.
 
     Parameters
     ----------
@@ -83,7 +84,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     wavelength_unit : `~astropy.units.Unit` or str
         Of text files and tables, where the file does not say it.
     columns : int, optional
-        How many columns of a text file to use: 2 leaves out a third that is not the uncertainty.
+        How many columns of a text file to use; 2 takes wavelength and flux only, of any file, and
+        leaves out what is called an uncertainty, or comes third, and is none.
     meta : dict, optional
         What is known of it beside: ``medium``, ``resolution``.
 
@@ -123,13 +125,16 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     if more_in_table and path.name.lower().removesuffix(".gz").endswith((".fits", ".fit")):
         table = _fits_table(path)
         if table is not None:
-            return _of_table(table, path, u.Unit(wavelength_unit), None, more)
+            return _of_table(table, path, u.Unit(wavelength_unit), columns, more)
     if spectrum is None:
         raise ValueError(
             f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
             f"specutils can read: {reason}"
         )
     spectrum.meta.update(more)
+    noise = spectrum.uncertainty
+    if columns == 2 or (noise is not None and not _says_noise(noise.array)):
+        spectrum.uncertainty = None
     return spectrum
 
 
@@ -238,15 +243,16 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     """Make a spectrum of a table's columns, which go by their names or their order."""
     from specutils import Spectrum
 
-    roles = _roles(table.colnames[:columns])
+    names = table.colnames if columns == 2 else table.colnames[:columns]  # in any order
+    roles = _roles(names)
     if not {"wavelength", "flux"} <= roles.keys():
-        roles = dict(zip(_IN_ORDER, table.colnames[:columns], strict=False))
+        roles = dict(zip(_IN_ORDER, names, strict=False))
         if _NO_WAVELENGTH.search(table.colnames[0].lower()):
             raise ValueError(
                 f"{path} has columns {', '.join(table.colnames)}, of which none is a wavelength: "
                 "call it 'wavelength'"
             )
-    found = {role: table[name] for role, name in roles.items()}
+    found = {r: table[n] for r, n in roles.items() if columns != 2 or r not in _POWERS}
     flux, axis = _floats(found["flux"]), _axis(found, roles, path, wavelength_unit)
     sigma = _deviation(found, flux.unit)
     if sigma is not None and _middle(sigma) > _middle(np.abs(flux)):
@@ -293,11 +299,17 @@ def _axis(columns, roles, path, wavelength_unit):
 def _deviation(columns, unit):
     """Return standard deviations of what a table says of the noise, or None if that is nothing."""
     for role, power in _POWERS.items():
-        if role in columns:
+        values = _floats(columns[role]) if role in columns else None
+        if values is not None and _says_noise(values.value):
             with np.errstate(divide="ignore", invalid="ignore"):  # of weights that are zero
-                sigma = _floats(columns[role]) ** power
+                sigma = values**power
             return sigma.value * unit if sigma.unit == u.one else sigma
     return None
+
+
+def _says_noise(values):
+    """Say whether values of an uncertainty have a positive number among them."""
+    return bool(np.any((values > 0) & np.isfinite(values)))
 
 
 def _middle(values):

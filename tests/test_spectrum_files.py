@@ -170,6 +170,23 @@ def test_a_third_column_that_is_no_uncertainty(tmp_path):
     assert np.array_equal(spectrum.flux.value, FLUX)
 
 
+@pytest.mark.parametrize("name", ["err", "ivar"])
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv"])
+def test_what_is_called_an_uncertainty_and_is_none(tmp_path, suffix, name):
+    file = tmp_path / f"star{suffix}"
+    for values in (np.full(4, np.nan), np.zeros(4)):
+        QTable({"flux": FLUX, name: values, "wave": WAVELENGTH}).write(file, overwrite=True)
+        spectrum = read_spectrum(file)
+        assert spectrum.uncertainty is None
+        assert np.array_equal(spectrum.flux.value, FLUX)
+    noise = FLUX / 50 if name == "err" else (FLUX / 50) ** -2
+    QTable({"flux": FLUX, name: noise, "wave": WAVELENGTH}).write(file, overwrite=True)
+    assert read_spectrum(file).uncertainty is not None
+    spectrum = read_spectrum(file, columns=2)
+    assert spectrum.uncertainty is None
+    assert np.array_equal(spectrum.spectral_axis.value, WAVELENGTH)
+
+
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".txt", ".FITS", ".ECSV"])
 def test_what_is_written_is_read(tmp_path, suffix):
     mask = np.array([True, False, False, False])
