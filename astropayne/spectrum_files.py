@@ -52,6 +52,7 @@ _CALLED = {
 }
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _NO_WAVELENGTH = re.compile(r"^(freq|nu$|wavenum|energy|vel|log|ln|pix|order)")
+_MEDIUM_IN_NAME = re.compile(r"(?:^|[_ (\[])(air|vac)")
 # The unit at the end of a wavelength's name, as in "wave_nm" or "lambda[A]".
 _UNIT_IN_NAME = re.compile(r"[_ (\[]([a-zåµ]+)[)\]]?$")
 _UNITS = {
@@ -87,7 +88,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
         How many columns of a text file to use; 2 takes wavelength and flux only, of any file, and
         leaves out what is called an uncertainty, or comes third, and is none.
     meta : dict, optional
-        What is known of it beside: ``medium``, ``resolution``.
+        What is known of it beside: ``medium``, ``resolution``. These come first; a medium is taken
+        from a column's name, as ``wavelength_air``, and from ``CTYPE1 = 'AWAV'`` (air), too.
 
     Returns
     -------
@@ -131,6 +133,15 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
             f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
             f"specutils can read: {reason}"
         )
+    header = spectrum.meta.get("header", {})
+    # IRAF's; some of specutils' loaders know it, but not the one of plain images
+    if (
+        header.get("DC-FLAG") == 1
+        and spectrum.spectral_axis.to_value(u.AA, u.spectral()).max() < 10
+    ):
+        spectrum = _of_logarithms(spectrum)
+    if str(header.get("CTYPE1", "")).startswith("AWAV"):
+        spectrum.meta["medium"] = "air"
     spectrum.meta.update(more)
     noise = spectrum.uncertainty
     if columns == 2 or (noise is not None and not _says_noise(noise.array)):
@@ -200,9 +211,13 @@ def _says_more(path):
         header = fits.getheader(path, 1)
     except (OSError, IndexError):
         return False
-    columns = _roles([str(value) for key, value in header.items() if key.startswith("TTYPE")])
+    names = [str(value) for key, value in header.items() if key.startswith("TTYPE")]
     ours = ("resolution", "variance", "inverse_variance")
-    return not (columns.keys().isdisjoint(ours) and {"MEDIUM", "RESOLUT"}.isdisjoint(header))
+    return (
+        not _roles(names).keys().isdisjoint(ours)
+        or not {"MEDIUM", "RESOLUT"}.isdisjoint(header)
+        or any(_MEDIUM_IN_NAME.search(name.lower()) for name in names)
+    )
 
 
 def _by_specutils(path, format):
@@ -216,6 +231,19 @@ def _by_specutils(path, format):
         return _image_without_unit(path), None
     except Exception:  # no such image, and the reason is known
         return None, reason
+
+
+def _of_logarithms(spectrum):
+    """Return the spectrum whose axis is log10 of wavelengths in Å, not said by its unit."""
+    from specutils import Spectrum
+
+    return Spectrum(
+        spectral_axis=10**spectrum.spectral_axis.value * u.AA,
+        flux=spectrum.flux,
+        uncertainty=spectrum.uncertainty,
+        mask=spectrum.mask,
+        meta=spectrum.meta,
+    )
 
 
 def _image_without_unit(path):
@@ -267,6 +295,8 @@ def _of_table(table, path, wavelength_unit, columns, meta):
         raise ValueError(f"{path}: wavelengths neither increase nor decrease all the way")
     mask = found.get("mask")
     known = {key: table.meta[key] for key in ("medium", "resolution") if key in table.meta}
+    if "medium" not in known and (medium := _medium(roles["wavelength"], table.colnames)):
+        known["medium"] = medium
     resolution = found.get("resolution")
     if resolution is not None and resolution.unit in (None, u.one):  # else it is a width
         known["resolution"] = _floats(resolution).value
@@ -294,6 +324,15 @@ def _axis(columns, roles, path, wavelength_unit):
         return values
     match = _UNIT_IN_NAME.search(name.lower())
     return values.value * _UNITS.get(match and match[1], wavelength_unit)
+
+
+def _medium(name, names):
+    """Return the medium that a wavelength's name says, or the name of another one beside it."""
+    if match := _MEDIUM_IN_NAME.search(name.lower()):
+        return {"air": "air", "vac": "vacuum"}[match[1]]
+    beside = [n.lower() for n in names if n.lower().startswith(f"{name.lower()}_")]
+    others = {match[1] for n in beside if (match := _MEDIUM_IN_NAME.search(n))}
+    return {frozenset({"air"}): "vacuum", frozenset({"vac"}): "air"}.get(frozenset(others))
 
 
 def _deviation(columns, unit):

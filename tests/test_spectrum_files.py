@@ -81,6 +81,31 @@ def test_wavelengths_may_be_logarithms_and_have_to_be_wavelengths(tmp_path, suff
             read_spectrum(file)
 
 
+@pytest.mark.parametrize(("names", "medium"), [
+    (["wavelength", "wavelength_air"], "vacuum"), (["wave_vac", "wave"], "vacuum"),
+    (["lambda_air"], "air"), (["wave", "pair"], None),
+])  # fmt: skip
+def test_the_medium_may_be_in_the_name_of_the_wavelength(tmp_path, names, medium):
+    table = QTable({**dict.fromkeys(names, WAVELENGTH * u.AA), "flux": FLUX * u.Jy})
+    table.write(tmp_path / "espresso.fits")
+    assert read_spectrum(tmp_path / "espresso.fits").meta.get("medium") == medium
+    given = read_spectrum(tmp_path / "espresso.fits", meta={"medium": "air"})
+    assert given.meta["medium"] == "air"
+
+
+@pytest.mark.parametrize(("cards", "medium"), [
+    ({"CTYPE1": "AWAV", "CUNIT1": "nm", "CRVAL1": 516.0, "CDELT1": 0.005}, "air"),
+    ({"DC-FLAG": 1, "CRVAL1": np.log10(5160), "CDELT1": np.log10(5160.05 / 5160)}, None),
+])  # fmt: skip
+def test_images_may_have_wavelengths_in_air_and_logarithms(tmp_path, cards, medium):
+    image = fits.PrimaryHDU(FLUX)
+    image.header.update({"CRPIX1": 1.0, **cards})
+    image.writeto(tmp_path / "star.fits")
+    spectrum = read_spectrum(tmp_path / "star.fits")
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH, abs=1e-5)
+    assert spectrum.meta.get("medium") == medium
+
+
 @pytest.mark.filterwarnings("ignore::astropy.units.UnitsWarning")
 def test_units_that_are_not_known_are_none_for_flux_and_errors_for_wavelengths(tmp_path):
     def write(unit):
