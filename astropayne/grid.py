@@ -34,6 +34,7 @@ from astropayne.wavelengths import (
     C_KMS,
     FWHM,
     MEDIA,
+    checked_region,
     find_windows,
     inside_regions,
     spectral_equivalencies,
@@ -250,9 +251,12 @@ class SpectralGrid:
 
         Raises
         ------
+        TypeError
+            If it is no region.
         ValueError
             If no pixel lies inside.
         """
+        checked_region(regions, "what is cut out")
         inside = inside_regions(self.wavelength, regions, self.meta["medium"])
         if not inside.any():
             given = ", ".join(f"{low:g} to {high:g}" for low, high in regions.subregions)
@@ -325,10 +329,15 @@ class SpectralGrid:
         Raises
         ------
         ValueError
-            If the resolution is above the grid's own.
+            If the resolution is above the grid's own, or so low that no pixel is left.
         """
         own, before = self.wavelength.value, self.meta["resolution"]
         matrix, good = degrade_matrix(own, before, resolution)
+        if not good.any():
+            raise ValueError(
+                f"at R = {resolution:g} no pixel is left: the kernel is wider than any of the "
+                f"{len(self.windows)} windows of the grid"
+            )
         return self._reshaped(
             lambda flux: (matrix @ flux.T).T[:, good],
             self.wavelength[good],

@@ -8,7 +8,12 @@ import numpy as np
 
 from astropayne.broadening import instrument_fwhm, is_reachable
 from astropayne.observation import guessed_noise, observe, shared_noise
-from astropayne.wavelengths import doppler_factor, find_windows, resolution_at
+from astropayne.wavelengths import (
+    checked_region,
+    doppler_factor,
+    find_windows,
+    resolution_at,
+)
 
 __all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
 
@@ -279,12 +284,7 @@ def _level(wavelength, flux):
 
 
 def _region(given, what):
-    if given is not None and not hasattr(given, "subregions"):
-        raise TypeError(
-            f"{what} has to be a specutils SpectralRegion, such as SpectralRegion(5165 * u.AA, "
-            f"5235 * u.AA), got {given!r}"
-        )
-    return given
+    return None if given is None else checked_region(given, what)
 
 
 def _continuum(given):

@@ -14,6 +14,7 @@ __all__ = [
     "C_KMS",
     "FWHM",
     "MEDIA",
+    "checked_region",
     "checked_velocity",
     "covered_range",
     "doppler_factor",
@@ -252,6 +253,28 @@ def inside_regions(axis, regions, medium):
         slack = 1e-12 * bounds  # of rounding, for pixels on the very end
         inside |= (wavelength >= (bounds - slack).min()) & (wavelength <= (bounds + slack).max())
     return inside
+
+
+def checked_region(given, what):
+    """Return a region as it was given, if it is one.
+
+    Parameters
+    ----------
+    given : `~specutils.SpectralRegion`
+    what : str
+        What it is, for the error.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not hasattr(given, "subregions"):
+        raise TypeError(
+            f"{what} has to be a specutils SpectralRegion, such as SpectralRegion(5165 * u.AA, "
+            f"5235 * u.AA), got {given!r}"
+        )
+    return given
 
 
 def spectral_equivalencies(medium):

@@ -28,6 +28,8 @@ def test_cutting_keeps_windows_and_rows(grid):
     inside = np.isin(grid.wavelength.value, part.wavelength.value)
     assert np.array_equal(part.flux, grid.flux[:, inside])
     assert part.names == grid.names
+    with pytest.raises(TypeError, match=r"has to be a specutils SpectralRegion.*got \(5170, 5190"):
+        grid.cut((5170, 5190))
     with pytest.raises(ValueError, match="no pixel lies in"):
         grid.cut(SpectralRegion(4000 * u.AA, 4100 * u.AA))
 
@@ -109,6 +111,8 @@ def test_degrading_is_what_the_forward_model_does(grid):
     assert found.flux[1, kept] == pytest.approx(expected.flux.value[both], abs=1e-4)
     with pytest.raises(ValueError, match="resolution"):
         grid.degrade(25000)
+    with pytest.raises(ValueError, match="at R = 20 no pixel is left: the kernel is wider"):
+        grid.degrade(20)
 
 
 def test_media_are_converted_there_and_back(grid):
