@@ -28,6 +28,8 @@ __all__ = [
 # spectra if they are loaded together, and if one by one, so that workers get something each.
 _PIXELS, _TOGETHER, _ONE_BY_ONE = 1 << 17, 128, 16
 
+_NO_DEX = 50.0  # labels in dex are smaller; -9999 and 99.99 stand for one that is missing
+
 # What has to be the same in all batches of one grid.
 _OF_ALL = ("medium", "resolution", "solar_scale", "normalised", "flux_unit", "constant_columns")
 
@@ -186,18 +188,31 @@ def summary(rejected):
     return listed + (f"; and {len(counts) - 3} other reasons" if len(counts) > 3 else "")
 
 
+def _impossible(name, values):
+    """Say which values no star has."""
+    label = Label(name)
+    if label.column_unit is not None:  # temperatures and velocities
+        return values < 0
+    return (label.unit == u.dex) & (np.abs(values) > _NO_DEX)
+
+
 def _label_faults(source):
-    """Return name and reason of spectra whose labels are missing or another's."""
+    """Return name and reason of spectra whose labels are missing, impossible or another's."""
     labels = source.labels.colnames
     values = np.stack([Label(name).to_value(source.labels[name]) for name in labels], axis=1)
     missing = ~np.isfinite(values)
+    no_star = np.transpose([_impossible(*pair) for pair in zip(labels, values.T, strict=True)])
+    bad = (missing | no_star).any(axis=1)
     _, first, same = np.unique(values, axis=0, return_index=True, return_inverse=True)
     first = first[same]
     faults = {}
-    for i in np.flatnonzero(missing.any(axis=1) | (first != np.arange(len(values)))):
+    for i in np.flatnonzero(bad | (first != np.arange(len(values)))):
         if missing[i].any():
             which = ", ".join(label for label, gone in zip(labels, missing[i], strict=True) if gone)
             faults[source.names[i]] = f"has labels that are missing or not finite: {which}"
+        elif no_star[i].any():
+            k = int(np.argmax(no_star[i]))
+            faults[source.names[i]] = f"has labels that no star has: {labels[k]} = {values[i, k]:g}"
         else:
             faults[source.names[i]] = f"has the labels of another: {source.names[first[i]]}"
     return faults
