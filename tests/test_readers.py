@@ -563,6 +563,18 @@ def test_specutils_options_are_checked(spectra, tmp_path, options, match):
         SpectralGrid.read(tmp_path / "grid", format="specutils", **options)
 
 
+def test_specutils_tables_of_labels_may_be_compressed(spectra, tmp_path):
+    wavelength, flux, labels = spectra
+    labels["file"] = write_spectra(tmp_path / "grid", wavelength, flux)
+    labels.to_pandas().to_csv(tmp_path / "labels.csv.gz", index=False, sep=";")
+    options = {"format": "specutils", "medium": "air"}
+    grid = SpectralGrid.read(tmp_path / "grid", labels=tmp_path / "labels.csv.gz", **options)
+    assert grid.flux == pytest.approx(flux, rel=1e-6)
+    (tmp_path / "labels.odd").write_text("nothing that is known")
+    with pytest.raises(ValueError, match=r"as a table of labels: [^\n]*\Z"):
+        SpectralGrid.read(tmp_path / "grid", labels=tmp_path / "labels.odd", **options)
+
+
 def test_two_formats_that_fit_are_named(tsfitpy_folder):
     (tsfitpy_folder / "labels.csv").write_text("file,teff\n")
     with pytest.raises(ValueError, match=r"more than one format fits \(tsfitpy, specutils\)"):

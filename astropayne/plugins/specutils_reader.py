@@ -115,12 +115,13 @@ def _table(path, labels):
         return QTable(labels), None, {}
     file = _table_file(path, labels)
     try:
-        if file.suffix == ".csv":
+        if file.name.removesuffix(".gz").endswith(".csv"):
             rows, rejected = read_csv(file, _NAMES)
             return QTable.from_pandas(rows), file, rejected
         return QTable.read(file), file, {}
     except Exception as error:  # astropy's readers raise what they like
-        raise ValueError(f"{file} cannot be read as a table of labels: {error}") from None
+        reason = str(error).partition("\n")[0]  # astropy lists all its formats below
+        raise ValueError(f"{file} cannot be read as a table of labels: {reason}") from None
 
 
 def _table_file(path, labels):
