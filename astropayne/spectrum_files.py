@@ -129,6 +129,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
         if table is not None:
             return _of_table(table, path, u.Unit(wavelength_unit), columns, more)
     if spectrum is None:
+        if format is None and _is_text(path):  # of which specutils says nothing of use
+            reason = "lines that are not numbers have to start with #, but one of names"
         raise ValueError(
             f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
             f"specutils can read: {reason}"

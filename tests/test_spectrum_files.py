@@ -269,6 +269,9 @@ def test_what_cannot_be_read_says_so(tmp_path):
     (tmp_path / "letter.txt").write_text("Dear reader,\nthis is no spectrum.\n")
     with pytest.raises(ValueError, match=r"letter.txt is neither text with columns"):
         read_spectrum(tmp_path / "letter.txt")
+    (tmp_path / "counted.txt").write_text("2\n5160.0 0.9\n5160.1 0.8\n")
+    with pytest.raises(ValueError, match=r"can read: lines that are not numbers have to start wi"):
+        read_spectrum(tmp_path / "counted.txt")
     np.savetxt(tmp_path / "mixed.txt", np.column_stack([[5160, 5162, 5161], FLUX[:3]]))
     with pytest.raises(ValueError, match=r"mixed.txt: wavelengths neither"):
         read_spectrum(tmp_path / "mixed.txt")
