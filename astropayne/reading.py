@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from astropayne.labels import Label
 from astropayne.loading import Loader, load_blocks, reason
 from astropayne.plugins import GridSource
+from astropayne.wavelengths import MEDIA
 
 __all__ = [
     "canonical_labels",
@@ -102,6 +103,12 @@ def check_source(source, name):
             "have to tell them apart"
         )
     meta = {"reader": name, **source.meta}
+    medium, resolution = meta.get("medium", "air"), meta.get("resolution")
+    if medium not in MEDIA:
+        raise ValueError(f"the grid has medium {medium!r}; it can be {' or '.join(MEDIA)}")
+    is_number = isinstance(resolution, int | float | np.number)
+    if resolution is not None and not (is_number and resolution > 0):
+        raise ValueError(f"the grid has resolution {resolution!r}: λ/FWHM is a positive number")
     return replace(source, names=names, labels=labels, meta=meta, rejected=dict(source.rejected))
 
 
