@@ -251,7 +251,8 @@ def fit_abundances(
         - ``Mg_Fe``, ``Mg_Fe_err``: mean and standard deviation of the posterior over the model's
           range, masked where there is no measurement;
         - ``Mg_Fe_upper_limit``: masked where there is one, and where the spectrum sets no limit;
-        - ``Mg_ew``: equivalent width that the element has in its windows, in mÅ;
+        - ``Mg_ew``: equivalent width that the model has of the element in its windows, in mÅ, in
+          masked pixels, too, as far as the model goes;
         - ``Mg_significance``: by how much χ² is larger without the element, its root;
         - ``Mg_n_lines``, ``Mg_scatter``: lines that took part, and their standard deviation;
         - ``Mg_sensitivity``: the changes of the model's label of the element by the parameters
@@ -661,7 +662,8 @@ class _Batch:
         windows = lines.inside_windows(self.stars.rest_wavelength, broadening[:, None])
         good = windows & (self.stars.weight > 0)
         covered = good.sum(axis=2) > _COVERED * np.maximum(windows.sum(axis=2), 1)
-        return good & covered[:, :, None]
+        # pixels of no weight say nothing of the abundance, but the line has its width there
+        return windows & (self.stars.supported & covered[:, :, None])
 
     def _problem(self, k):
         """Return an element's lines, each pixel that of the nearest."""
@@ -788,12 +790,10 @@ class _Batch:
 
         Of what several arms see, it is their mean.
         """
-        level = np.where(self.stars.level > 0, self.stars.level, np.nan)
-        depth = (profile.without - profile.flux) / level
         axes = [pixels.wavelength for pixels in self.stars.pixels]
-        seen = effective_arms(axes, np.isfinite(depth))
+        seen = effective_arms(axes, np.isfinite(profile.depth))
         step = self.stars.rest_wavelength * self.stars.pixel_width / seen
-        return 1e3 * np.nansum(depth * step, axis=1)
+        return 1e3 * np.nansum(profile.depth * step, axis=1)
 
     def _models(self, profile, i):
         """Return the models with and without the element at the pixels of a star."""

@@ -51,7 +51,7 @@ class Problem:
     moves : tuple of int
         Positions of all parameters that move with it, its own among them.
     lines : numpy.ndarray of bool, shape (n_lines, n, n_pixels)
-        The pixels of each of its lines; none is of two.
+        The pixels of each of its lines, unusable ones among them; none is of two.
     """
 
     index: int
@@ -89,7 +89,10 @@ class Profile:
     deviation : numpy.ndarray, shape (n, n_lines)
         Of a line from all lines, in standard deviations.
     flux, without : numpy.ndarray, shape (n, n_pixels)
-        At the lines' pixels, with the element and without it; NaN elsewhere.
+        At the lines' usable pixels, with the element and without it; NaN elsewhere.
+    depth : numpy.ndarray, shape (n, n_pixels)
+        What the element takes away from a continuum of one, at all pixels of the lines; NaN
+        elsewhere.
     """
 
     mean: np.ndarray
@@ -108,6 +111,7 @@ class Profile:
     deviation: np.ndarray
     flux: np.ndarray
     without: np.ndarray
+    depth: np.ndarray
 
 
 class Stars:
@@ -134,17 +138,17 @@ class Stars:
         self.weight = likelihood.weight.cpu().numpy() * root
         observed = likelihood.flux.cpu().numpy()
         flux, self.by_name = self._model(self.pixels, self.resolution, theta, range(len(low)))
-        linear, self.level = [], np.ones_like(observed)
+        linear, level = [], np.ones_like(observed)
         if likelihood.basis is not None:
             basis = likelihood.basis.cpu().numpy()
             coefficients = likelihood.coefficients(theta).astype(basis.dtype)
-            self.level = (basis @ coefficients[..., None])[..., 0]
+            level = (basis @ coefficients[..., None])[..., 0]
             linear.append(basis * (flux * self.weight)[..., None])
         self.n_continuum = sum(part.shape[2] for part in linear)
         if likelihood.modes is not None:
             linear.append(likelihood.modes.cpu().numpy() * root[..., None])
         self.linear = np.concatenate([*linear, np.zeros((*flux.shape, 0), flux.dtype)], axis=2)
-        self.scale = self.level * self.weight
+        self.scale = level * self.weight
         self.by_name *= self.scale[..., None]
         self.observed = observed * self.weight
         self.fitted, self.chain = fitted & (self.weight > 0), chain
@@ -186,6 +190,13 @@ class Stars:
         return wavelength / doppler_factor(self.theta[:, -len(VELOCITIES), None])
 
     @property
+    def supported(self):
+        """Whether pixels see nothing from beyond the edges of the model: (n, n_pixels)."""
+        _, vsini, vmac = self.theta[:, -len(VELOCITIES) :].T
+        parts = zip(self.pixels, self.resolution, strict=True)
+        return np.hstack([self.forward.supported(p, vsini, vmac, r) for p, r in parts])
+
+    @property
     def pixel_width(self):
         """Widths of pixels in ln λ: (n, n_pixels)."""
         return np.concatenate([pixel_width(p.wavelength) for p in self.pixels], axis=1)
@@ -215,7 +226,7 @@ class _Lines:
     def __init__(self, stars, problem, expand):
         self.stars, self.problem, self.expand = stars, problem, expand
         self.low, self.high = stars.low[problem.index], stars.high[problem.index]
-        self._take(problem.lines.any(axis=0) & (stars.weight > 0))
+        self._take(problem.lines.any(axis=0))
         self._cut()
         own = self.take(stars.by_name)
         nuisance, linear = stars.chain.copy(), self.take(stars.linear)
@@ -259,7 +270,7 @@ class _Lines:
         rv, vsini, vmac = stars.theta[:, -len(VELOCITIES) :].T
         room = max(stars.forward.reach(vsini, vmac, r).max() for r in self.resolution) / C_KMS
         log = np.log(stars.rest_wavelength)
-        lines = [log[line & (stars.weight > 0)] for line in self.problem.lines]
+        lines = [log[line] for line in self.problem.lines]
         ends = [(some.min() - room, some.max() + room) for some in lines if len(some)]
         self.forward = stars.forward.around(ends) if ends else stars.forward
         self.pixels = [self.forward.pixels(w, rv) for w in self.wavelength]
@@ -441,19 +452,22 @@ class _Lines:
         follow = -(self.map @ (self.inverse @ mixed[..., None])[:, :n_free])[..., 0]
         follow[:, list(problem.moves)] = 1.0
         rest = self.map @ inverse @ self.map.mT
-        outside = np.full(stars.weight.shape, np.nan)
-        flux, without = outside.copy(), outside.copy()
+        flux, without, depth = np.full((3, *stars.weight.shape), np.nan)
         mixed = (self.nuisance.mT @ residual[..., None])[..., 0] + self.gradient
         moved = (self.nuisance @ (self.inverse @ mixed[..., None]))[..., 0]
-        weight = np.where(self.used, self.take(stars.weight), np.nan)
-        for where, values in ((flux, self.flux_at), (without, self.without)):
-            kept = (self.scale * values + moved) / weight
+        weight = self.take(stars.weight)
+        weight = np.where(weight > 0, weight, np.nan)
+        for where, kept in (
+            (flux, (self.scale * self.flux_at + moved) / weight),
+            (without, (self.scale * self.without + moved) / weight),
+            (depth, np.where(self.used, self.without - self.flux_at, np.nan)),
+        ):
             np.put_along_axis(where, self.columns, kept, axis=1)
         return Profile(
             **self.found, settled=settled, follow=follow, rest=rest,
             by=self._held(own) * (self.found["sigma"] ** 2 * total)[:, None],
             lines=np.where(covered, lines, np.nan), lines_covariance=covariance,
-            lines_variance=1 / total, deviation=deviation, flux=flux, without=without,
+            lines_variance=1 / total, deviation=deviation, flux=flux, without=without, depth=depth,
         )  # fmt: skip
 
     def _held(self, own):

@@ -429,6 +429,21 @@ def test_epochs_have_one_equivalent_width(network, rng):
         assert others == pytest.approx([first, first], rel=0.02)
 
 
+def test_masked_pixels_do_not_take_from_the_equivalent_width(network, rng):
+    """Without the core of its line the abundance is the same, and the width goes with that."""
+    star = _stars(network, rng, 1, snr=1e4)[0]
+    core = np.abs(star.spectral_axis.value - 6707.85 * (1 + 20 / 299792.458)) < 0.12
+    masked = Spectrum(
+        spectral_axis=star.spectral_axis, flux=star.flux, mask=star.mask | core, meta=star.meta,
+        uncertainty=star.uncertainty,
+    )  # fmt: skip
+    assert core.sum() > 2
+    whole, less = fit_abundances([star, masked], network, ["Li"], models=True)
+    assert less["Li_ew"].value == pytest.approx(whole["Li_ew"].value, rel=5e-3)
+    assert np.isnan(less["Li_best_fit"][core]).all()
+    assert np.isfinite(whole["Li_best_fit"][core]).all()
+
+
 def test_one_spectrum_is_not_many(network, rng):
     (star,) = _stars(network, rng, 1)
     with pytest.raises(ValueError, match="give a list of it"):
