@@ -46,7 +46,7 @@ class ElementFlag(NamedFlag):
     """What is to be known of an abundance; zero if nothing."""
 
     UPPER_LIMIT = 1
-    """There is no measurement, but an upper limit."""
+    """There is no measurement, but an upper limit (which a difference from a star has none of)."""
     NO_LINES = 2
     """No line of the element is covered by usable pixels."""
     BELOW_RANGE = 4
@@ -58,7 +58,8 @@ class ElementFlag(NamedFlag):
     NOT_CONVERGED = 32
     """The likelihood was not resolved: it has more than one maximum, or is very narrow."""
     NO_STELLAR_LABELS = 64
-    """The star could not be fitted; the table's ``message`` says why."""
+    """The star could not be fitted, or not the [Fe/H] that the convention needs: the table's
+    ``message`` or ``low_information`` says why."""
     LIMIT_BEYOND_RANGE = 128
     """The upper limit is above all that the model knows: weak lines, as expected to grow on."""
     NOT_IN_REFERENCE = 256
@@ -694,12 +695,14 @@ class _Batch:
         measured = detected & ~below & ~above & np.isfinite(value) & np.isfinite(error)
         limited = some & ~measured & ~above & np.isfinite(limit)
         limited &= profile.excluded > norm.ppf(analysis.confidence)
+        unknown = some & ~np.isfinite(error)  # what the convention needs
         flags = np.where(some, 0, ElementFlag.NO_LINES)
         for which, flag in (
             (limited, ElementFlag.UPPER_LIMIT),
             (limited & (profile.limit > high), ElementFlag.LIMIT_BEYOND_RANGE),
             (below, ElementFlag.BELOW_RANGE),
-            (some & ~measured & ~limited, ElementFlag.ABOVE_RANGE),
+            (some & ~measured & ~limited & (above | ~unknown), ElementFlag.ABOVE_RANGE),
+            (unknown, ElementFlag.NO_STELLAR_LABELS),
             (measured & wrong.any(axis=1), ElementFlag.DISCREPANT_LINES),
             ((measured | limited) & ~profile.settled, ElementFlag.NOT_CONVERGED),
         ):

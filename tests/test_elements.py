@@ -444,6 +444,25 @@ def test_masked_pixels_do_not_take_from_the_equivalent_width(network, rng):
     assert np.isfinite(whole["Li_best_fit"][core]).all()
 
 
+def test_abundances_that_need_an_unknown_label_say_so(network):
+    """The line of Li alone has A(Li), but [Li/Fe] needs the star's iron."""
+    rng, poor = np.random.default_rng(1), {"teff": 5000.0, "feh": -0.9, "A_Li": 3.0}
+    (star,) = _stars(network, rng, 1, snr=20, **poor)
+    near = np.abs(star.spectral_axis.value - 6708.3) < 2
+    few = Spectrum(
+        spectral_axis=star.spectral_axis[near], flux=star.flux[near], meta=star.meta,
+        uncertainty=star.uncertainty[near],
+    )  # fmt: skip
+    known = {"rv": 20, "vsini": 6, "vmac": 0}
+    (row,) = fit_abundances([few], network, ["Li"], fixed=known)
+    assert "feh" in row["low_information"]
+    assert row["Li_Fe"] is np.ma.masked
+    assert row["Li_flags"] == ElementFlag.NO_STELLAR_LABELS
+    (row,) = fit_abundances([few], network, ["Li"], fixed=known, convention="A_X")
+    assert abs(row["A_Li"] - 3.0) < 3 * row["A_Li_err"]
+    assert row["Li_flags"] == 0
+
+
 def test_one_spectrum_is_not_many(network, rng):
     (star,) = _stars(network, rng, 1)
     with pytest.raises(ValueError, match="give a list of it"):
