@@ -8,7 +8,7 @@ windows of its own lines, all else marginalised: see `astropayne.profiles`.
 
 import itertools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from operator import itemgetter
 from pathlib import Path
@@ -121,8 +121,28 @@ class Stage:
     def __post_init__(self):
         for name in ("elements", "fixed", "free"):
             value = getattr(self, name)
-            if not isinstance(value, Mapping):
-                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+            if name != "fixed" or not isinstance(value, Mapping):
+                object.__setattr__(self, name, _names(value, name))
+        for name, kind, accepted in (
+            ("lines", LineList | None, "a LineList, as LineList.read makes of a file"),
+            ("tied", Mapping, "a mapping of labels to what they follow from"),
+            ("jointly", bool | np.bool_, "True or False"),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} has to be {accepted}; got {getattr(self, name)!r}")
+
+
+def _names(value, what):
+    names = (value,) if isinstance(value, str) else value
+    names = tuple(names) if isinstance(names, Iterable) else (names,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{what} has to be a sequence of names; got {value!r}")
+    return names
+
+
+def _own(name):
+    """Return the package's name of a label or a velocity."""
+    return name if name in VELOCITIES else parse_label(name)
 
 
 def read_stages(path):
@@ -165,17 +185,21 @@ def read_stages(path):
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
     stages = given.get("stage")
-    if set(given) != {"stage"} or not isinstance(stages, list):
+    tables = isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
+    if set(given) != {"stage"} or not tables:
         raise ValueError(f"{path}: each stage is a table [[stage]], and there is nothing else")
     known = [one.name for one in fields(Stage)]
     for stage in stages:
         if unknown := [name for name in stage if name not in known]:
             raise ValueError(f"{path}: {', '.join(unknown)}; a stage has {', '.join(known)}")
-        if "lines" in stage:
+        if isinstance(stage.get("lines"), str):
             stage["lines"] = LineList.read(path.parent / stage["lines"])
-        if "tied" in stage:
-            stage["tied"] = {name: itemgetter(other) for name, other in stage["tied"].items()}
-    return [Stage(**stage) for stage in stages]
+        if isinstance(stage.get("tied"), dict):
+            stage["tied"] = {n: itemgetter(_own(other)) for n, other in stage["tied"].items()}
+    try:
+        return [Stage(**stage) for stage in stages]
+    except TypeError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def fit_abundances(
@@ -327,30 +351,26 @@ class _Found:
 
 def _following(model, options, stage):
     """Return the options of a stage, after those before it, and the values that it sets."""
-
-    def own(name):
-        return name if name in VELOCITIES else parse_label(name)
-
     options = dict(options)
     before = {
-        what: {own(name): value for name, value in (options.get(what) or {}).items()}
+        what: {_own(name): value for name, value in (options.get(what) or {}).items()}
         for what in ("fixed", "tied")
     }
     values = {}
     if isinstance(stage.fixed, Mapping):
-        values = {own(name): value for name, value in stage.fixed.items()}
+        values = {_own(name): value for name, value in stage.fixed.items()}
         held = values
     else:  # the number does not matter: stars keep what was found for each
         space = model.labels
         middle = dict(zip(space.names, 0.5 * (space.minimum + space.maximum), strict=True))
-        held = {own(name): middle.get(own(name), 1.0) for name in stage.fixed}
-    tied = {own(name): function for name, function in stage.tied.items()}
-    free = {*map(own, stage.free)}
+        held = {_own(name): middle.get(_own(name), 1.0) for name in stage.fixed}
+    tied = {_own(name): function for name, function in stage.tied.items()}
+    free = {*map(_own, stage.free)}
     gone = {*free, *held, *tied}
     options["fixed"] = {n: v for n, v in before["fixed"].items() if n not in gone} | held
     options["tied"] = {n: f for n, f in before["tied"].items() if n not in gone} | tied
     given = options.get("free", ())
-    given = {own(name) for name in ([given] if isinstance(given, str) else given)}
+    given = {_own(name) for name in ([given] if isinstance(given, str) else given)}
     options["free"] = tuple(sorted((given - {*held, *tied}) | free))
     return options, values
 
@@ -457,10 +477,10 @@ class _Analysis:
         self.model, self.detection, self.clip = model, float(detection), clip
         self.models, self.confidence, self.reference = models, float(confidence), None
         first, *others = stages
-        if not isinstance(first, Stage) or first.elements or not others:
+        if not all(isinstance(s, Stage) for s in stages) or first.elements or not others:
             raise ValueError(
                 "stages: the first is Stage() without elements, for the stellar labels; those with "
-                "elements follow"
+                'elements, such as Stage(["Na"]), follow'
             )
         options, _ = _following(model, options, first)
         self.stellar = FitSetup(model, **_with_lines(model, options, first.lines))

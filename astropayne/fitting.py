@@ -750,12 +750,17 @@ def _mapping(given, what):
 
 
 def _refuse_circles(parameters, theta):
-    """Refuse ties that follow from themselves: nothing would say what they are."""
+    """Refuse ties that follow from themselves, or from nothing that there is."""
     names = [*parameters.tied]
     tied = [parameters.names.index(name) for name in names]
     theta = np.tile(theta, (2, 1))
     theta[1, tied] += 0.1 * parameters.scale[tied]
-    one, other = parameters.expand(theta[:, parameters.index], theta)[:, tied]
+    try:
+        one, other = parameters.expand(theta[:, parameters.index], theta)[:, tied]
+    except KeyError as error:
+        raise ValueError(
+            f"tied: there is no {error}; labels may follow from {', '.join(parameters.names)}"
+        ) from None
     if different := np.flatnonzero((one != other) & ~(np.isnan(one) & np.isnan(other))).tolist():
         raise ValueError(
             f"tied: {', '.join(names[i] for i in different)} would follow from what follows from "

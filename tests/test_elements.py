@@ -12,7 +12,7 @@ from specutils import Spectrum
 
 from astropayne import LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
 from astropayne.abundances import solar_scale
-from astropayne.elements import ElementFlag, Stage
+from astropayne.elements import ElementFlag, Stage, read_stages
 from astropayne.plotting import plot_element
 
 SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.0, "Na_Fe": 0.1}
@@ -548,13 +548,40 @@ def test_another_solar_scale(network, rng):
         ({"lines": LineList([6100.0], element="Ca")}, "none of Na"),
         ({"fixed": {"Na_Fe": 0.0}}, "Na_Fe: fixed"),
         ({"elements": [Stage(["Na"]), Stage(["Ca"])]}, "the first is Stage"),
+        ({"elements": [Stage(), "Na"]}, "the first is Stage.*, follow"),
         ({"elements": [Stage(), Stage(["Na"]), Stage(["Na"])]}, "Na is measured twice"),
+        ({"tied": {"Ca_Fe": lambda star: star["Mgg_Fe"]}}, "tied: there is no 'Mgg_Fe'.* Mg_Fe"),
         ({"elements": [Stage()], "lines": LineList([6100.0], element="Ca")}, "lines of their own"),
     ],
 )
 def test_options_that_make_no_sense(network, options, match):
     with pytest.raises(ValueError, match=match):
         fit_abundances([], network, **{"elements": ["Na"], **options})
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("stage = [1]", r"each stage is a table"),
+        ("[[stage]]\nelements = 5", "elements has to be a sequence of names; got 5"),
+        ("[[stage]]\nfixed = 5", "fixed has to be a sequence of names"),
+        ("[[stage]]\nlines = 5", "lines has to be a LineList"),
+        ("[[stage]]\ntied = ['Na_Fe']", "tied has to be a mapping"),
+        ("[[stage]]\njointly = 'no'", "jointly has to be True or False; got 'no'"),
+    ],
+)
+def test_files_that_hold_no_stages(tmp_path, text, match):
+    (tmp_path / "stages.toml").write_text(text)
+    with pytest.raises(ValueError, match=rf"stages.toml: {match}"):
+        read_stages(tmp_path / "stages.toml")
+    with pytest.raises(TypeError, match=r"LineList\.read makes of a file; got 'my\.csv'"):
+        Stage(["Na"], "my.csv")
+
+
+def test_ties_in_a_file_take_any_spelling(tmp_path):
+    (tmp_path / "stages.toml").write_text('[[stage]]\ntied = {"[Ca/Fe]" = "[Mg/Fe]"}')
+    (stage,) = read_stages(tmp_path / "stages.toml")
+    assert stage.tied["[Ca/Fe]"]({"Mg_Fe": 0.2}) == 0.2
 
 
 def test_spectra_that_the_network_has_not_seen(full_grid_folder, rng):
