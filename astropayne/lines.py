@@ -28,7 +28,7 @@ from astropayne.wavelengths import (
 __all__ = ["LineList", "find", "sensitivity", "without_gaps"]
 
 _HALF_WIDTH = 0.5  # Å, where a file gives a line's centre only, as one_payne has it
-_IONS = {"I": 1, "II": 2, "III": 3}
+_IONS = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5}
 # Columns by the names that files have, in lower case.
 _COLUMN = {
     "wavelength": "wavelength ll wave centre center lambda",
@@ -302,7 +302,10 @@ class LineList:
         the file's name goes first.
         """
         path = Path(path)
-        content = path.read_text()
+        try:
+            content = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is no table of lines: {error}") from None
         if content.startswith("# %ECSV"):
             table = QTable.read(path, format="ascii.ecsv")
         elif _is_mask(content):
@@ -310,7 +313,7 @@ class LineList:
             element = element or _element_of(path.stem, r"([a-z]{1,2})-lmask")
         else:
             table = _read_csv(content, path)
-        said = "element" in table.colnames and any(map(str, table["element"]))
+        said = "element" in table.colnames and any(map(_text, table["element"]))
         if element is None and not said:
             element = _element_of(path.stem, r"([a-z]{1,2})")
         try:
@@ -356,6 +359,9 @@ def _checked(table):
             f"the line at {centre[i]:g} has a window from {lower[i]:g} to {upper[i]:g} Angstrom, "
             "which does not hold it"
         )
+    core = table["core"].to_value(u.AA)
+    if not (core >= 0).all():
+        raise ValueError(f"core is {core.min():g} Angstrom; it is a half-width, zero for none")
     if unknown := sorted({str(e) for e in table["element"]} - {"", *ELEMENTS}):
         raise ValueError(f"{', '.join(unknown)}: not the symbol of an element")
     return table[np.argsort(centre, kind="stable")]
@@ -412,6 +418,8 @@ def _read_mask(content):
 
 
 def _read_csv(content, path):
+    if not content.strip():
+        raise ValueError(f"{path} is no table of lines: it is empty")
     try:
         return QTable(text_tables.read(content.splitlines(), format="csv", fast_reader=False))
     except (ValueError, text_tables.InconsistentTableError) as error:
@@ -430,6 +438,8 @@ def _completed(table, path, element, medium):
         )
     own = {name: table[name] for name in _COLUMN if name in table.colnames}
     centre = _angstrom(own["wavelength"], "wavelength")
+    if ("lower" in own) != ("upper" in own):
+        raise ValueError("lower and upper ends of windows go together: one of them is missing")
     if "lower" in own and "upper" in own:
         lower, upper = _angstrom(own["lower"], "lower"), _angstrom(own["upper"], "upper")
         # Ends that are rounded still hold the line; widths in their place never do.
@@ -441,18 +451,31 @@ def _completed(table, path, element, medium):
     n = len(table)
     table["wavelength"], table["lower"] = centre * u.AA, lower * u.AA
     table["upper"] = upper * u.AA
-    table["element"] = [element or str(e) for e in own.get("element", [""] * n)]
+    table["element"] = [element or _text(e) for e in own.get("element", [""] * n)]
     table["ion"] = [_ion(i) for i in own.get("ion", [0] * n)]
-    table["core"] = np.broadcast_to(_angstrom(own.get("core", 0.0), "core"), n) * u.AA
-    table["reference"] = [str(r) for r in own.get("reference", [path.name] * n)]
+    core = np.nan_to_num(_angstrom(own.get("core", 0.0), "core"))  # none in empty cells
+    table["core"] = np.broadcast_to(core, n) * u.AA
+    table["reference"] = [_text(r) for r in own.get("reference", [path.name] * n)]
     if "half_width" in table.colnames:
         del table["half_width"]
     table.meta["medium"] = medium or table.meta.get("medium", "air")
     return table
 
 
-def _ion(value):
-    return _IONS.get(str(value).strip()) or int(value)
+def _text(cell):
+    return "" if cell is np.ma.masked else str(cell)
+
+
+def _ion(cell):
+    text = _text(cell).strip() or "0"  # of an empty cell it is not known
+    if text in _IONS:
+        return _IONS[text]
+    try:
+        return int(float(text))
+    except ValueError:
+        raise ValueError(
+            f"the ion {text!r} is neither a number, 1 for neutral, nor one of {', '.join(_IONS)}"
+        ) from None
 
 
 def without_gaps(wavelength, pixels):
@@ -556,7 +579,7 @@ def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share
     wavelength : `~astropy.units.Quantity`, optional
         Pixels, in the model's medium; the model's own by default.
     share : float
-        Take the best windows that together have this part of the information.
+        Take the best windows that together have this part of the information of all that are pure.
     purity : float
         Leave out pixels of which less is due to the label: its squared derivative over that of
         all abundances together, each by one dex.
@@ -564,12 +587,12 @@ def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share
     Returns
     -------
     LineList
-        With columns ``information`` (each window's share) and ``purity``.
+        With columns ``information`` (each window's share of that of all pixels) and ``purity``.
 
     Raises
     ------
     ValueError
-        If the spectrum says nothing of the label.
+        If the spectrum says nothing of the label, or an option makes no sense.
 
     Examples
     --------
@@ -580,10 +603,17 @@ def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share
     >>> print(lines.table["wavelength"].round(1))
     [6707.8] Angstrom
     """
+    if not snr > 0:
+        raise ValueError(f"snr={snr} has to be positive")
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share} has to be above 0, and 1 at most")
     k = model.labels.index(label)
     vacuum, theta, _, jacobian = sensitivity(
         model, at, resolution=resolution, wavelength=wavelength
     )
+    if not len(vacuum):
+        ends = f"{model.wavelength[0].value:.0f} to {model.wavelength[-1]:.0f} ({model.medium})"
+        raise ValueError(f"wavelength: no pixel is within the windows of the model, {ends}")
     rest = vacuum / doppler_factor(theta[-len(VELOCITIES)])
     sigma = np.full(len(rest), 1 / float(snr))
     sigma = np.hypot(sigma, model.error_at(rest))
@@ -596,7 +626,10 @@ def find(model, label, *, at, resolution=None, snr=100.0, wavelength=None, share
     pure = own**2 / np.maximum((weighted[:, abundances] ** 2).sum(axis=1), 1e-300)
     windows = _windows(rest, np.where(pure >= purity, information, 0.0), share)
     if not windows:
-        raise ValueError(f"there is no pixel that says more of {label!r} than of other labels")
+        raise ValueError(
+            f"there is no pixel whose purity for {label!r} is {purity:g} and that says something "
+            f"of it; the purest has {pure.max():.2g}: take a lower purity"
+        )
     name = model.labels.names[k]
     element = Label(name).element or ("Fe" if name == "feh" else "")
     first, last = np.transpose(windows)

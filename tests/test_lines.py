@@ -51,6 +51,31 @@ def test_masks_are_read_as_they_are(tmp_path, name, content, rows, element, ion)
     assert set(lines.table["ion"]) == {ion}
 
 
+def test_empty_cells_are_not_known(tmp_path):
+    content = "ll,Element,ionisation,core\n5100,,,\n5200,Fe,IV,0.1\n"
+    table = LineList.read(_write(tmp_path, "mine.csv", content)).table
+    assert table["element"].tolist() == ["", "Fe"]
+    assert table["ion"].tolist() == [0, 4]
+    assert table["core"].value.tolist() == [0, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ("", "is no table of lines: it is empty"),
+        ("ll\n5100 \u212b".encode("utf-16"), "is no table of lines: 'utf-8'"),
+        ("ll,ion\n5100,neutral\n", "the ion 'neutral' is neither a number"),
+        ("ll,core\n5100,-0.2\n", "core is -0.2 Angstrom; it is a half-width"),
+        ("ll,Bluewidth\n5100,5099\n", "lower and upper ends of windows go together"),
+    ],
+)
+def test_files_that_are_no_lists_say_why(tmp_path, content, match):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=rf"mine\.csv:? {match}"):
+        LineList.read(path)
+
+
 def test_written_and_read(tmp_path):
     lines = LineList(
         [5183.604, 6707.8], half_width=[1.0, 0.4] * u.AA, element=["Mg", "Li"], ion=1,
@@ -156,5 +181,18 @@ def test_information_is_that_of_all_parameters(network):
     own, others = jacobian[:, k], np.delete(jacobian[:, :-2], k, axis=1)
     left = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
     assert 1 / (own * left / sigma**2).sum() == pytest.approx(covariance[k, k], rel=1e-6)
-    with pytest.raises(ValueError, match="no pixel"):
-        find(network, "Na_Fe", at=SUN, purity=2.0)
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "match"),
+    [
+        ("Na_Fe", {"purity": 2.0}, "no pixel whose purity for 'Na_Fe' is 2"),
+        ("teff", {}, "take a lower purity"),  # abundances count a dex, temperatures a kelvin
+        ("Na_Fe", {"wavelength": [4000.0, 4001] * u.AA}, r"windows of the model, 5160 to 6725"),
+        ("Na_Fe", {"snr": -3}, "snr=-3 has to be positive"),
+        ("Na_Fe", {"share": 90}, "share=90 has to be above 0, and 1 at most"),
+    ],
+)
+def test_windows_that_cannot_be_found(network, label, options, match):
+    with pytest.raises(ValueError, match=match):
+        find(network, label, at=SUN, **options)
