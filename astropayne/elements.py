@@ -391,11 +391,12 @@ class _Step:
     def __init__(self, model, stage, options, values):
         self.model, self.elements, self.jointly = model, stage.elements, stage.jointly
         labels = {label.element: i for i, label in enumerate(model.labels) if label.element}
-        if unknown := [e for e in self.elements if e not in labels] or not self.elements:
+        if not self.elements:
+            raise ValueError("elements: none is given")
+        if unknown := [e for e in self.elements if e not in labels]:
+            iron = "; iron is a stellar label, from stellar_lines" if "Fe" in unknown else ""
             raise ValueError(
-                f"elements: the model has no label of {unknown}; it has {', '.join(labels)}"
-                if self.elements
-                else "elements: none is given"
+                f"elements: the model has no label of {unknown}; it has {', '.join(labels)}{iron}"
             )
         self.index = np.array([labels[e] for e in self.elements])
         self.setup = FitSetup(model, **options)

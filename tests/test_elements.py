@@ -541,6 +541,7 @@ def test_another_solar_scale(network, rng):
     ("options", "match"),
     [
         ({"elements": ["Eu"]}, r"no label of \['Eu'\]; it has Mg"),
+        ({"elements": ["Fe"]}, "it has Mg.*; iron is a stellar label, from stellar_lines"),
         ({"elements": []}, "none is given"),
         ({"convention": "X/Fe"}, "not one of X_Fe"),
         ({"confidence": 1.5}, "confidence"),
