@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """What a model is worth: errors of its flux, and of the labels that fits with it find."""
 
+import numbers
 import warnings
 from dataclasses import dataclass
 
@@ -328,10 +329,10 @@ def recover_labels(
     truth.rename_columns(truth.colnames, [f"{name}_true" for name in truth.colnames])
     if vsini is None:
         options["fixed"] = {"vsini": 0.0, **(options.get("fixed") or {})}
-    tables = []
-    for ratio in np.atleast_1d(np.asarray(snr, dtype=float)):
-        if not ratio > 0:
-            raise ValueError(f"snr={ratio} has to be positive; infinite is no noise")
+    tables, ratios = [], np.atleast_1d(np.asarray(snr, dtype=float))
+    if not (len(ratios) and (ratios > 0).all()):
+        raise ValueError(f"snr={snr} has to be positive; infinite is no noise")
+    for ratio in ratios:
         stars = _stars(grid, ratio, vsini, resolution, np.random.default_rng(seed))
         found = fit_spectra(stars, model, progress=progress, **options)
         tables.append(hstack([QTable({"snr": np.full(len(grid), ratio)}), truth, found]))
@@ -471,7 +472,7 @@ def limits_of(labels, thresholds=None):
     Raises
     ------
     ValueError
-        If a threshold is not known.
+        If a threshold is not known, or no limit.
 
     Examples
     --------
@@ -483,6 +484,9 @@ def limits_of(labels, thresholds=None):
     known = {*THRESHOLDS, *(f"scatter_{name}" for name in labels)}
     if unknown := sorted(limits.keys() - known):
         raise ValueError(f"thresholds: {', '.join(unknown)}: not of {', '.join(sorted(known))}")
+    for name, limit in limits.items():
+        if not (isinstance(limit, numbers.Real) and limit >= 0):
+            raise ValueError(f"thresholds: {name} is {limit!r}; it has to be a number, not below 0")
     return limits
 
 
@@ -509,7 +513,7 @@ def judge(pixels, spectra, summary, thresholds=None):
     Raises
     ------
     ValueError
-        If a threshold is not known.
+        If a threshold is not known, or no limit.
 
     Examples
     --------

@@ -9,6 +9,7 @@ from astropayne.evaluation import (
     flux_errors,
     held_out,
     judge,
+    limits_of,
     recover_labels,
     summarise_recovery,
     true_labels,
@@ -277,3 +278,16 @@ def test_models_are_compared_with_what_none_was_trained_on(
     assert page.count("<img ") == 2 + 2
     assert len(QTable.read(tmp_path / "ours-pixels.ecsv")) == 3903
     assert len(QTable.read(tmp_path / "quick-summary.ecsv")) == 24
+
+
+@pytest.mark.parametrize("limit", ["0.01", np.nan, -1.0])
+def test_limits_are_numbers(limit):
+    with pytest.raises(ValueError, match=r"thresholds: rms is .*; it has to be a number"):
+        limits_of(["feh"], {"rms": limit})
+
+
+@pytest.mark.parametrize("snr", [[], [100.0, 0.0], np.nan])
+def test_signal_to_noise_is_checked_before_the_fits(network, unseen, snr, monkeypatch):
+    monkeypatch.setattr("astropayne.evaluation.fit_spectra", None)
+    with pytest.raises(ValueError, match="has to be positive; infinite is no noise"):
+        recover_labels(network, unseen, snr=snr)
