@@ -13,7 +13,7 @@ grid that varies some of them on top of that has
 also ``X_alpha``, [X/α] = [X/Fe] − [α/Fe], for each of those: this, and no mean of several [X/Fe],
 so that every label can be computed back from the others. ``alpha_Fe`` together with [X/Fe] is
 then said as well, and a model that has only [X/Fe] of its own takes ``alpha_Fe`` for those of
-`~astropayne.labels.ALPHA_ELEMENTS` that are left out.
+``astropayne.labels.ALPHA_ELEMENTS`` that are left out.
 """
 
 import math

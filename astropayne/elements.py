@@ -3,7 +3,7 @@
 
 An analysis is a list of stages. The first gives the stellar labels, as `~astropayne.fit_spectra`
 does. In those that follow, the likelihood of each abundance is computed over its range from the
-windows of its own lines, all else marginalised: see `astropayne.profiles`.
+windows of its own lines, all else marginalised: see ``astropayne.profiles``.
 """
 
 import itertools

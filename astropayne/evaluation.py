@@ -457,7 +457,7 @@ def median_and_scatter(values):
 
 
 def limits_of(labels, thresholds=None):
-    """Return all limits by name: `THRESHOLDS`, and what is given instead.
+    """Return all limits by name: ``THRESHOLDS``, and what is given instead.
 
     Parameters
     ----------
@@ -500,7 +500,7 @@ def judge(pixels, spectra, summary, thresholds=None):
     summary : `~astropy.table.QTable`
         Of `summarise_recovery`.
     thresholds : mapping of str to float, optional
-        Limits to use instead of those in `THRESHOLDS`, by the same names; ``scatter_Mg_Fe`` is
+        Limits to use instead of those in ``THRESHOLDS``, by the same names; ``scatter_Mg_Fe`` is
         that of one abundance.
 
     Returns

@@ -114,7 +114,7 @@ def parse_label(text):
     text : str
         For example ``"Teff"``, ``"[Fe/H]"``, ``"vturb"``, ``"[Li/Fe]"``, ``"A(Li)"``. A name
         that is not one of astronomy's is kept as it is if it can be a parameter name, which
-        those in `RESERVED_NAMES` cannot.
+        those in ``RESERVED_NAMES`` cannot.
 
     Returns
     -------

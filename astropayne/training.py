@@ -441,7 +441,7 @@ def train_network(
     network : `~astropayne.network.SpectralNetwork`
     x, y : array_like, shapes (n, n_labels) and (n, n_pixels)
         Scaled labels and flux to train on; the flux may be a
-        `~astropayne.formats.grid_file.FluxFile`.
+        ``astropayne.formats.grid_file.FluxFile``.
     x_valid, y_valid : array_like
         The same, to choose the best network by.
     options : TrainingOptions

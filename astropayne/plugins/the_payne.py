@@ -32,7 +32,8 @@ class ThePayneReader(GridReader):
 
     * ``wavelength``, which is not in the file: an array (Å), a `~astropy.units.Quantity`, or a file
       (``.npz`` with an array ``wavelength``, ``.npy``, or text whose first column it is);
-    * ``label_names``, by default the 25 of the APOGEE training set, `APOGEE_LABELS`;
+    * ``label_names``, by default the 25 of the APOGEE training set,
+      ``astropayne.plugins.the_payne.APOGEE_LABELS``;
     * ``medium="vacuum"``, ``resolution=None`` and ``solar_scale=None``.
     """
 
