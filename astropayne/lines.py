@@ -292,6 +292,8 @@ class LineList:
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
             If the file is not such a table, or a window does not hold its line: widths where ends
             belong.
@@ -302,10 +304,14 @@ class LineList:
         the file's name goes first.
         """
         path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
         try:
             content = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is no table of lines: {error}") from None
+            raise ValueError(
+                f"{path} is no text: a line list is a table in ECSV or CSV, or a mask of TSFitPy"
+            ) from error
         if content.startswith("# %ECSV"):
             table = QTable.read(path, format="ascii.ecsv")
         elif _is_mask(content):
