@@ -81,6 +81,8 @@ class _Command(click.Command):
 
 def _sentence(error):
     """Return what an error says; of those that no one has worded, also what and where to look."""
+    if isinstance(error, OSError) and error.filename and error.strerror:  # the system's own
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, ValueError | OSError | TypeError | RuntimeError) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error} (--debug shows where)"

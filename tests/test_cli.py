@@ -160,6 +160,12 @@ def test_predict_writes_what_the_model_gives(model, model_file, folder):
     assert _run("predict", *SUN, "-m", model_file, "-o", "sun.ecsv", "--overwrite").exit_code == 0
 
 
+def test_files_that_are_not_there_are_named_first(folder):
+    result = _run("predict", "--table", "labels.ecsv", "-o", "spectra")
+    assert result.exit_code == 1
+    assert "Error: labels.ecsv: No such file or directory\n" in result.output
+
+
 def test_warnings_are_sentences(model_file, folder):
     words = ("predict", "teff=9000", *SUN[1:], "-m", model_file, "-o", "hot.txt")
     result = _run(*words)
