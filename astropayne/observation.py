@@ -261,8 +261,11 @@ def broaden_spectrum(
 
     medium = spectrum.meta.get("medium", "air")
     observation = observe(spectrum, medium)
-    if not observation.good.all():
-        raise ValueError("a spectrum to broaden has to be finite and unmasked everywhere")
+    if bad := np.count_nonzero(~observation.good):
+        raise ValueError(
+            f"{bad} of {len(observation.good)} pixels are masked or not finite, and a spectrum to "
+            "broaden may have none: slice them off, or let a model broaden, model(..., vsini=8)"
+        )
     velocities = [
         float(checked_velocity(value, name))
         for name, value in zip(VELOCITIES, (rv, vsini, vmac), strict=True)
