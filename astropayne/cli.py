@@ -451,8 +451,8 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
       astropayne predict teff=5777 logg=4.44 feh=0 vmic=1 --rv 12 --vsini 4 -R 18000 -o a.fits
       astropayne predict --table labels.ecsv -o spectra
 
-    With a table, the output is a folder: a file a row, called by the column `name` if there is
-    one. Columns rv, vsini and vmac go before the options.
+    With a table, of labels or of `astropayne fit`, the output is a folder: a file a row, called by
+    the column `name` if there is one. Columns rv, vsini and vmac go before the options.
     """
     from astropayne.spectrum_files import predict_files
 

@@ -1035,7 +1035,12 @@ def _one_each(value, name, n):
 def _finite(values, names):
     if not np.isfinite(values).all():
         bad = np.array(names)[~np.isfinite(values).all(axis=0)]
-        raise ValueError(f"labels are missing or not finite in some rows: {', '.join(bad)}")
+        rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        some = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        raise ValueError(
+            f"labels are missing or not finite in some rows: {', '.join(bad)}; counted from zero, "
+            f"rows {some} of {len(values)}"
+        )
     return values
 
 

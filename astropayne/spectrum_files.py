@@ -802,8 +802,9 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     ----------
     model : `~astropayne.PayneModel`
     labels : mapping or path-like
-        One star's labels, or a file with a table of them. What is called ``rv``, ``vsini`` and
-        ``vmac`` are velocities; a column ``name`` is what the spectra of a table are called.
+        One star's labels, or a file with a table of them, perhaps of `~astropayne.fit_spectra`.
+        What is called ``rv``, ``vsini`` and ``vmac`` are velocities; a column ``name`` is what the
+        spectra of a table are called.
     output : path-like
         A file for one star, a folder for a table.
     like : path-like, optional
@@ -826,6 +827,11 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     ValueError
         If labels are unknown or missing, or the file's format.
 
+    Warns
+    -----
+    astropy.utils.exceptions.AstropyUserWarning
+        If stars of a table of fits are left out, as something of them was not measured.
+
     Examples
     --------
     >>> from tempfile import mkdtemp
@@ -842,21 +848,58 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
         spectrum = model(**{**options, **given, **labels})
         write_spectrum(spectrum, output, overwrite=overwrite)
         return [spectrum], [Path(output)]
-    table = QTable.read(labels)
+    table = _label_table(Path(labels))
     names = [str(name) for name in _taken(table, "name", np.arange(len(table)))]
-    velocities = {name: _taken(table, name, value) for name, value in given.items()}
+    velocities = {name: _filled(_taken(table, name, value)) for name, value in given.items()}
     folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.ecsv" for name in file_names([f"{name}.ecsv" for name in names])]
     first = []
     for rows in (slice(i, i + _AT_ONCE) for i in range(0, len(table), _AT_ONCE)):
         some = {n: v[rows] if np.ndim(v) else v for n, v in velocities.items()}
         many = model.predict(table[rows], **some, **options)
         spectra = [_row(many, i) for i in range(len(many.flux))]
+        folder.mkdir(parents=True, exist_ok=True)  # nothing is left of a table that makes no sense
         for spectrum, file in zip(spectra, files[rows], strict=True):
             write_spectrum(spectrum, file, overwrite=overwrite)
         first = first or spectra
     return first, files
+
+
+def _label_table(path):
+    """Read a table of labels; of one of fits, what is measured and can be predicted from."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        table = _guessed(path) if path.suffix.lower() == ".txt" else QTable.read(path)
+    except Exception as error:  # readers raise what they like
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{path} is not a table that can be read (*{', *'.join(_TABLES)}): {reason}"
+        ) from None
+    if {"chi2", "flags"} <= set(table.colnames):
+        table = _of_fits(table, path)
+    if not len(table):
+        raise ValueError(f"{path} has no row to predict a spectrum from")
+    return table
+
+
+def _of_fits(table, path):
+    """Return labels and velocities of a table of fits, which are what has errors."""
+    names = [name for name in table.colnames if f"{name}_err" in table.colnames]
+    whole = np.all([np.isfinite(_floats(table[name])) for name in names], axis=0)
+    if not whole.all():
+        warnings.warn(
+            f"{path}: {', '.join(map(str, table['name'][~whole]))} left out, as labels or "
+            "velocities were not measured",
+            AstropyUserWarning,
+            stacklevel=4,
+        )
+    return table[["name", *names]][whole]
+
+
+def _filled(values):
+    """Return values with NaN where a column has none: what is under its mask is no velocity."""
+    return values.astype(float).filled(np.nan) if hasattr(values, "filled") else values
 
 
 def _taken(table, name, default):

@@ -397,6 +397,9 @@ def checked_velocity(value, name):
     is_rv = name == "rv"
     possible = np.abs(kms) < C_KMS if is_rv else (kms >= 0) & (kms <= _WIDEST)
     if not np.all(possible):
+        wrong = np.broadcast_to(kms, np.shape(possible))[~possible].flat[0]
         allowed = "slower than light" if is_rv else f"from 0 to {_WIDEST:g} km/s"
-        raise ValueError(f"{name} = {value} is no velocity of a star: it has to be {allowed}")
+        raise ValueError(
+            f"{name} = {wrong:g} km/s is no velocity of a star: it has to be {allowed}"
+        )
     return kms

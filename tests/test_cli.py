@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from astropayne import PayneModel, SpectralGrid, degrade_spectrum, fit_spectra
 from astropayne.cli import main
-from astropayne.spectrum_files import files_of, read_spectrum, write_spectrum
+from astropayne.spectrum_files import files_of, read_spectrum, write_spectrum, write_table
 from astropayne.training import TrainingOptions
 
 SUN = ("teff=5777", "logg=4.44", "feh=0", "vmic=1")
@@ -189,6 +189,39 @@ def test_predict_takes_a_table(model, model_file, folder):
     two = QTable.read("out/two.ecsv")
     expected = model(teff=6000, logg=4.2, feh=-0.5, vmic=1, rv=100, vsini=5)
     assert two["flux"] == pytest.approx(expected.flux.value, nan_ok=True, abs=1e-12)
+
+
+def test_predict_takes_a_table_of_fits(model, model_file, folder):
+    sun = model(teff=5777, logg=4.44, feh=0, vmic=1, rv=-20, vsini=7)
+    table = fit_spectra([sun, sun[:3]], model)
+    table["name"] = ["sun", "bad"]
+    for ending in ("ecsv", "fits", "csv"):
+        write_table(table, f"fits.{ending}")
+        result = _run("predict", "-t", f"fits.{ending}", "-m", model_file, "-o", ending)
+        assert result.exit_code == 0, result.output
+        assert f"Warning: fits.{ending}: bad left out, as labels" in result.output
+        assert [file.name for file in Path(ending).iterdir()] == ["sun.ecsv"]
+        flux = QTable.read(f"{ending}/sun.ecsv")["flux"]
+        assert flux == pytest.approx(sun.flux.value, abs=1e-4, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("no.ecsv", None, "there is no file no.ecsv"),
+        ("a.png", "teff", "a.png is not a table that can be read (*.ecsv, *.fits, *.csv, *.txt)"),
+        ("a.csv", "name,teff,logg,feh,vmic\n", "a.csv has no row"),
+        ("a.csv", "teff,logg,feh,vmic\n5e3,4,0,1\n5e3,,0,1\n", "logg; counted from zero, rows 1 "),
+        ("a.csv", "teff,logg,feh,vmic,rv\n5e3,4,0,1,5\n5e3,4,0,1,\n", "rv = nan km/s is no"),
+        ("a.txt", "teff logg feh vmic rv\n5e3 4 0 1 5\n5e3 4 0 1 1e6\n", "rv = 1e+06 km/s is no"),
+    ],
+)
+def test_a_table_that_nothing_can_be_predicted_from_is_named(model_file, folder, name, text, said):
+    if text is not None:
+        Path(name).write_text(text)
+    result = _run("predict", "-t", name, "-m", model_file, "-o", "out")
+    assert (result.exit_code, said in result.output) == (1, True), result.output
+    assert not Path("out").exists()
 
 
 def test_fit_measures_files(model_file, folder):
