@@ -13,6 +13,7 @@ from astropy.table import QTable
 from click.testing import CliRunner
 
 from astropayne import PayneModel, SpectralGrid, degrade_spectrum, fit_spectra
+from astropayne.broadening import MACROTURBULENCE
 from astropayne.cli import main
 from astropayne.spectrum_files import files_of, read_spectrum, write_spectrum, write_table
 from astropayne.training import TrainingOptions
@@ -240,6 +241,17 @@ def test_fit_measures_files(model_file, folder):
     assert "2 spectra, 2 measured" in result.output
     assert "5777 ±" in result.output
     assert {file.name for file in (folder / "pictures").iterdir()} == {"0.png", "1.png"}
+
+
+def test_macroturbulence_is_what_one_says_it_is(model_file, folder):
+    _run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "--vmac", 4, "-q")
+    found = {}
+    for meant, vmac in (("fwhm", 4), ("product", 4 * MACROTURBULENCE["fwhm"]), ("joint", 4)):
+        words = ("fit", "sun.txt", "-m", model_file, "-o", f"{meant}.ecsv", "--macroturbulence")
+        assert _run(*words, meant, "--fixed", f"vmac={vmac}").exit_code == 0
+        found[meant] = QTable.read(f"{meant}.ecsv")["teff"][0].value
+    assert found["fwhm"] == pytest.approx(found["product"], abs=0.5)
+    assert abs(found["fwhm"] - found["joint"]) > 2
 
 
 @pytest.mark.parametrize(
