@@ -706,7 +706,7 @@ def plot_scatter(summaries, names=None, *, figure=None):
     summaries : `~astropy.table.QTable` or mapping of str to `~astropy.table.QTable`
         Of `~astropayne.evaluation.summarise_recovery`; several by the names of their models.
     names : sequence of str, optional
-        Which labels; all by default.
+        Which labels; all that one of the models has by default.
     figure : `~matplotlib.figure.Figure`, optional
 
     Returns
@@ -725,8 +725,8 @@ def plot_scatter(summaries, names=None, *, figure=None):
     """
     if hasattr(summaries, "colnames"):
         summaries = {"": summaries}
-    first = next(iter(summaries.values()))
-    names = names or list(dict.fromkeys(first["label"]))
+    units = {row["label"]: row["unit"] for table in summaries.values() for row in table}
+    names = names or list(units)
     ratios = sorted({float(snr) for table in summaries.values() for snr in table["snr"]})
     figure, axes = _panels(len(names), 4, (2.7, 1.9), figure, sharex=True)
     for ax, name in zip(axes, names, strict=True):
@@ -739,7 +739,7 @@ def plot_scatter(summaries, names=None, *, figure=None):
         ax.set_ylim(bottom=0)
         ax.set_xticks(range(len(ratios)), ["no noise" if np.isinf(r) else f"{r:g}" for r in ratios])
         ax.margins(x=0.15)
-        unit = rows["unit"][0] if len(rows) else ""
+        unit = units.get(name)
         ax.set_title(_text(name, u.Unit(unit) if unit else None), fontsize="small")
         ax.tick_params(which="both", labelsize="x-small")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=4,

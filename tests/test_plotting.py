@@ -225,6 +225,10 @@ def test_scatter_is_drawn_by_signal_to_noise_and_model():
     (ax,) = plot_scatter({"one": table, "two": table})
     legend = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert legend == ["scatter one", "stated error one", "scatter two", "stated error two"]
+    other = table.copy()
+    other["label"], other["unit"] = "logg", ""
+    axes = plot_scatter({"one": table, "two": other})  # of one model or the other
+    assert [ax.get_title() for ax in axes] == ["Teff / K", "log g"]
     (ax,) = plot_scatter(table[1:2])
     assert ax.get_ylim() == (0, pytest.approx(31.5))  # no point on the frame
 
