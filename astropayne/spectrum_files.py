@@ -115,8 +115,12 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     [5160.  5160.1] Angstrom [0.01 0.01]
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the spectra in it, one by one")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty")
     more = {**(meta or {}), "name": str(path)}
     if format is None and _is_text(path):
         table = _text_table(path)
@@ -449,6 +453,8 @@ def read_star(files, *, degrade=None, **options):
     """
     from specutils import SpectrumList
 
+    if not any(map(str, files)):
+        raise ValueError("a star without a name of a file: give one, or several with commas")
     spectra = [read_spectrum(file, **options) for file in files]
     if degrade is not None:
         own, wanted = degrade

@@ -16,6 +16,7 @@ from astropayne.spectrum_files import (
     describe_fits,
     fit_files,
     read_spectrum,
+    read_star,
     write_spectrum,
     write_table,
 )
@@ -347,6 +348,14 @@ def test_fits_has_escapes_of_other_letters(tmp_path):
     assert table["name"][0] == "α Cen"
     write_table(table, tmp_path / "table.ecsv")
     assert QTable.read(tmp_path / "table.ecsv")["name"][0] == "α Cen"
+
+
+def test_what_is_no_file_of_a_spectrum_is_said(tmp_path):
+    (tmp_path / "empty.txt").touch()
+    for files, said in (([tmp_path], "is a folder"), ([tmp_path / "empty.txt"], "txt is empty"),
+                        ([], "without a name"), ([""], "without a name")):  # fmt: skip
+        with pytest.raises((OSError, ValueError), match=said):
+            read_star(files)
 
 
 def test_every_file_has_its_row(model, tmp_path):
