@@ -27,6 +27,8 @@ __all__ = [
     "shared_noise",
 ]
 
+_NO_NOISE = 1e-6  # of the median of all errors, below which one is taken for zero
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -141,6 +143,8 @@ def _standard_deviation(spectrum):
         if uncertainty.unit not in (None, spectrum.flux.unit):
             sigma = (sigma * uncertainty.unit).to_value(spectrum.flux.unit)
     known = np.isfinite(sigma) & (sigma > 0)
+    if known.any():  # one of 1e-12 stands for zero: such a pixel would count alone
+        known &= sigma > _NO_NOISE * np.median(sigma[known])
     return np.where(known, sigma, np.inf), known
 
 

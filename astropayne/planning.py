@@ -171,7 +171,7 @@ class _Scene:
     def _flux(self, theta):
         """Return flux and Jacobian of stars: (n, n_pixels), (n, n_pixels, n_names)."""
         pixels = self.fitter.forward.pixels(self.arm.wavelength, self.theta[:, -len(VELOCITIES)])
-        resolution = self.arm.resolution.repeat(len(theta))
+        resolution = self.arm.resolution[np.zeros(len(theta), dtype=int)]
         found = self.fitter.forward.forward_and_jacobian(theta, pixels, resolution)
         return [part.cpu().numpy() for part in found]
 
