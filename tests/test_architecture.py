@@ -18,6 +18,7 @@ ORDER = [
     "stellar",
     "wavelengths",
     "config",
+    "spectrum_reader",
     "broadening",
     "network",
     "formats.container",

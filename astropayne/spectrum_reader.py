@@ -1,0 +1,361 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Spectra from files of nearly every form: text, tables, images, and what specutils reads."""
+
+import re
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.io import ascii as text_tables
+from astropy.io import fits
+from astropy.nddata import StdDevUncertainty
+from astropy.table import QTable
+from astropy.utils.data import get_readable_fileobj
+
+__all__ = ["OF_NOISE", "floats", "guessed_table", "read_spectrum"]
+
+# What columns are called, in lower case; the first that fits counts.
+_CALLED = {
+    "guessed_noise": re.compile(r"^guessed_noise$"),
+    "inverse_variance": re.compile(r"ivar|inv.*var"),
+    "variance": re.compile(r"^var|variance"),
+    "uncertainty": re.compile(r"err|unc|^sig|^e_|^std|noise"),
+    "wavelength": re.compile(r"^wav|^lam|^wl"),
+    "log_wavelength": re.compile(r"^log(10)?_?(wav|lam|wl)"),  # SDSS
+    "flux": re.compile(r"flux|intensity"),
+    "mask": re.compile(r"^mask"),
+    "resolution": re.compile(r"^resolution$"),
+    "correlation": re.compile(r"^correlation$"),
+}
+_IN_ORDER = ("wavelength", "flux", "uncertainty")
+_NO_WAVELENGTH = re.compile(r"^(freq|nu$|wavenum|energy|vel|log|ln|pix|order)")
+_MEDIUM_IN_NAME = re.compile(r"(?:^|[_ (\[])(air|vac)")
+# The unit at the end of a wavelength's name, as in "wave_nm" or "lambda[A]".
+_UNIT_IN_NAME = re.compile(r"[_ (\[]([a-zåµ]+)[)\]]?$")
+_UNITS = {
+    **dict.fromkeys(("a", "aa", "å", "ang", "angstrom", "angstroms"), u.AA),
+    **dict.fromkeys(("nm", "nanometer", "nanometers"), u.nm),
+    **dict.fromkeys(("um", "µm", "micron", "microns"), u.um),
+}
+OF_NOISE = ("correlation", "guessed_noise")  # metadata of `degrade_spectrum`, a value a pixel
+_POWERS = {"uncertainty": 1, "variance": 0.5, "inverse_variance": -0.5}  # that make it a deviation
+
+
+def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta=None):
+    r"""Read an observed spectrum from a file.
+
+    Text with columns of wavelength, flux and, if there are three, uncertainty (standard
+    deviation) is read directly, with or without a line of names, and so are tables (ECSV, VOTable,
+    FITS) with columns of those names, of ``loglam`` (log10 of Å) in place of the wavelength, of
+    ``variance`` or ``ivar`` in place of the uncertainty, and of a ``mask`` (zero or false where a
+    pixel is good). Units may be in the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A
+    FITS table may have a row for each pixel, or one row that holds all (as ESO's products have).
+    Everything else is specutils'. Any of them may be compressed (``.gz``). Uncertainties of which
+    none is a positive number, as HARPS' products have them, are left out.
+
+    Parameters
+    ----------
+    path : path-like
+    format : str, optional
+        Of `specutils.Spectrum.read`; found out if not given.
+    wavelength_unit : `~astropy.units.Unit` or str
+        Of text files and tables, where the file does not say it.
+    columns : int, optional
+        How many columns of a text file to use; 2 takes wavelength and flux only, of any file, and
+        leaves out what is called an uncertainty, or comes third, and is none.
+    meta : dict, optional
+        What is known of it beside: ``medium``, ``resolution``. These come first; a medium is taken
+        from a column's name, as ``wavelength_air``, and from ``CTYPE1 = 'AWAV'`` (air), too.
+
+    Returns
+    -------
+    `~specutils.Spectrum`
+        Its ``meta["name"]`` is the path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from astropayne.spectrum_files import read_spectrum
+    >>> file = Path(mkdtemp()) / "star.txt"
+    >>> _ = file.write_text("# wavelength flux error\n5160.0 0.98 0.01\n5160.1 0.97 0.01\n")
+    >>> spectrum = read_spectrum(file)
+    >>> print(spectrum.spectral_axis, spectrum.uncertainty.array)
+    [5160.  5160.1] Angstrom [0.01 0.01]
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the spectra in it, one by one")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty")
+    more = {**(meta or {}), "name": str(path)}
+    if format is None and _is_text(path):
+        table = _text_table(path)
+        if table is not None:
+            return _of_table(table, path, u.Unit(wavelength_unit), columns, more)
+    spectrum, reason = _by_specutils(path, format)
+    more_in_table = spectrum is None or (format is None and _says_more(path))
+    if more_in_table and path.name.lower().removesuffix(".gz").endswith((".fits", ".fit")):
+        table = _fits_table(path)
+        if table is not None:
+            return _of_table(table, path, u.Unit(wavelength_unit), columns, more)
+    if spectrum is None:
+        if format is None and _is_text(path):  # of which specutils says nothing of use
+            reason = "lines that are not numbers have to start with #, but one of names"
+        raise ValueError(
+            f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
+            f"specutils can read: {reason}"
+        )
+    header = spectrum.meta.get("header", {})
+    # IRAF's; some of specutils' loaders know it, but not the one of plain images
+    if (
+        header.get("DC-FLAG") == 1
+        and spectrum.spectral_axis.to_value(u.AA, u.spectral()).max() < 10
+    ):
+        spectrum = _of_logarithms(spectrum)
+    if str(header.get("CTYPE1", "")).startswith("AWAV"):
+        spectrum.meta["medium"] = "air"
+    spectrum.meta.update(more)
+    noise = spectrum.uncertainty
+    if columns == 2 or (noise is not None and not _says_noise(noise.array)):
+        spectrum.uncertainty = None
+    return spectrum
+
+
+def _is_text(path):
+    start = _start(path)
+    return b"\0" not in start and not start.startswith(b"SIMPLE  =")
+
+
+def _start(path):
+    with get_readable_fileobj(path, encoding="binary") as file:
+        return file.read(2048)
+
+
+def _text_table(path):
+    """Return the columns of a text file, or `None` if they are not numbers."""
+    start = _start(path)
+    try:
+        if start.startswith(b"# %ECSV"):
+            table = QTable.read(path, format="ascii.ecsv")
+        elif b"<VOTABLE" in start:
+            table = QTable.read(path, format="votable")
+        else:
+            table = guessed_table(path)
+    except Exception:  # ascii's guesses fail in many ways; specutils may do better
+        return None
+    numbers = len(table) and all(table[name].dtype.kind in "fiub" for name in table.colnames[:2])
+    return table if numbers and len(table.colnames) > 1 else None
+
+
+def guessed_table(path):
+    """Return the columns of a text file, whatever separates and names them."""
+    with get_readable_fileobj(path, encoding="utf-8-sig") as file:
+        text = file.read()
+    text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
+    table = text_tables.read(text)
+    if table[table.colnames[1]].dtype.kind == "U":  # pandas' index, a column without a name
+        table = text_tables.read(text, format="csv", guess=False)
+    last = table.meta.get("comments", [""])[-1]
+    names = re.sub(r"\s+(?=[(\[])", "", last.replace(",", " ")).split()  # a unit is of its name
+    if table.colnames[0] == "col1" and len(names) == len(table.colnames):
+        table.rename_columns(table.colnames, names)
+    table.meta.clear()
+    return QTable(table)
+
+
+def _fits_table(path):
+    try:
+        table = QTable.read(path)
+    except Exception:  # no table, and specutils has said what else is wrong
+        return None
+    table.meta = {key.lower(): value for key, value in table.meta.items()}
+    if "resolut" in table.meta:
+        table.meta["resolution"] = table.meta["resolut"]
+    if len(table) == 1:  # of arrays
+        row = {name: table[name][0] for name in table.colnames}
+        pixels = {name: value for name, value in row.items() if np.ndim(value) == 1}
+        table = QTable(pixels, meta=table.meta)
+    return table if {"wavelength", "flux"} <= _roles(table.colnames).keys() else None
+
+
+def _says_more(path):
+    """Say whether a FITS table has what specutils does not look for."""
+    try:
+        header = fits.getheader(path, 1)
+    except (OSError, IndexError):
+        return False
+    names = [str(value) for key, value in header.items() if key.startswith("TTYPE")]
+    ours = ("resolution", "variance", "inverse_variance")
+    return (
+        not _roles(names).keys().isdisjoint(ours)
+        or not {"MEDIUM", "RESOLUT"}.isdisjoint(header)
+        or any(_MEDIUM_IN_NAME.search(name.lower()) for name in names)
+    )
+
+
+def _by_specutils(path, format):
+    from specutils import Spectrum
+
+    try:
+        return Spectrum.read(path, format=format), None
+    except Exception as error:  # loaders raise what they like
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    try:
+        return _image_without_unit(path), None
+    except Exception:  # no such image, and the reason is known
+        return None, reason
+
+
+def _of_logarithms(spectrum):
+    """Return the spectrum whose axis is log10 of wavelengths in Å, not said by its unit."""
+    from specutils import Spectrum
+
+    return Spectrum(
+        spectral_axis=10**spectrum.spectral_axis.value * u.AA,
+        flux=spectrum.flux,
+        uncertainty=spectrum.uncertainty,
+        mask=spectrum.mask,
+        meta=spectrum.meta,
+    )
+
+
+def _image_without_unit(path):
+    """Read a one-dimensional image whose unit of flux is none, as "Relative Flux"."""
+    from specutils import Spectrum
+
+    with fits.open(path) as images:
+        del images[0].header["BUNIT"]
+        return Spectrum.read(images, format="wcs1d-fits", flux_unit=u.one)
+
+
+def _roles(names):
+    """Return which column is what, by their names."""
+    roles = {}
+    for name in names:
+        fits = [role for role, called in _CALLED.items() if called.search(name.lower())]
+        if fits:
+            roles.setdefault(fits[0], name)
+    if "log_wavelength" in roles:
+        roles.setdefault("wavelength", roles["log_wavelength"])
+    return roles
+
+
+def _of_table(table, path, wavelength_unit, columns, meta):
+    """Make a spectrum of a table's columns, which go by their names or their order."""
+    from specutils import Spectrum
+
+    names = table.colnames if columns == 2 else table.colnames[:columns]  # in any order
+    roles = _roles(names)
+    if not {"wavelength", "flux"} <= roles.keys():
+        roles = dict(zip(_IN_ORDER, names, strict=False))
+        if _NO_WAVELENGTH.search(table.colnames[0].lower()):
+            raise ValueError(
+                f"{path} has columns {', '.join(table.colnames)}, of which none is a wavelength: "
+                "call it 'wavelength'"
+            )
+    found = {r: table[n] for r, n in roles.items() if columns != 2 or r not in _POWERS}
+    flux, axis = floats(found["flux"]), _axis(found, roles, path, wavelength_unit)
+    sigma = _deviation(found, flux.unit)
+    if sigma is not None and _middle(sigma) > _middle(np.abs(flux)):
+        name = next(roles[role] for role in _POWERS if role in roles)
+        raise ValueError(
+            f"{path}: column {name!r} makes errors larger than the flux, which no uncertainty "
+            "does; columns=2 (--columns 2) reads wavelength and flux only"
+        )
+    # What specutils cannot have, an axis out of order, is said with the file's name.
+    steps = np.diff(axis.value)
+    if not (np.all(steps > 0) or np.all(steps < 0)):
+        raise ValueError(f"{path}: wavelengths neither increase nor decrease all the way")
+    mask = found.get("mask")
+    known = {key: table.meta[key] for key in ("medium", "resolution") if key in table.meta}
+    if "medium" not in known and (medium := _medium(roles["wavelength"], table.colnames)):
+        known["medium"] = medium
+    resolution = found.get("resolution")
+    if resolution is not None and resolution.unit in (None, u.one):  # else it is a width
+        known["resolution"] = floats(resolution).value
+    known |= {name: floats(found[name]).value for name in OF_NOISE if name in found}
+    return Spectrum(
+        spectral_axis=axis,
+        flux=flux,
+        uncertainty=None if sigma is None else StdDevUncertainty(sigma),
+        mask=None if mask is None else _mask(mask, path),
+        meta={**known, **meta},
+    )
+
+
+def _axis(columns, roles, path, wavelength_unit):
+    """Return wavelengths with the unit that the column, its name or else the caller says."""
+    name, column = roles["wavelength"], columns["wavelength"]
+    values, unit = floats(column), getattr(column, "unit", None)
+    if roles.get("log_wavelength") == name:
+        return 10**values.value * u.AA
+    if isinstance(unit, u.UnrecognizedUnit):
+        raise ValueError(  # noqa: TRY004
+            f"{path}: column {name!r} is in {str(unit)!r}, a unit that is not known"
+        )
+    if unit is not None:
+        return values
+    match = _UNIT_IN_NAME.search(name.lower())
+    return values.value * _UNITS.get(match and match[1], wavelength_unit)
+
+
+def _medium(name, names):
+    """Return the medium that a wavelength's name says, or the name of another one beside it."""
+    if match := _MEDIUM_IN_NAME.search(name.lower()):
+        return {"air": "air", "vac": "vacuum"}[match[1]]
+    beside = [n.lower() for n in names if n.lower().startswith(f"{name.lower()}_")]
+    others = {match[1] for n in beside if (match := _MEDIUM_IN_NAME.search(n))}
+    return {frozenset({"air"}): "vacuum", frozenset({"vac"}): "air"}.get(frozenset(others))
+
+
+def _deviation(columns, unit):
+    """Return standard deviations of what a table says of the noise, or None if that is nothing."""
+    for role, power in _POWERS.items():
+        values = floats(columns[role]) if role in columns else None
+        if values is not None and _says_noise(values.value):
+            with np.errstate(divide="ignore", invalid="ignore"):  # of weights that are zero
+                sigma = values**power
+            return sigma.value * unit if sigma.unit == u.one else sigma
+    return None
+
+
+def _says_noise(values):
+    """Say whether values of an uncertainty have a positive number among them."""
+    return bool(np.any((values > 0) & np.isfinite(values)))
+
+
+def _middle(values):
+    """Return the median of what is finite, NaN if nothing is."""
+    finite = values[np.isfinite(values)]
+    return np.median(finite) if len(finite) else np.nan * values.unit
+
+
+def floats(column):
+    """Return a column as a quantity, NaN where it has no value; a unit that none knows is none."""
+    column = column.astype(float)
+    values = u.Quantity(column.filled(np.nan) if hasattr(column, "filled") else column)
+    return values.value * u.one if isinstance(values.unit, u.UnrecognizedUnit) else values
+
+
+def _mask(column, path):
+    """Return a column as a mask; what is not said is masked."""
+    values = np.asarray(np.ma.filled(column, True))
+    if values.dtype.kind in "biuf":
+        return values != 0
+    text = np.char.lower(values.astype(str))
+    if odd := sorted(set(text.tolist()) - {"true", "false"}):
+        raise ValueError(
+            f"{path}: column {column.info.name!r} has {odd[0]!r}: a mask has numbers, of which "
+            "zero is a good pixel, or true and false; a column that is none needs another name"
+        )
+    return text == "true"
