@@ -17,6 +17,8 @@ from astropayne.grid import GridWarning
 from astropayne.plugins import npz
 from astropayne.plugins.tables import label_columns, match_files
 from astropayne.plugins.the_payne import APOGEE_LABELS
+from astropayne.spectrum_files import write_table
+from astropayne.wavelengths import spectral_equivalencies
 
 
 def reasons(grid):
@@ -500,7 +502,7 @@ def test_specutils_units_masks_and_frequencies(spectra, tmp_path):
     names = write_spectra(folder, wavelength, flux)
     write_spectra(tmp_path / "milli", wavelength, 1000 * flux, u.mJy)
     (tmp_path / "milli" / names[1]).replace(folder / names[1])
-    frequency = (wavelength * u.AA).to(u.GHz, u.spectral())
+    frequency = (wavelength * u.AA).to(u.GHz, spectral_equivalencies("air"))
     Spectrum(spectral_axis=frequency, flux=flux[2] * u.Jy).write(
         folder / names[2], format="tabular-fits", overwrite=True
     )
@@ -538,11 +540,61 @@ def test_specutils_faults_are_found_and_named(spectra, tmp_path):
     assert grid.names == [names[0], names[11]]
     assert grid.labels.colnames == ["teff", "feh"]
     found = reasons(grid)
-    words = ["NaN", "negative", "other wavelengths", "59 pixels", "cannot be read by specutils"]
-    words += ["cannot be read by specutils", "no such file", "not finite: feh", "more than one row"]
+    words = ["NaN", "negative", "other wavelengths", "59 pixels", "nor what specutils can read: "]
+    words += ["is neither text with", "no such file", "not finite: feh", "more than one row"]
     words += ["no row in the table"]
     for name, word in zip(names[1:11], words, strict=True):
         assert word in found[name], name
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".ecsv", ".fits"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_folders_of_plain_spectra_of_normalised_flux(spectra, tmp_path, suffix, workers):
+    wavelength, flux, labels = spectra
+    for i, row in enumerate(flux):
+        table = QTable({"wavelength": wavelength, "flux": row, "error": row / 50})
+        write_table(table, tmp_path / f"{i:04d}{suffix}")
+    labels["file"] = [f"{i:04d}" for i in range(4)]
+    labels.write(tmp_path / "labels.csv")
+    grid = SpectralGrid.read(tmp_path, medium="vacuum", workers=workers)
+    assert grid.meta["reader"] == "specutils"
+    assert (grid.meta["normalised"], grid.meta["flux_unit"]) == (True, "")
+    assert np.array_equal(grid.flux, flux.astype(np.float32))
+    assert np.array_equal(grid.wavelength.value, wavelength)
+    assert len(grid.report) == 0
+
+
+def test_text_without_names_may_be_in_nanometers_and_backwards(spectra, tmp_path):
+    wavelength, flux, labels = spectra
+    for i, row in enumerate(flux):
+        np.savetxt(tmp_path / f"{i}.dat", np.transpose([wavelength / 10, row, 1e6 * row])[::-1])
+    labels["file"] = [f"{i}.dat" for i in range(4)]
+    labels.write(tmp_path / "labels.ecsv")
+    grid = SpectralGrid.read(tmp_path, medium="air", wavelength_unit="nm")
+    assert grid.wavelength.value == pytest.approx(wavelength)
+    assert grid.flux == pytest.approx(flux, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::astropayne.grid.GridWarning")
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits"])
+def test_spectra_may_say_medium_resolution_mask_and_percent(spectra, tmp_path, suffix):
+    wavelength, flux, labels = spectra
+    said = {"medium": "vacuum", "resolution": 9000.0}
+    for i, row in enumerate(flux):
+        table = QTable({"wavelength": wavelength * u.AA, "flux": 100 * row * u.percent})
+        table.meta = {**said, "medium": "air"} if i == 1 else said
+        table["mask"] = (wavelength < 5001) & (i == 2)
+        write_table(table, tmp_path / f"{i}{suffix}")
+    labels["file"] = [f"{i}{suffix}" for i in range(4)]
+    labels.write(tmp_path / "labels.ecsv")
+    grid = SpectralGrid.read(tmp_path)
+    assert (grid.meta["medium"], grid.meta["resolution"]) == ("vacuum", 9000)
+    assert grid.meta["normalised"]
+    assert grid.flux == pytest.approx(flux[[0, 3]], rel=1e-6)
+    found = reasons(grid)
+    assert found[f"1{suffix}"] == "has medium = air, not vacuum"
+    assert found[f"2{suffix}"] == "has flux that is NaN"
+    assert len(SpectralGrid.read(tmp_path, medium="air")) == 3  # what is given comes first
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Reader for spectra in any format that specutils reads, and a table of their labels."""
+"""Reader for spectra in files of nearly any form, and a table of their labels."""
 
 import re
 from functools import partial
@@ -16,15 +16,16 @@ __all__ = ["SpecutilsReader"]
 # What a table of labels in the folder may be called, and its column of file names.
 _TABLES = ("labels.ecsv", "labels.csv", "labels.fits", "labels.vot", "labels.xml")
 _NAMES = ("file", "filename", "file_name", "name", "specname", "spectrum", "path")
+_STATED = ("medium", "resolution")  # what files of spectra may say themselves
 
 
 class SpecutilsReader(GridReader):
-    """Anything that ``specutils.Spectrum.read`` reads, such as FITS or ECSV.
+    """Text, ECSV, FITS: all files that `~astropayne.spectrum_files.read_spectrum` reads.
 
-    The path is a folder, a pattern such as ``"grid/*.fits"``, or a table (CSV, ECSV, FITS,
-    VOTable) with a column of file names, relative to the table's folder. Folders and patterns
-    need a table of labels: ``labels.ecsv`` (or ``.csv``, ``.fits``, ``.vot``, ``.xml``) in the
-    folder is found.
+    Wavelength and flux are taken of each; flux without a unit is taken to be normalised. The path
+    is a folder, a pattern such as ``"grid/*.fits"``, or a table (CSV, ECSV, FITS, VOTable) with a
+    column of file names, relative to the table's folder. Folders and patterns need a table of
+    labels: ``labels.ecsv`` (or ``.csv``, ``.fits``, ``.vot``, ``.xml``) in the folder is found.
 
     Options of ``SpectralGrid.read(path, format="specutils", ...)``:
 
@@ -34,9 +35,10 @@ class SpecutilsReader(GridReader):
     * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
       columns that are no labels (``"rest"``: all that are not in ``columns``);
     * ``units={"Teff": "kK"}`` for columns that do not say their unit, as ``"Teff [kK]"`` does;
-    * ``medium="air"`` or ``"vacuum"``, unless the table's metadata has ``medium``; likewise
-      ``resolution`` and ``solar_scale``, which may be left out;
+    * ``medium="air"`` or ``"vacuum"``, unless the table's metadata has ``medium`` or the spectra
+      say it; likewise ``resolution`` and (of the table) ``solar_scale``, which may be left out;
     * ``flux_unit``, to which flux is converted; by default the first spectrum's;
+    * ``wavelength_unit``, where files do not say it; Å by default;
     * ``spectrum_format``, the format specutils is to assume.
     """
 
@@ -62,6 +64,7 @@ class SpecutilsReader(GridReader):
         resolution=None,
         solar_scale=None,
         flux_unit=None,
+        wavelength_unit="Angstrom",
         spectrum_format=None,
     ):
         """Match the label rows with the files; see `GridReader.open`."""
@@ -78,20 +81,27 @@ class SpecutilsReader(GridReader):
         known = {str(key).lower(): value for key, value in table.meta.items()}
         given = {"medium": medium, "resolution": resolution, "solar_scale": solar_scale}
         meta = {k: known.get(k) if value is None else value for k, value in given.items()}
+        paths = [folder / name for name in names]
+        options = {"format": spectrum_format, "wavelength_unit": u.Unit(wavelength_unit)}
+        first = _first(paths, options)
+        if first is not None:
+            meta |= {k: v for k, v in _stated(first).items() if meta[k] is None}
         if meta["medium"] not in MEDIA:
             raise ValueError(
                 f"medium={meta['medium']!r}: say whether the wavelengths are in air or in vacuum, "
                 f"one of {', '.join(map(repr, MEDIA))}"
             )
-        paths = [folder / name for name in names]
-        unit = _unit(paths, spectrum_format) if flux_unit is None else u.Unit(flux_unit)
-        meta |= {"flux_unit": str(unit), "normalised": unit == u.dimensionless_unscaled}
+        own_unit = u.one if first is None else first.flux.unit
+        unit = own_unit if flux_unit is None else u.Unit(flux_unit)
+        normalised = unit.is_equivalent(u.one)  # percent are made parts of one
+        meta |= {"flux_unit": "" if normalised else str(unit), "normalised": normalised}
+        same = {k: meta[k] for k in _STATED if given[k] is None}  # what is given comes first
         return GridSource(
             names=names,
             labels=label_columns(
                 {n: table[n] for n in table.colnames}, columns, ignore, units=units
             ),
-            load=partial(_load, paths, spectrum_format),
+            load=partial(_load, paths, options, meta["medium"], same),
             meta=meta,
             rejected={**unmatched, **rejected},
         )
@@ -171,34 +181,43 @@ def _files(path, names, table):
     ]
 
 
-def _unit(paths, spectrum_format):
-    """Return the unit of flux of the first spectrum that can be read."""
-    import astropy.units as u
-
+def _first(paths, options):
+    """Return the first spectrum that can be read."""
     for path in paths[:21]:
         try:
-            return _read(path, spectrum_format).flux.unit
-        except ValueError:
+            return _read(path, options)
+        except Exception:
             continue  # it is set aside when it is loaded
-    return u.dimensionless_unscaled
+    return None
 
 
-def _read(path, spectrum_format):
-    from specutils import Spectrum
+def _stated(spectrum):
+    """Return what a file says that a grid needs to know; a resolution of each pixel is not one."""
+    stated = {key: spectrum.meta.get(key) for key in _STATED}
+    return {k: v for k, v in stated.items() if v is not None and np.ndim(v) == 0}
+
+
+def _read(path, options):
+    from astropayne.spectrum_reader import read_spectrum
 
     try:
-        return Spectrum.read(path, format=spectrum_format)
-    except Exception as error:  # loaders raise what they like
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"cannot be read by specutils: {reason}") from None
+        return read_spectrum(path, columns=2, **options)
+    except ValueError as error:  # the report has the name beside
+        raise ValueError(str(error).removeprefix(str(path)).lstrip(": ")) from None
 
 
-def _load(paths, spectrum_format, i):
+def _load(paths, options, medium, same, i):
     """Load wavelength and flux of one file, as quantities; what is masked is NaN."""
     import astropy.units as u
 
-    spectrum = _read(paths[i], spectrum_format)
-    wavelength, flux = spectrum.spectral_axis.to(u.AA, u.spectral()), spectrum.flux
+    from astropayne.wavelengths import spectral_equivalencies
+
+    spectrum = _read(paths[i], options)
+    for key, value in _stated(spectrum).items():
+        if value != same.get(key, value):
+            raise ValueError(f"has {key} = {value}, not {same[key]}")
+    wavelength = spectrum.spectral_axis.to(u.AA, spectral_equivalencies(medium))
+    flux = spectrum.flux
     if spectrum.mask is not None:
         flux = flux.astype(float)
         flux[np.broadcast_to(spectrum.mask, flux.shape)] = np.nan
@@ -209,5 +228,5 @@ def _load(paths, spectrum_format, i):
 
 @hookimpl
 def astropayne_grid_readers():
-    """Return the reader of what specutils reads."""
+    """Return the reader of files of spectra."""
     return [SpecutilsReader()]
