@@ -225,6 +225,30 @@ def test_tsfitpy_tables_may_have_other_separators(tsfitpy_folder, sample, separa
     assert grid.labels["logg"] == pytest.approx(np.asarray(sample.labels["logg"][:6]))
 
 
+@pytest.mark.parametrize("separator", [",", "  "])
+@pytest.mark.parametrize("above", ["# my grid\n# of specname, made on Monday\n", "#", "# x\n# "])
+def test_tables_may_have_comments_above_and_names_of_columns_in_them(
+    tsfitpy_folder, sample, separator, above
+):
+    path = tsfitpy_folder / "spectra_parameters.csv"
+    path.write_text(above + path.read_text().replace(",", separator))
+    options = {"format": "specutils", "ignore": "rv", "medium": "air"}
+    for grid in (SpectralGrid.read(tsfitpy_folder), SpectralGrid.read(path, **options)):
+        assert grid.names == [f"{i}.spec" for i in range(6)]
+        assert grid.labels.colnames == sample.labels.colnames
+        assert grid.labels["logg"] == pytest.approx(np.asarray(sample.labels["logg"][:6]))
+        assert grid.flux == pytest.approx(sample.flux[:6], abs=1e-6)
+
+
+@pytest.mark.parametrize("folder", ["out/", "/data/me/", "C:\\grids\\"])
+def test_names_may_have_folders_in_front_that_are_elsewhere(tsfitpy_folder, folder):
+    rewrite_table(tsfitpy_folder, lambda t: t.assign(specname=folder + t.specname))
+    assert SpectralGrid.read(tsfitpy_folder).names == [f"{i}.spec" for i in range(6)]
+    rows, _, rejected = match_files([f"{folder}1", "b/2.spec", "c/2.spec"], ["1.spec", "2.spec"])
+    assert rows == [0]
+    assert rejected == {"2.spec": "has more than one row in the table of labels"}
+
+
 @pytest.mark.parametrize("extension", [".spec", ".spec.gz"])
 def test_tsfitpy_spectra_may_be_compressed(tsfitpy_folder, extension):
     plain = SpectralGrid.read(tsfitpy_folder)
@@ -625,6 +649,40 @@ def test_specutils_tables_of_labels_may_be_compressed(spectra, tmp_path):
     (tmp_path / "labels.odd").write_text("nothing that is known")
     with pytest.raises(ValueError, match=r"as a table of labels: [^\n]*\Z"):
         SpectralGrid.read(tmp_path / "grid", labels=tmp_path / "labels.odd", **options)
+
+
+@pytest.mark.parametrize("table", ["labels.txt", "stars.dat", "stars.csv"])
+@pytest.mark.parametrize("column", ["File", "star"])
+def test_names_of_files_are_text_in_any_column(spectra, tmp_path, table, column):
+    """They used to be numbers without their zeros, but in columns of some names."""
+    wavelength, flux, labels = spectra
+    for i, row in enumerate(flux):
+        np.savetxt(tmp_path / f"{i:04d}.spec", np.transpose([wavelength, row]))
+    rows = [f"{i:04d} {row['teff'].value} {row['logg']}" for i, row in enumerate(labels)]
+    (tmp_path / table).write_text("\n".join([f"# {column} Teff logg", *rows]))
+    options = {"name_column": column, "format": "specutils"} if column == "star" else {}
+    path = tmp_path if table == "labels.txt" else tmp_path / table
+    grid = SpectralGrid.read(path, medium="air", **options)
+    assert grid.names == [f"{i:04d}.spec" for i in range(4)]
+    assert grid.labels["logg"].tolist() == labels["logg"].tolist()
+    assert grid.flux == pytest.approx(flux, rel=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["", ".dat"])
+@pytest.mark.parametrize("front", ["", "out/", "elsewhere/", "absolute"])
+def test_tables_name_files_with_folders_and_without_endings(spectra, tmp_path, suffix, front):
+    wavelength, flux, labels = spectra
+    folder = tmp_path / ("" if front == "elsewhere/" else "out" if front else "")
+    folder.mkdir(exist_ok=True)
+    for i, row in enumerate(flux):
+        np.savetxt(folder / f"{i}.dat", np.transpose([wavelength, row]))
+    front = f"{folder}/" if front == "absolute" else front
+    labels["file"] = [f"{front}{i}{suffix}" for i in range(4)]
+    labels[:3].write(tmp_path / "stars.csv")  # the fourth is none of this grid
+    grid = SpectralGrid.read(tmp_path / "stars.csv", medium="air")
+    assert [name.rpartition("/")[2] for name in grid.names] == ["0.dat", "1.dat", "2.dat"]
+    assert grid.flux == pytest.approx(flux[:3], rel=1e-6)
+    assert len(grid.report) == 0
 
 
 def test_two_formats_that_fit_are_named(tsfitpy_folder):

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reader for spectra in files of nearly any form, and a table of their labels."""
 
-import re
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +8,13 @@ import numpy as np
 
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader, GridSource
-from astropayne.plugins.tables import label_columns, match_files, read_csv
+from astropayne.plugins.tables import header_of, label_columns, match_files, read_csv
 
 __all__ = ["SpecutilsReader"]
 
 # What a table of labels in the folder may be called, and its column of file names.
-_TABLES = ("labels.ecsv", "labels.csv", "labels.fits", "labels.vot", "labels.xml")
+_TABLES = tuple(f"labels.{suffix}" for suffix in ("ecsv", "csv", "txt", "fits", "vot", "xml"))
+_TEXT = (".csv", ".txt", ".dat")  # of which nothing but the header says what it is
 _NAMES = ("file", "filename", "file_name", "name", "specname", "spectrum", "path")
 _STATED = ("medium", "resolution")  # what files of spectra may say themselves
 
@@ -23,9 +23,10 @@ class SpecutilsReader(GridReader):
     """Text, ECSV, FITS: all files that `~astropayne.spectrum_files.read_spectrum` reads.
 
     Wavelength and flux are taken of each; flux without a unit is taken to be normalised. The path
-    is a folder, a pattern such as ``"grid/*.fits"``, or a table (CSV, ECSV, FITS, VOTable) with a
-    column of file names, relative to the table's folder. Folders and patterns need a table of
-    labels: ``labels.ecsv`` (or ``.csv``, ``.fits``, ``.vot``, ``.xml``) in the folder is found.
+    is a folder, a pattern such as ``"grid/*.fits"``, or a table (text, ECSV, FITS, VOTable) with
+    a column of file names, relative to the table's folder. Folders and patterns need a table of
+    labels: ``labels.csv`` (or ``.ecsv``, ``.txt``, ``.fits``, ``.vot``, ``.xml``) in the folder is
+    found.
 
     Options of ``SpectralGrid.read(path, format="specutils", ...)``:
 
@@ -47,7 +48,7 @@ class SpecutilsReader(GridReader):
     def sniff(self, path):
         """Look for a table of labels: nothing else says that spectra are a grid."""
         if path.is_file():
-            return path.suffix in (".csv", ".ecsv") and _names_files(path)
+            return path.suffix.lower() in (".ecsv", *_TEXT) and _names_files(path)
         folder = path if path.is_dir() else path.parent
         return any((folder / table).is_file() for table in _TABLES)
 
@@ -72,7 +73,7 @@ class SpecutilsReader(GridReader):
 
         from astropayne.wavelengths import MEDIA
 
-        table, file, rejected = _table(path, labels)
+        table, file, rejected = _table(path, labels, name_column)
         name_column = _name_column(table, name_column)
         folder, files = _files(path, table[name_column], file)
         rows, names, unmatched = match_files(table[name_column], files)
@@ -109,15 +110,11 @@ class SpecutilsReader(GridReader):
 
 def _names_files(path):
     """Say whether a text table has a column of file names."""
-    with path.open(errors="replace") as lines:
-        for _, line in zip(range(500), lines, strict=False):
-            if not line.startswith("#"):
-                columns = re.split(r"[,;\s]+", line.strip().lower().replace('"', ""))
-                return not set(_NAMES).isdisjoint(columns) and len(columns) > 1
-    return False
+    _, words = header_of(path, _NAMES)
+    return not set(_NAMES).isdisjoint(words) and len(words) > 1
 
 
-def _table(path, labels):
+def _table(path, labels, name_column):
     """Return the table of labels, its file if there is one, and rows that cannot be read."""
     from astropy.table import QTable, Table
 
@@ -125,8 +122,8 @@ def _table(path, labels):
         return QTable(labels), None, {}
     file = _table_file(path, labels)
     try:
-        if file.name.removesuffix(".gz").endswith(".csv"):
-            rows, rejected = read_csv(file, _NAMES)
+        if file.name.lower().removesuffix(".gz").endswith(_TEXT):
+            rows, rejected = read_csv(file, _NAMES if name_column is None else (name_column,))
             return QTable.from_pandas(rows), file, rejected
         return QTable.read(file), file, {}
     except Exception as error:  # astropy's readers raise what they like
@@ -172,13 +169,27 @@ def _files(path, names, table):
     """Return the folder, and the names in it of the spectra there are."""
     folder = _folder(path)
     if path.is_file():  # the table says which
-        return folder, {n for n in map(str, names) if n.strip() and (folder / n.strip()).is_file()}
+        return folder, _named(folder, [str(name).strip() for name in names])
     pattern = "*" if path.is_dir() else path.name
     return folder, [
         file.name
         for file in folder.glob(pattern)
         if file.is_file() and file != table and not file.name.startswith(".")
     ]
+
+
+def _named(folder, names):
+    """Return the files that names mean, with or without endings and folders that are elsewhere."""
+    inside = {name: name.rpartition("/")[0] for name in names if name}
+    there = {"", *(part for part in set(inside.values()) if (folder / part).is_dir())}
+    wanted = {n if part in there else n.rpartition("/")[2] for n, part in inside.items()}
+    files = [
+        f"{part}/{file.name}" if part else file.name
+        for part in there
+        for file in (folder / part).iterdir()
+        if file.is_file()
+    ]
+    return [f for f in files if not wanted.isdisjoint((f, f.rpartition(".")[0]))]
 
 
 def _first(paths, options):

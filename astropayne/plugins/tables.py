@@ -7,7 +7,37 @@ from collections import Counter
 
 import numpy as np
 
-__all__ = ["label_columns", "match_files", "read_csv"]
+__all__ = ["header_of", "label_columns", "match_files", "read_csv"]
+
+
+def header_of(file, name_columns):
+    """Find the names of a text table's columns: below comments, or in the last of them.
+
+    Parameters
+    ----------
+    file : `pathlib.Path`
+    name_columns : collection of str
+        Columns that hold names, of which the table has one.
+
+    Returns
+    -------
+    n_above : int
+        How many lines are above.
+    words : list of str
+        What stands there, in lower case.
+    """
+    from astropy.utils.data import get_readable_fileobj
+
+    wanted, found = {name.lower() for name in name_columns}, [[]]
+    with get_readable_fileobj(file, encoding="binary") as lines:
+        for line in lines:
+            text = line.decode("utf-8-sig", errors="replace").lower().replace('"', "")
+            found.append(re.split(r"[,;\s]+", text.strip("# \r\n")))
+            if not text.startswith("#"):
+                break
+    *above, comment, last = found
+    in_comment = wanted.isdisjoint(last) and not wanted.isdisjoint(comment)
+    return (len(above) - 1, comment) if in_comment else (len(above), last)
 
 
 def read_csv(file, name_columns):
@@ -16,9 +46,10 @@ def read_csv(file, name_columns):
     Parameters
     ----------
     file : `pathlib.Path`
-        Fields are separated by commas, tabs or semicolons; with these, decimals may have commas.
+        Fields are separated by commas, tabs, semicolons or spaces; with semicolons, decimals may
+        have commas. Lines that start with ``#`` may be above.
     name_columns : sequence of str
-        Columns that hold names: text, also where it looks like a number.
+        Columns that hold names, in any case: text, also where it looks like a number.
 
     Returns
     -------
@@ -36,16 +67,21 @@ def read_csv(file, name_columns):
 
     rejected = {}
     try:
-        written = _separators(file)
-        header = [column.strip() for column in pd.read_csv(file, nrows=0, **written).columns]
+        above, _ = header_of(file, name_columns)
+        written = {"skiprows": above, **_separators(file, above)}
+        columns = pd.read_csv(file, nrows=0, **written).columns.str.strip("# \t")
+        header = [column for column in columns if column]
+        if len(header) < len(columns):  # "# name teff", where # is no column
+            written |= {"header": None, "skiprows": above + 1}
+        names = [c for c in header if c.lower() in {name.lower() for name in name_columns}]
         options = {
-            **written,
             "header": 0,
+            **written,
             "names": header,
-            "dtype": dict.fromkeys(name_columns, str),
+            "dtype": dict.fromkeys(names, str),
             "skipinitialspace": True,
         }
-        name = next((i for i, column in enumerate(header) if column in name_columns), 0)
+        name = next((i for i, column in enumerate(header) if column in names), 0)
 
         def set_aside(fields):
             rejected[fields[name]] = (
@@ -65,13 +101,16 @@ def read_csv(file, name_columns):
     return table.loc[:, ~table.columns.str.fullmatch(r"Unnamed: \d+")], rejected
 
 
-def _separators(file):
+def _separators(file, above):
     """Return what separates fields, as most in the first line, and what decimals."""
     import pandas as pd
 
-    options = {"nrows": 20, "dtype": str, "on_bad_lines": "skip"}
+    options = {"nrows": 20, "dtype": str, "on_bad_lines": "skip", "skiprows": above}
     first = {sep: pd.read_csv(file, sep=sep, **options) for sep in (",", ";", "\t")}
     sep = max(first, key=lambda sep: len(first[sep].columns))
+    if len(first[sep].columns) == 1:  # spaces are in the names of columns, where others separate
+        by_spaces = pd.read_csv(file, sep=r"\s+", **options)
+        return {"sep": r"\s+" if len(by_spaces.columns) > 1 else ",", "decimal": "."}
     cells = first[sep].stack().str.strip()
     commas = sep == ";" and cells.str.fullmatch(r"[-+]?\d*,\d+(e[-+]?\d+)?", case=False).any()
     return {"sep": sep, "decimal": "," if commas else "."}
@@ -83,7 +122,8 @@ def match_files(names, files, kind="file"):
     Parameters
     ----------
     names : sequence of str
-        What the rows say: a file's name, or that name without its extension.
+        What the rows say: a file's name, or that name without its extension; folders in front of
+        it do not count where there is no such file.
     files : iterable of str
         Names of the files there are.
     kind : str
@@ -110,7 +150,7 @@ def match_files(names, files, kind="file"):
     by_name = {stem: file for stem, file in by_stem if stems[stem] == 1}
     by_name.update(zip(files, files, strict=True))
     texts = [_text(name) for name in names]
-    matches = [by_name.get(text) for text in texts]
+    matches = [by_name.get(text) or by_name.get(re.split(r"[/\\]", text)[-1]) for text in texts]
     count = Counter(match or text for match, text in zip(matches, texts, strict=True))
     rows, found, rejected = [], [], {}
     for row, (text, match) in enumerate(zip(texts, matches, strict=True)):
