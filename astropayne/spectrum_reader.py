@@ -162,7 +162,7 @@ def guessed_table(path):
     with get_readable_fileobj(path, encoding="utf-8-sig") as file:
         text = file.read()
     text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
-    table = text_tables.read(text)
+    table = _numbers_only(text) or text_tables.read(text)
     if table[table.colnames[1]].dtype.kind == "U":  # pandas' index, a column without a name
         table = text_tables.read(text, format="csv", guess=False)
     last = table.meta.get("comments", [""])[-1]
@@ -171,6 +171,19 @@ def guessed_table(path):
         table.rename_columns(table.colnames, names)
     table.meta.clear()
     return QTable(table)
+
+
+def _numbers_only(text):
+    """Read columns without names, for which ascii would try all other formats before."""
+    first = re.search(r"^(?!#)\s*\S.*", text, re.MULTILINE)
+    if first is None or not re.fullmatch(r"[-+\d.eE,\s]+", first[0]):
+        return None
+    how = {"format": "no_header", "guess": False, "delimiter": "," if "," in first[0] else " "}
+    try:
+        table = text_tables.read(text.replace("\t", " "), **how)
+    except Exception:  # ascii's guesses may do better
+        return None
+    return table if len(table.colnames) > 1 else None
 
 
 def _fits_table(path):

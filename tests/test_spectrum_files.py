@@ -399,6 +399,18 @@ def test_flags_are_told_with_the_labels_they_concern(model):
     assert "A_Li" in row.partition("LOW_INFORMATION (")[2]
 
 
+@pytest.mark.parametrize(
+    "text", ["5160\t1\n5161\t2\n", "# made\n# wl_nm, f\n\n 516.0, 1\n516.1, 2"]
+)
+def test_columns_of_numbers_are_not_tried_in_all_formats(tmp_path, monkeypatch, text):
+    """Each is tried on the whole text, which took ten times as long as to read it."""
+    (tmp_path / "star.txt").write_text(text)
+    monkeypatch.setattr("astropy.io.ascii.ui._guess", None)
+    spectrum = read_spectrum(tmp_path / "star.txt")
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx([5160, 5161])
+    assert spectrum.flux.value.tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits"])
 @pytest.mark.parametrize("unit", [u.one, u.Jy])
 @pytest.mark.parametrize("known", [True, False])
