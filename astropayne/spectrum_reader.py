@@ -30,6 +30,7 @@ _CALLED = {
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _NO_WAVELENGTH = re.compile(r"^(freq|nu$|wavenum|energy|vel|log|ln|pix|order)")
 _MEDIUM_IN_NAME = re.compile(r"(?:^|[_ (\[])(air|vac)")
+_IN_AIR = "em.wl;obs.atmos"  # ESO's standard of products: without obs.atmos it is vacuum
 # The unit at the end of a wavelength's name, as in "wave_nm" or "lambda[A]".
 _UNIT_IN_NAME = re.compile(r"[_ (\[]([a-zåµ]+)[)\]]?$")
 _UNITS = {
@@ -49,7 +50,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     FITS) with columns of those names, of ``loglam`` (log10 of Å) in place of the wavelength, of
     ``variance`` or ``ivar`` in place of the uncertainty, and of a ``mask`` (zero or false where a
     pixel is good). Units may be in the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A
-    FITS table may have a row for each pixel, or one row that holds all (as ESO's products have).
+    FITS table may have a row for each pixel, or one row that holds all (as ESO's products have),
+    and an image LAMOST's older rows.
     Everything else is specutils'. Any of them may be compressed (``.gz``). Uncertainties of which
     none is a positive number, as HARPS' products have them, are left out.
 
@@ -65,7 +67,9 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
         leaves out what is called an uncertainty, or comes third, and is none.
     meta : dict, optional
         What is known of it beside: ``medium``, ``resolution``. These come first; a medium is taken
-        from a column's name, as ``wavelength_air``, and from ``CTYPE1 = 'AWAV'`` (air), too.
+        from a column's name, as ``wavelength_air``, or from a FITS header: ``CTYPE1 = 'AWAV'``
+        (air), ``VACUUM = T`` (SDSS, LAMOST) and ESO's ``TUCD1 = 'em.wl;obs.atmos'`` (air; in ESO's
+        products it is vacuum without ``obs.atmos``), too.
 
     Returns
     -------
@@ -107,10 +111,16 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     if more_in_table and path.name.lower().removesuffix(".gz").endswith((".fits", ".fit")):
         table = _fits_table(path)
         if table is not None:
-            return _of_table(table, path, u.Unit(wavelength_unit), columns, more)
+            spectrum = _of_table(table, path, u.Unit(wavelength_unit), columns, more)
+            return _with_medium(spectrum, path)
     if spectrum is None:
         if format is None and _is_text(path):  # of which specutils says nothing of use
             reason = "lines that are not numbers have to start with #, but one of names"
+        elif (shape := _image_shape(path)) is not None:
+            reason = (
+                f"it is an image of {' x '.join(map(str, shape))} values, not one spectrum; write "
+                "each row, such as an order, with its wavelengths to a file, and fit them as arms"
+            )
         raise ValueError(
             f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
             f"specutils can read: {reason}"
@@ -122,13 +132,11 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
         and spectrum.spectral_axis.to_value(u.AA, u.spectral()).max() < 10
     ):
         spectrum = _of_logarithms(spectrum)
-    if str(header.get("CTYPE1", "")).startswith("AWAV"):
-        spectrum.meta["medium"] = "air"
     spectrum.meta.update(more)
     noise = spectrum.uncertainty
     if columns == 2 or (noise is not None and not _says_noise(noise.array)):
         spectrum.uncertainty = None
-    return spectrum
+    return _with_medium(spectrum, path)
 
 
 def _is_text(path):
@@ -159,8 +167,12 @@ def _text_table(path):
 
 def guessed_table(path):
     """Return the columns of a text file, whatever separates and names them."""
-    with get_readable_fileobj(path, encoding="utf-8-sig") as file:
-        text = file.read()
+    with get_readable_fileobj(path, encoding="binary") as file:
+        content = file.read()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:  # which has a letter for every byte, in comments and units
+        text = content.decode("latin-1")
     text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
     table = _numbers_only(text) or text_tables.read(text)
     if table[table.colnames[1]].dtype.kind == "U":  # pandas' index, a column without a name
@@ -188,7 +200,7 @@ def _numbers_only(text):
 
 def _fits_table(path):
     try:
-        table = QTable.read(path)
+        table = _of_lamost(path) or QTable.read(path)
     except Exception:  # no table, and specutils has said what else is wrong
         return None
     table.meta = {key.lower(): value for key, value in table.meta.items()}
@@ -199,6 +211,42 @@ def _fits_table(path):
         pixels = {name: value for name, value in row.items() if np.ndim(value) == 1}
         table = QTable(pixels, meta=table.meta)
     return table if {"wavelength", "flux"} <= _roles(table.colnames).keys() else None
+
+
+def _of_lamost(path):
+    """Return what the rows of an image are in LAMOST's older releases, if it is one."""
+    with fits.open(path) as hdus:
+        image = hdus[0]
+        if image.header.get("TELESCOP") != "LAMOST" or np.shape(image.data)[:-1] != (5,):
+            return None
+        return QTable(dict(zip(("flux", "ivar", "wavelength"), image.data[:3], strict=True)))
+
+
+def _image_shape(path):
+    try:
+        with fits.open(path) as hdus:
+            return next((np.shape(hdu.data) for hdu in hdus if hdu.is_image and hdu.size), None)
+    except Exception:  # it is damaged or no FITS file, which specutils has said
+        return None
+
+
+def _with_medium(spectrum, path):
+    """Return a spectrum with the medium that the headers of a FITS file say, if none else does."""
+    if spectrum.meta.get("medium") is None and _start(path).startswith(b"SIMPLE  ="):
+        with fits.open(path) as hdus:
+            header = hdus[-1].header if len(hdus) == 1 else {**hdus[1].header, **hdus[0].header}
+        if medium := _header_medium(header):
+            spectrum.meta["medium"] = medium
+    return spectrum
+
+
+def _header_medium(header):
+    if "VACUUM" in header:  # SDSS, LAMOST
+        return "vacuum" if str(header["VACUUM"]).upper().startswith("T") else "air"
+    if str(header.get("CTYPE1", "")).startswith("AWAV") or header.get("TUCD1") == _IN_AIR:
+        return "air"
+    is_eso = str(header.get("PRODCATG", "")).startswith("SCIENCE.SPECTRUM")
+    return "vacuum" if is_eso and header.get("TUCD1") == "em.wl" else None
 
 
 def _says_more(path):

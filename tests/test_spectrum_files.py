@@ -107,6 +107,44 @@ def test_images_may_have_wavelengths_in_air_and_logarithms(tmp_path, cards, medi
     assert spectrum.meta.get("medium") == medium
 
 
+@pytest.mark.parametrize(("first", "table", "medium"), [
+    ({"VACUUM": True}, {}, "vacuum"), ({"VACUUM": "T"}, {}, "vacuum"),
+    ({"VACUUM": False}, {}, "air"),
+    ({}, {"TUCD1": "em.wl;obs.atmos"}, "air"), ({}, {"TUCD1": "em.wl"}, None),
+    ({"PRODCATG": "SCIENCE.SPECTRUM"}, {"TUCD1": "em.wl"}, "vacuum"),
+])  # fmt: skip
+def test_headers_of_tables_may_say_the_medium(tmp_path, first, table, medium):
+    rows = fits.table_to_hdu(QTable({"WAVE": WAVELENGTH * u.AA, "FLUX": FLUX * u.Jy}))
+    primary = fits.PrimaryHDU()
+    rows.header.update(table)
+    primary.header.update(first)
+    fits.HDUList([primary, rows]).writeto(tmp_path / "star.fits")
+    assert read_spectrum(tmp_path / "star.fits").meta.get("medium") == medium
+    given = read_spectrum(tmp_path / "star.fits", meta={"medium": "air"})
+    assert given.meta["medium"] == "air"
+
+
+def test_images_of_rows_are_read_of_lamost_and_else_said_to_be_that(tmp_path):
+    rows = [FLUX, FLUX**-2, WAVELENGTH, 0 * FLUX, 0 * FLUX]
+    image = fits.PrimaryHDU(np.array(rows), fits.Header({"TELESCOP": "LAMOST", "VACUUM": True}))
+    image.writeto(tmp_path / "lamost.fits")
+    spectrum = read_spectrum(tmp_path / "lamost.fits")
+    assert np.array_equal(spectrum.spectral_axis.to_value(u.AA), WAVELENGTH)
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    assert spectrum.uncertainty.array == pytest.approx(FLUX)
+    assert spectrum.meta["medium"] == "vacuum"
+    fits.PrimaryHDU(np.ones((3, 7))).writeto(tmp_path / "orders.fits")
+    with pytest.raises(ValueError, match="an image of 3 x 7 values, not one spectrum; write each"):
+        read_spectrum(tmp_path / "orders.fits")
+
+
+def test_text_may_have_other_letters_in_latin_1(tmp_path):
+    text = "# Wellenlänge\nwave [Å], flux\n5160,1\n5161,2\n"
+    (tmp_path / "star.txt").write_bytes(text.encode("latin-1"))
+    spectrum = read_spectrum(tmp_path / "star.txt")
+    assert spectrum.spectral_axis.to_value(u.AA).tolist() == [5160, 5161]
+
+
 @pytest.mark.filterwarnings("ignore::astropy.units.UnitsWarning")
 def test_units_that_are_not_known_are_none_for_flux_and_errors_for_wavelengths(tmp_path):
     def write(unit):
