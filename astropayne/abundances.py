@@ -33,6 +33,7 @@ __all__ = [
     "MissingAbundanceError",
     "SolarScale",
     "abundance_transforms",
+    "same_scale",
     "solar_scale",
 ]
 
@@ -335,6 +336,26 @@ def solar_scale(value):
     if key not in SOLAR_SCALES:
         raise ValueError(f"solar scale {value!r} is not known: {accepted}")
     return SOLAR_SCALES[key]
+
+
+def same_scale(one, other):
+    """Say whether two solar scales, each in any of the ways of `solar_scale`, are the same.
+
+    Parameters
+    ----------
+    one, other : str, `SolarScale`, mapping of str to float, or None
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from astropayne.abundances import same_scale
+    >>> same_scale("magg2022", "Magg et al. (2022)"), same_scale("magg2022", None)
+    (True, False)
+    """
+    return one == other or dict(solar_scale(one)) == dict(solar_scale(other))
 
 
 # The ways to say an abundance, from one to the next by adding a label or the Sun's abundance:

@@ -5,12 +5,14 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from hashlib import blake2b
+from operator import eq
 
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable, vstack
 from tqdm.auto import tqdm
 
+from astropayne.abundances import same_scale
 from astropayne.labels import Label
 from astropayne.loading import Loader, load_blocks, reason
 from astropayne.plugins import GridSource
@@ -159,10 +161,11 @@ def chain_sources(sources, prefixes):
                 f"{', '.join(first.labels.colnames)}: batches of one grid need the same"
             )
         for key in _OF_ALL:
-            if source.meta.get(key) != first.meta.get(key):
+            one, other = source.meta.get(key), first.meta.get(key)
+            if not (same_scale if key == "solar_scale" else eq)(one, other):
                 raise ValueError(
-                    f"{prefix} has {key} = {source.meta.get(key)}, {prefixes[0]} has "
-                    f"{first.meta.get(key)}: batches of one grid need the same"
+                    f"{prefix} has {key} = {one}, {prefixes[0]} has {other}: batches of one grid "
+                    "need the same"
                 )
     named, chain = list(zip(sources, prefixes, strict=True)), _Chain(sources)
     return GridSource(

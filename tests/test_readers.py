@@ -685,6 +685,22 @@ def test_tables_name_files_with_folders_and_without_endings(spectra, tmp_path, s
     assert len(grid.report) == 0
 
 
+def test_batches_may_spell_their_solar_scale_in_two_ways(spectra, tmp_path):
+    wavelength, flux, labels = spectra
+    for i, scale in enumerate(["magg2022", "Magg et al. (2022)", "asplund2009"]):
+        (tmp_path / f"{i}").mkdir()
+        for k in range(2):
+            row = np.transpose([wavelength, flux[k] * (1 - i / 9)])
+            np.savetxt(tmp_path / f"{i}" / f"{k}.txt", row)
+        table = QTable({"file": ["0", "1"], "teff": labels["teff"][:2] + i * u.K})
+        table.meta = {"medium": "air", "solar_scale": scale}
+        table.write(tmp_path / f"{i}" / "labels.ecsv")
+    grid = SpectralGrid.read([tmp_path / "0", tmp_path / "1"])
+    assert (len(grid), grid.meta["solar_scale"]) == (4, "magg2022")
+    with pytest.raises(ValueError, match="2 has solar_scale = asplund2009, 0 has magg2022: batch"):
+        SpectralGrid.read([tmp_path / "0", tmp_path / "2"])
+
+
 def test_two_formats_that_fit_are_named(tsfitpy_folder):
     (tsfitpy_folder / "labels.csv").write_text("file,teff\n")
     with pytest.raises(ValueError, match=r"more than one format fits \(tsfitpy, specutils\)"):
