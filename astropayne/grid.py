@@ -14,7 +14,7 @@ from astropy.table import QTable, vstack
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne import __version__
-from astropayne.abundances import solar_scale
+from astropayne.abundances import same_scale, solar_scale
 from astropayne.conversion import LabelConversion
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
@@ -209,6 +209,12 @@ class SpectralGrid:
                     f"where= is {chosen[0]} for all spectra: neither part may be empty"
                 )
             return self[chosen], self[~chosen]
+        is_number = isinstance(train_fraction, int | float | np.number)
+        if not (is_number and np.isfinite(train_fraction)):
+            raise ValueError(
+                f"train_fraction={train_fraction!r}: it is the part of the spectra in the first "
+                "grid, a number between 0 and 1"
+            )
         n_train = round(train_fraction * len(self))
         if not 0 < n_train < len(self):
             raise ValueError(
@@ -231,8 +237,11 @@ class SpectralGrid:
         -------
         SpectralGrid
         """
-        if not 0 < n <= len(self):
-            raise ValueError(f"n={n} of {len(self)} spectra cannot be taken")
+        if not (isinstance(n, int | np.integer) and 0 < n <= len(self)):
+            raise ValueError(
+                f"n={n!r} of {len(self)} spectra cannot be taken: it is a whole number from 1 to "
+                f"{len(self)}"
+            )
         return self[np.sort(np.random.default_rng(seed).permutation(len(self))[:n])]
 
     def cut(self, regions, **output):
@@ -276,9 +285,9 @@ class SpectralGrid:
         Parameters
         ----------
         wavelength : `~astropy.units.Quantity`, optional
-            New pixels' centres, increasing, in the grid's medium or another spectral unit. By
-            default an axis uniform in ln λ, with the gaps of this one; the edges of windows that it
-            does not cover wholly fall away.
+            New pixels' centres, increasing, in the grid's medium or another spectral unit; bare
+            numbers are in Å. By default an axis uniform in ln λ, with the gaps of this one; the
+            edges of windows that it does not cover wholly fall away.
         velocity : `~astropy.units.Quantity` or float, optional
             Step of that axis in km/s; by default that of this grid's narrowest pixel.
         **output
@@ -299,7 +308,9 @@ class SpectralGrid:
             new = log_axis(own, velocity=step)
         else:
             to_grid = spectral_equivalencies(self.meta["medium"])
-            new = u.Quantity(wavelength).to_value(u.AA, to_grid)
+            given = u.Quantity(wavelength)  # bare numbers are Å, as where a grid is made
+            unit = u.AA if given.unit == u.one else given.unit
+            new = (given.value * unit).to_value(u.AA, to_grid)
         matrix, covered = rebin_matrix(own, new)
         if wavelength is not None and not covered.all():
             raise ValueError(
@@ -332,6 +343,11 @@ class SpectralGrid:
             If the resolution is above the grid's own, or so low that no pixel is left.
         """
         own, before = self.wavelength.value, self.meta["resolution"]
+        resolution = strip_unit(resolution, "resolution", u.one)
+        if np.ndim(resolution):
+            raise ValueError(
+                f"resolution has shape {np.shape(resolution)}: a grid is degraded to one number"
+            )
         matrix, good = degrade_matrix(own, before, resolution)
         if not good.any():
             raise ValueError(
@@ -386,7 +402,7 @@ class SpectralGrid:
 
         Parameters
         ----------
-        *targets : str
+        *targets : str or sequence of str
             Labels wanted, in any spelling. Registered transforms, also several in a row, have to
             lead to each from a label that says the same; it takes that label's place.
             ``alpha_Fe`` takes the place of all [X/Fe] of α elements, if they are equal.
@@ -409,14 +425,15 @@ class SpectralGrid:
         >>> grid.labels.colnames[4], grid.labels.colnames[-1]
         ('Mg_H', 'A_Li')
         """
-        scale = self._solar_scale(solar)
+        scale, several = self._solar_scale(solar), (list, tuple)
+        targets = [name for t in targets for name in (t if isinstance(t, several) else [t])]
         labels = _transform(self.labels, targets, scale, self.meta.get("constant_labels", {}))
         return self._with(labels=labels, meta={**self.meta, "solar_scale": scale.entry})
 
     def _solar_scale(self, given):
         """Return the scale the grid was computed with: what it says itself, or what is given."""
         own = self.meta["solar_scale"]
-        if None not in (own, given) and dict(solar_scale(given)) != dict(solar_scale(own)):
+        if None not in (own, given) and not same_scale(given, own):
             raise ValueError(
                 f"the grid was computed with the solar scale {own!r}, which solar= contradicts; "
                 "if the grid is wrong about it, set grid.meta['solar_scale']"
@@ -509,8 +526,8 @@ class SpectralGrid:
         if output is not None:
             refuse_existing(output, overwrite)
         limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
-        if workers < 1:
-            raise ValueError(f"workers={workers}: it takes at least one")
+        if not (isinstance(workers, int | np.integer) and workers > 0):
+            raise ValueError(f"workers={workers!r}: it takes at least one, a whole number")
         how = {"workers": workers, "limits": limits, "strict": strict, "progress": progress}
         opened = [_open(p, format, options) for p in paths]
         grid, rejected = cls._read(opened, paths, transform_labels, output, overwrite, how)
@@ -785,8 +802,8 @@ def require_alike(one, other, names):
     for key in ("medium", "resolution", "solar_scale", "flux_unit"):
         first, second = one.meta.get(key) or None, other.meta.get(key) or None  # "" is no unit
         same = first == second
-        if key == "solar_scale" and not same:  # it may be written in several ways
-            same = dict(solar_scale(first)) == dict(solar_scale(second))
+        if key == "solar_scale":
+            same = same_scale(first, second)
         if not same:
             raise ValueError(
                 f"{has} has {key} {first!r}, and {but} {second!r}: they have to be the same; if "

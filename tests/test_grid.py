@@ -60,6 +60,9 @@ def test_split_is_a_partition_and_repeats(sample):
     assert train.names != sample.split(train_fraction=0.8, seed=6)[0].names
     with pytest.raises(ValueError, match="neither part may be empty"):
         sample.split(train_fraction=1.0)
+    for fraction in (np.nan, "0.8", None):
+        with pytest.raises(ValueError, match="the part of the spectra in the first grid, a number"):
+            sample.split(fraction)
 
 
 def test_lithium_becomes_absolute():
@@ -93,6 +96,12 @@ def test_labels_are_transformed_with_those_that_do_not_vary(tsfitpy_folder):
 def test_labels_that_nothing_leads_to_are_named(sample):
     with pytest.raises(ValueError, match="no label transform leads to 'A_Eu'"):
         sample.transform_labels("A(Eu)")
+
+
+def test_labels_wanted_may_be_a_list(sample):
+    names = sample.transform_labels("A(Li)", "[Mg/H]").labels.colnames
+    assert sample.transform_labels(["A(Li)", "[Mg/H]"]).labels.colnames == names
+    assert sample.transform_labels(("A(Li)",), "[Mg/H]").labels.colnames == names
 
 
 def test_the_solar_scale_is_never_guessed(sample):

@@ -435,8 +435,11 @@ def test_a_reader_of_a_notebook_works_in_one_process_only(read, monkeypatch):
     assert len(read(_in_main)) == 3
     with pytest.raises(ValueError, match="defined in a notebook or script, not in a module"):
         read(_in_main, workers=2)
-    with pytest.raises(ValueError, match="workers=0: it takes at least one"):
-        read(_in_main, workers=0)
+    for workers in (0, "2", 1.5):
+        with pytest.raises(
+            ValueError, match=f"workers={workers!r}: it takes at least one, a whole"
+        ):
+            read(_in_main, workers=workers)
 
 
 # --- what is wrong with what a reader returns

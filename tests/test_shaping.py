@@ -131,8 +131,32 @@ def test_subsampling_and_precision(sample):
     assert part.names == sorted(part.names)
     assert part.names == sample.subsample(20, seed=3).names
     assert part.astype("float16").flux.dtype == np.float16
-    with pytest.raises(ValueError, match="cannot be taken"):
-        sample.subsample(301)
+    for n in (301, 3.5, "3"):
+        with pytest.raises(ValueError, match="cannot be taken: it is a whole number from 1 to 300"):
+            sample.subsample(n)
+
+
+def test_bare_numbers_are_wavelengths_and_resolutions(sample):
+    part = sample[:3]
+    axis = part.wavelength.value[10:300]
+    flux = part.rebin(axis * u.AA).flux
+    assert np.array_equal(part.rebin(list(axis)).flux, flux)
+    assert part.rebin(axis / 10 * u.nm).flux == pytest.approx(flux, abs=1e-6)
+    assert part.degrade("10000").meta["resolution"] == 10000
+    for wrong, said in (
+        ([1e4, 9e3], r"shape \(2,\): a grid is"),
+        (None, "positive"),
+        ("x", "numb"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            part.degrade(wrong)
+
+
+def test_what_is_to_be_written_needs_a_folder(sample, tmp_path):
+    path = tmp_path / "none" / "grid.asdf"
+    for write in (sample.write, lambda path: sample[:2].degrade(10000, output=path)):
+        with pytest.raises(FileNotFoundError, match=r"grid.asdf cannot be written: there is no fo"):
+            write(path)
 
 
 def test_shaping_goes_from_file_to_file(grid, tmp_path):

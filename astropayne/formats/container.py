@@ -44,6 +44,7 @@ def replacing(path):
     has to, and who may read it is for the user's umask to say.
     """
     path = Path(path)
+    _require_folder(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
         yield temporary
@@ -144,9 +145,15 @@ def check_storable(tree, what):
 
 
 def refuse_existing(path, overwrite):
-    """Raise `FileExistsError` if a file is there and may not be replaced."""
+    """Raise an `OSError` if a file is there and may not be replaced, or its folder is not there."""
+    _require_folder(Path(path))
     if Path(path).exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; give overwrite=True to replace it")
+
+
+def _require_folder(path):
+    if not path.parent.is_dir():  # what is written first has a name that says nothing to people
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
 def sniff_container(path, kind):
