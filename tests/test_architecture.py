@@ -59,6 +59,7 @@ ORDER = [
     "report",
     "demo",
     "cli",
+    "__main__",
 ]
 WITHOUT_UNITS = """broadening network feed distributed checkpoint training finetuning
     forward search resampling residuals least_squares likelihood batch profiles""".split()
@@ -136,3 +137,9 @@ def test_nothing_prints():
     for _, path in _modules():
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
         assert not [c for c in calls if getattr(c.func, "id", "") == "print"], path
+
+
+def test_the_package_is_the_command_too():
+    words = [sys.executable, "-m", "astropayne", "--version"]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("astropayne, version")
