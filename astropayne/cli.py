@@ -4,7 +4,11 @@
 Whatever is heavy is imported inside the commands, so that ``--help`` is quick.
 """
 
+import contextlib
 import inspect
+import os
+import signal
+import threading
 import warnings
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from astropayne import __version__
 __all__ = ["main"]
 
 _INCOMPLETE = 3  # exit code: done, but not for everything that was given
+_INTERRUPTED = 130  # exit code, as shells have it
 
 
 class _Say:
@@ -38,6 +43,26 @@ class _Say:
     def warning(self, message, category, *_, **__):
         if not self.quiet:
             click.echo(click.style("Warning: ", fg="yellow") + str(message), err=True)
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c():
+    """Let SIGTERM, which batch queues and ``timeout`` send, interrupt what is done in between.
+
+    Not where ``torchrun`` ends its processes: they may wait for one that there is no more.
+    """
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        and int(os.environ.get("WORLD_SIZE", 1)) == 1
+    )
+    if ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _keep_examples(help):
@@ -70,7 +95,11 @@ class _Command(click.Command):
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = ctx.obj.warning
             try:
-                return super().invoke(ctx)
+                with _ended_as_by_ctrl_c():
+                    return super().invoke(ctx)
+            except KeyboardInterrupt:
+                click.echo("Aborted!", err=True)
+                raise click.exceptions.Exit(_INTERRUPTED) from None
             except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
                 raise  # click ends quietly when a reader, such as head, has seen enough
             except Exception as error:
@@ -108,7 +137,7 @@ def main():
       astropayne abundances *.fits -o stars.ecsv -e Mg,Li   element by element
 
     `astropayne COMMAND --help` tells more, with examples. Exit codes: 0 done, 1 error, 2 wrong
-    usage, 3 done, but not for everything that was given.
+    usage, 3 done, but not for everything that was given, 130 interrupted.
     """
 
 
@@ -342,6 +371,8 @@ def train(say, paths, output, config, write_config, overwrite, labels, **trainin
         f"{model.meta['n_validation']} spectra it was not trained on"
     )
     say(f"written   {output}; next: astropayne evaluate {output} GRID -o report")
+    if model.meta["training"]["stopped"] == "interrupted":
+        raise click.exceptions.Exit(_INTERRUPTED)
 
 
 @main.command()
@@ -589,6 +620,7 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     write_table(table, output, overwrite=overwrite)
     for line in describe_fits(table, everything=say.verbose):
         say(line)
+    _end_if_interrupted(table, stars, output, say)
     good = measured(table)
     written = [output]
     if plot:
@@ -680,6 +712,7 @@ def abundances(
         say(str(row["name"]) if yes else f"{row['name']} not measured: {row['message']}")
         for element in elements if yes else ():
             say(f"  {_abundance_text(row, options['convention'].replace('X', element), element)}")
+    _end_if_interrupted(table, stars, output, say)
     written = [output]
     if plot:
         some = [(files, name, row) for files, name, row, yes
@@ -688,6 +721,13 @@ def abundances(
     say(f"written   {', '.join(written)}")
     if not good.all():
         raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
+
+
+def _end_if_interrupted(table, stars, output, say):
+    """End, without pictures, if not all stars are in the table, which has been written."""
+    if len(table) < len(stars):
+        say(f"written   {output}")
+        raise click.exceptions.Exit(_INTERRUPTED)
 
 
 def _abundance_text(row, name, element):

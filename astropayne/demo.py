@@ -82,6 +82,8 @@ def run_demo(folder, *, n_stars=12, snr=100, max_epochs=1200, seed=42, progress=
     model = PayneModel()
     with one_thread():
         model.train(train, max_epochs=max_epochs, seed=seed, progress=progress)
+    if model.meta["training"]["stopped"] == "interrupted":
+        raise KeyboardInterrupt  # the demo is meant, not its training only
     residual = model.predict(held_out.labels).flux.value - held_out.flux
     say(f"network   {model}")
     say(

@@ -19,13 +19,12 @@ import torch
 from astropy.table import MaskedColumn
 from astropy.utils.masked import Masked
 from scipy.stats import norm
-from tqdm.auto import tqdm
 
 from astropayne.abundances import solar_scale as named_scale
 from astropayne.batch import Flag, NamedFlag
 from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import LabelConversion
-from astropayne.fitting import FitSetup, spectrum_name, take_chunks
+from astropayne.fitting import FitSetup, measure_all
 from astropayne.forward import VELOCITIES
 from astropayne.labels import parse_label
 from astropayne.lines import LineList, find
@@ -291,6 +290,8 @@ def fit_abundances(
     ------
     ValueError
         If the model has no label of an element, or an option makes no sense.
+    astropayne.fitting.Interrupted
+        If Ctrl-C ends it, as `~astropayne.fit_spectra` has it.
 
     Examples
     --------
@@ -313,17 +314,18 @@ def fit_abundances(
     )
     if reference is not None:
         analysis.compare_with(reference)
-    total = len(spectra) if hasattr(spectra, "__len__") else None
-    bar = tqdm(total=total, desc="abundances", disable=None if progress is None else not progress)
-    names, outcomes, found = [], [], []
-    with bar, torch.no_grad(), one_thread():
-        for some in take_chunks(iter(spectra)):
-            names += [spectrum_name(spectrum, len(names) + i) for i, spectrum in enumerate(some)]
-            new, theirs = analysis.fit(some)
-            outcomes += new
-            found += theirs
-            bar.update(len(some))
-    return analysis.table(names, outcomes, found, per_line)
+
+    def table(names, measured):
+        outcomes, found = zip(*measured, strict=True) if measured else ((), ())
+        return analysis.table(names, outcomes, found, per_line)
+
+    return measure_all(
+        spectra,
+        lambda some: zip(*analysis.fit(some), strict=True),
+        table,
+        "abundances",
+        progress,
+    )
 
 
 @dataclass

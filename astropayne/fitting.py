@@ -29,7 +29,7 @@ from astropayne.wavelengths import (
     resolution_at,
 )
 
-__all__ = ["FitResult", "Flag", "fit_spectra", "fit_spectrum"]
+__all__ = ["FitResult", "Flag", "Interrupted", "fit_spectra", "fit_spectrum"]
 
 _KMS = u.km / u.s
 # km/s. At zero itself, derivatives by the widths vanish, and nothing could leave it.
@@ -38,6 +38,14 @@ _SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
 _HOLE = 8.0  # distance from training spectra, as `PayneModel.coverage` has it, of a hole
 _LIMITED = 0.3  # of the noise; with an emulator's error of that size, errors are a fifth too small
 _STARS_AT_ONCE, _PIXELS_AT_ONCE = 128, 1 << 20
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while many spectra are measured; ``table`` is that of those before, perhaps empty."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table = table
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,6 +298,12 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
         and message. A spectrum that cannot be fitted has a row
         of NaN, the flag ``BAD_INPUT``, and its reason in ``message``.
 
+    Raises
+    ------
+    Interrupted
+        If Ctrl-C ends it: a `KeyboardInterrupt` with the ``table`` of the spectra before, which are
+        fitted some hundred at a time.
+
     Examples
     --------
     >>> from astropayne import PayneModel, fit_spectra
@@ -305,18 +319,49 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
         raise ValueError("this is one spectrum: use fit_spectrum, or give a list of it")
     setup = FitSetup(model, **options)
+    return measure_all(
+        spectra,
+        lambda some: setup.fit(some, models),
+        lambda names, outcomes: setup.table(names, outcomes, covariances, models),
+        "fitting",
+        progress,
+    )
+
+
+def measure_all(spectra, measure, table, what, progress):
+    """Measure spectra, some at a time, and return the table of them.
+
+    Parameters
+    ----------
+    spectra : iterable
+    measure : callable
+        Returns what it finds of each of some spectra.
+    table : callable
+        Makes the table, of the names of spectra and what is found of them.
+    what : str
+        Is written beside the progress bar.
+    progress : bool or None
+
+    Raises
+    ------
+    Interrupted
+        If it is interrupted.
+    """
     total = len(spectra) if hasattr(spectra, "__len__") else None
-    bar = tqdm(total=total, desc="fitting", disable=None if progress is None else not progress)
-    names, outcomes = [], []
-    with bar, torch.no_grad(), one_thread():
-        for some in take_chunks(iter(spectra)):
-            names += [spectrum_name(spectrum, len(names) + i) for i, spectrum in enumerate(some)]
-            outcomes += setup.fit(some, models)
-            bar.update(len(some))
-    return setup.table(names, outcomes, covariances, models)
+    bar = tqdm(total=total, desc=what, disable=None if progress is None else not progress)
+    names, found = [], []
+    try:
+        with bar, torch.no_grad(), one_thread():
+            for some in _take_chunks(iter(spectra)):
+                found += measure(some)
+                names += [spectrum_name(one, len(names) + i) for i, one in enumerate(some)]
+                bar.update(len(some))
+    except KeyboardInterrupt:
+        raise Interrupted(table(names, found[: len(names)])) from None
+    return table(names, found)
 
 
-def take_chunks(spectra):
+def _take_chunks(spectra):
     """Yield lists of spectra: until there are enough of them, or of their pixels, in each."""
     some, n_pixels = [], 0
     for spectrum in spectra:

@@ -10,7 +10,7 @@ from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
-from astropayne.fitting import Flag, fit_spectra
+from astropayne.fitting import Flag, Interrupted, fit_spectra
 from astropayne.formats.container import replacing
 from astropayne.labels import Label
 from astropayne.observation import degrade_spectrum
@@ -143,6 +143,11 @@ def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
         are read one after another; what cannot be read has the flag ``BAD_INPUT``, and the reason
         in ``message``.
 
+    Warns
+    -----
+    astropy.utils.exceptions.AstropyUserWarning
+        If Ctrl-C ends it, when some are measured: the table has these only.
+
     Examples
     --------
     >>> from tempfile import mkdtemp
@@ -165,7 +170,17 @@ def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
                 reasons[i] = str(error) or type(error).__name__
                 yield _Unreadable(_name_of(files))
 
-    table = measure(spectra(), model, **options)
+    try:
+        table = measure(spectra(), model, **options)
+    except Interrupted as interrupt:
+        table = interrupt.table
+        if not len(table):
+            raise
+        warnings.warn(
+            f"interrupted: the table has the first {len(table)} of {len(stars)} stars",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
     table["message"] = [reasons.get(i, str(said)) for i, said in enumerate(table["message"])]
     return table
 

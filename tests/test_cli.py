@@ -1,5 +1,7 @@
 import errno
 import os
+import pkgutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -115,6 +117,60 @@ def test_a_reader_that_has_seen_enough_is_no_error(monkeypatch):
     assert not result.output
 
 
+def _signal_at(monkeypatch, name, *, after=0):
+    """Send this process SIGTERM where a function is called, after so many calls of it."""
+    true, calls = pkgutil.resolve_name(name), []
+
+    def signalled(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == after + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return true(*args, **kwargs)
+
+    monkeypatch.setattr(name, signalled)
+
+
+def test_a_signal_interrupts_a_command_and_nothing_is_left(monkeypatch, tsfitpy_folder, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    _signal_at(monkeypatch, "astropayne.loading.Loader.block")
+    result = _run("grid", tsfitpy_folder, "-o", tmp_path / "grid.asdf")
+    assert (result.exit_code, result.output) == (130, "Aborted!\n")
+    assert not list(tmp_path.glob("*grid.asdf*"))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("words", [("fit", "--plot", "pictures"), ("abundances", "-e", "Na")])
+def test_what_is_measured_before_an_interrupt_is_kept(monkeypatch, model_file, folder, words):
+    _run("predict", *SUN, "-m", model_file, "-o", "sun.txt")
+    words = (*words, "-m", model_file, "-o", "stars.ecsv", "sun.txt", "none.txt", "sun.txt")
+    monkeypatch.setattr("astropayne.fitting._STARS_AT_ONCE", 1)
+    with monkeypatch.context() as patch:
+        _signal_at(patch, "astropayne.spectrum_files.read_star")
+        assert _run(*words).exit_code == 130
+    assert not Path("stars.ecsv").exists()  # there is no star in it
+    _signal_at(monkeypatch, "astropayne.spectrum_files.read_star", after=2)
+    result = _run(*words)
+    assert result.exit_code == 130
+    assert "Warning: interrupted: the table has the first 2 of 3 stars" in result.stderr
+    assert "written   stars.ecsv\n" in result.stdout
+    table = QTable.read("stars.ecsv")
+    assert list(table["name"]) == ["sun.txt", "none.txt"]
+    assert np.isfinite(table["teff"][0])
+    assert table["message"][1].startswith("there is no file")
+    assert not Path("pictures").exists()
+
+
+def test_a_training_that_is_interrupted_is_written(monkeypatch, sample, folder):
+    sample[:60].write("grid.asdf")
+    Path("run.toml").write_text("[training]\ncheck_interval = 5\n")
+    _signal_at(monkeypatch, "astropayne.training._rate", after=12)
+    result = _run("train", "grid.asdf", "-o", "model.asdf", "-c", "run.toml")
+    assert result.exit_code == 130
+    assert "the model is the best network so far" in result.stderr
+    assert PayneModel.read("model.asdf").meta["training"]["stopped"] == "interrupted"
+    assert len(list(folder.iterdir())) == 3
+
+
 def test_errors_are_sentences_unless_one_debugs(model_file, folder):
     words = ("predict", "tef=5777", "-m", model_file, "-o", "x.ecsv")
     result = _run(*words)
@@ -164,7 +220,7 @@ def test_predict_writes_what_the_model_gives(model, model_file, folder):
 def test_files_that_are_not_there_are_named_first(folder):
     result = _run("predict", "--table", "labels.ecsv", "-o", "spectra")
     assert result.exit_code == 1
-    assert "Error: labels.ecsv: No such file or directory\n" in result.output
+    assert "Error: there is no file labels.ecsv\n" in result.output
 
 
 def test_warnings_are_sentences(model_file, folder):
