@@ -208,8 +208,8 @@ def fit_spectrum(
     priors : mapping of str to (mean, sigma), optional
         Gaussian priors, of labels as in ``bounds``.
     continuum : int, array_like or callable, or a list of the last two, optional
-        Degree of a Chebyshev polynomial in each window that multiplies the model; or what
-        multiplies it, a value a pixel; or a function that gives these of a spectrum, such as
+        Degree of a Chebyshev polynomial in each window that multiplies the model, 50 at most; or
+        what multiplies it, a value a pixel; or a function that gives these of a spectrum, such as
         ``lambda s: fit_generic_continuum(s)(s.spectral_axis)``; a list of continua goes with a
         list of arms. By default the spectrum is taken to be normalised, and has to be about one.
     regions, exclude : `~specutils.SpectralRegion`, optional

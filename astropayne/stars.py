@@ -19,6 +19,7 @@ __all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
 _USUAL = 1000.0  # km/s, of velocities of stars
+_MOST = 50  # degree of a polynomial: higher ones follow lines, and take memory by their square
 _LOWEST, _HIGHEST = 0.1, 1.5  # medians of normalised flux, whatever its lines and its noise
 _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
 
@@ -295,6 +296,12 @@ def _continuum(given):
         raise ValueError(
             f"continuum={given!r} has to be a degree (0, 1, 2…), a value a pixel, a function that "
             "gives these of a spectrum, or None"
+        )
+    if given > _MOST:
+        raise ValueError(
+            f"continuum={given!r} is the degree of a polynomial in each window, of which lines "
+            f"leave {_MOST} at most to be told from them: a few are enough for most spectra. For "
+            "another shape give the continuum itself, a value a pixel"
         )
     return int(given), None
 

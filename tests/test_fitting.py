@@ -23,6 +23,7 @@ from astropayne import (
 from astropayne.fitting import FitSetup
 from astropayne.labels import Label
 from astropayne.likelihood import Likelihood
+from astropayne.planning import plan
 from astropayne.wavelengths import find_windows, to_vacuum
 
 TRUTH = {"teff": 5600.0, "logg": 4.2, "feh": -0.3, "vmic": 1.2}
@@ -954,3 +955,10 @@ def test_labels_that_are_held_are_shifted_too(exact, rng, kind):
         expected = np.hypot(sure.errors[name].value, by_logg * shift)
         assert expected > 1.1 * sure.errors[name].value
         assert shifted.errors[name].value == pytest.approx(expected, rel=0.02)
+
+
+def test_a_degree_that_follows_lines_is_refused(model):
+    with pytest.raises(ValueError, match=r"continuum=51 is the degree .* 50 at most"):
+        fit_spectra([], model, continuum=51)
+    with pytest.raises(ValueError, match=r"continuum=9999 is the degree .* 50 at most"):
+        plan(model, {**TRUTH, "vsini": 3}, continuum=9999)
