@@ -327,7 +327,8 @@ def _of_table(table, path, wavelength_unit, columns, meta):
     found = {r: table[n] for r, n in roles.items() if columns != 2 or r not in _POWERS}
     flux, axis = floats(found["flux"]), _axis(found, roles, path, wavelength_unit)
     sigma = _deviation(found, flux.unit)
-    if sigma is not None and _middle(sigma) > _middle(np.abs(flux)):
+    light = _middle(np.abs(flux))
+    if sigma is not None and light > 0 and _middle(sigma) > light:
         name = next(roles[role] for role in _POWERS if role in roles)
         raise ValueError(
             f"{path}: column {name!r} makes errors larger than the flux, which no uncertainty "

@@ -160,6 +160,8 @@ class StarReader:
         meta = getattr(spectrum, "meta", None) or {}
         medium = self.medium or meta.get("medium") or self.model.medium
         observation = observe(spectrum, medium, self.regions, self.exclude)
+        if observation.good.any() and not observation.flux[observation.good].any():
+            raise ValueError("the flux is zero in all usable pixels: there is no light")
         if self.degree is None and self.continuum is None:
             _require_normalised(observation, observation.good & self._near(observation))
         return observation

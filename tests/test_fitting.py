@@ -962,3 +962,10 @@ def test_a_degree_that_follows_lines_is_refused(model):
         fit_spectra([], model, continuum=51)
     with pytest.raises(ValueError, match=r"continuum=9999 is the degree .* 50 at most"):
         plan(model, {**TRUTH, "vsini": 3}, continuum=9999)
+
+
+def test_flux_of_zero_is_said_to_be_zero(model):
+    dark = Spectrum(spectral_axis=np.linspace(5165, 5235, 500) * u.AA, flux=np.zeros(500) * u.one)
+    for continuum in (None, 2):
+        with pytest.raises(ValueError, match="the flux is zero in all usable pixels"):
+            fit_spectrum(dark, model, continuum=continuum)

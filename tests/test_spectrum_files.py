@@ -466,3 +466,9 @@ def test_what_smoothing_does_to_noise_is_kept(sample, tmp_path, rng, suffix, uni
     names = ["correlation"] if known else ["correlation", "guessed_noise"]
     for name in names:
         np.testing.assert_allclose(again.meta[name], smooth.meta[name])
+
+
+def test_flux_of_zero_has_no_wrong_column(tmp_path):
+    path = tmp_path / "dark.txt"
+    np.savetxt(path, np.transpose([np.arange(5160.0, 5200), np.zeros(40), np.full(40, 0.01)]))
+    assert not read_spectrum(path).flux.value.any()
