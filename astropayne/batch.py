@@ -18,7 +18,7 @@ from astropayne.forward import VELOCITIES
 from astropayne.least_squares import levenberg_marquardt
 from astropayne.likelihood import Arm, Likelihood, Parameters
 from astropayne.stars import a_row, filled, resolution_of
-from astropayne.wavelengths import covered_range, doppler_factor
+from astropayne.wavelengths import covered_range, doppler_factor, find_windows
 
 __all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome"]
 
@@ -33,6 +33,7 @@ _SEARCHED = 16  # stars that are compared with templates at a time
 # Another velocity is as good if χ² is worse by so little, or if templates gain so large a part of
 # the best gain there: they are not the star, and for few lines that matters more than noise.
 _AMBIGUOUS, _AS_GOOD = 25.0, 0.5
+_FAST = 1000.0  # km/s, of velocities that are looked at
 _DOUBT = 4.0  # χ² of each degree of freedom from which on other starts are tried
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
 _ROUNDING = 1e-6  # of the flux, which is computed in single precision
@@ -299,17 +300,27 @@ class BatchFitter:
             )
         ]
 
-    @staticmethod
-    def _says_nothing(gain, wavelength):
+    def _says_nothing(self, gain, wavelength):
         """Return what is wrong if no template resembles the spectrum, "" otherwise."""
         if gain.max() > 0:
             return ""
+        theirs = f"{np.nanmin(wavelength):.0f}-{np.nanmax(wavelength):.0f} Angstrom in vacuum"
+        if self._overlaps(wavelength):
+            return (
+                "no template of the model resembles the spectrum more than a constant does, at any "
+                f"velocity that was looked at: are there absorption lines in it ({theirs})?"
+            )
+        nm = "; they would if they were nm: is their unit right?"
+        axis = self.forward.wavelength
+        windows = ", ".join(f"{axis[w][0]:.0f}-{axis[w][-1]:.0f}" for w in find_windows(axis))
         return (
-            "no template of the model resembles the spectrum more than a constant does, at any "
-            "velocity that was looked at: do the wavelengths overlap "
-            f"({np.nanmin(wavelength):.0f}-{np.nanmax(wavelength):.0f} Angstrom in vacuum), "
-            "and are there absorption lines?"
+            f"the wavelengths ({theirs}) do not overlap with the model's ({windows})"
+            f"{nm if self._overlaps(10 * wavelength) else ''}"
         )
+
+    def _overlaps(self, wavelength):
+        """Say whether any pixel is in the model's windows, or as near as velocities shift it."""
+        return bool((self.forward.margin(wavelength, 0.0) > -_FAST).any())
 
     def _enough_pixels(self, stars, starts, outcomes):
         """Return the stars that have pixels to be fitted; the others get their outcome."""

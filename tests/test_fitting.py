@@ -964,6 +964,15 @@ def test_a_degree_that_follows_lines_is_refused(model):
         plan(model, {**TRUTH, "vsini": 3}, continuum=9999)
 
 
+def test_wavelengths_elsewhere_are_named(model):
+    star = model(**TRUTH)
+    axis = u.Quantity(star.spectral_axis, subok=False)
+    for factor, said in ((0.1, r"\(516-673 .*\).*the model's \(51.*; they would if they were nm"),
+                         (2.0, r"do not overlap with the model's \([0-9, -]*\)$")):  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            fit_spectrum(Spectrum(spectral_axis=factor * axis, flux=star.flux), model)
+
+
 def test_flux_of_zero_is_said_to_be_zero(model):
     dark = Spectrum(spectral_axis=np.linspace(5165, 5235, 500) * u.AA, flux=np.zeros(500) * u.one)
     for continuum in (None, 2):
