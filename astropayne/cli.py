@@ -232,6 +232,21 @@ class _Pairs(click.ParamType):
         return name.strip(), parts[0] if self.size == 1 else tuple(parts)
 
 
+class _Velocity(click.ParamType):
+    """A number of km/s, or one with its unit."""
+
+    name = "velocity"
+
+    def convert(self, value, param, ctx):
+        try:
+            found = _value(value)
+        except ValueError:  # there is no such unit
+            found = value
+        if isinstance(found, str):
+            self.fail(f"{value!r} should be like 12, in km/s, or '12000 m/s'", param, ctx)
+        return found
+
+
 class _Region(click.ParamType):
     """``LOW:HIGH`` in Å."""
 
@@ -459,9 +474,11 @@ def _tell_verdict(verdict, say):
     "-t", "--table", "table_file", type=click.Path(), metavar="FILE",
     help="Table of labels, a row a spectrum (ECSV, FITS, CSV).",
 )  # fmt: skip
-@click.option("--rv", default="0", help="Radial velocity, km/s.")
-@click.option("--vsini", default="0", help="Projected rotation, km/s.")
-@click.option("--vmac", default="0", help="Radial-tangential macroturbulence ζ, km/s.")
+@click.option("--rv", default="0", type=_Velocity(), help="Radial velocity, km/s.")
+@click.option("--vsini", default="0", type=_Velocity(), help="Projected rotation, km/s.")
+@click.option(
+    "--vmac", default="0", type=_Velocity(), help="Radial-tangential macroturbulence ζ, km/s."
+)
 @click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the model's]")
 @click.option(
     "--like", metavar="FILE", type=click.Path(), help="Predict at the pixels of this spectrum."
@@ -489,11 +506,9 @@ def predict(say, labels, model_file, table_file, output, plot, overwrite, **opti
 
     if bool(labels) == bool(table_file):
         raise click.UsageError("Give labels, as in teff=5777, or --table FILE: one of the two.")
-    _refuse_existing(output, overwrite or Path(output).is_dir())
+    _refuse_existing(output, overwrite or table_file or Path(output).is_dir())
     if plot:
         _refuse_picture(plot, overwrite)
-    for name in ("rv", "vsini", "vmac"):
-        options[name] = _value(options[name])
     model = _load_model(model_file, say)
     given = dict(labels) if labels else table_file
     spectra, files = predict_files(model, given, output, overwrite=overwrite, **options)

@@ -159,8 +159,10 @@ def read_stages(path):
 
     Raises
     ------
+    FileNotFoundError
+        If there is no file.
     ValueError
-        If it is no such file.
+        If it is not one of stages.
 
     Examples
     --------
@@ -179,6 +181,8 @@ def read_stages(path):
     [(), ('Na',)]
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -522,6 +522,8 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
         spectrum = model(**{**options, **given, **labels})
         write_spectrum(spectrum, output, overwrite=overwrite)
         return [spectrum], [Path(output)]
+    if Path(output).is_file():
+        raise FileExistsError(f"{output} is a file: spectra of a table go into a folder")
     table = _label_table(Path(labels))
     names = [str(name) for name in _taken(table, "name", np.arange(len(table)))]
     velocities = {name: _filled(_taken(table, name, value)) for name, value in given.items()}

@@ -186,6 +186,7 @@ def test_errors_are_sentences_unless_one_debugs(model_file, folder):
     ("words", "said"),
     [
         (("predict", "-o", "x.txt"), "Give labels"),
+        (("predict", "teff=5777", "-o", "x.txt", "--rv", "12foo"), "'--rv': '12foo' should be"),
         (("predict", "teff", "-o", "x.txt"), "should be like NAME=VALUE"),
         (("fit", "a.txt", "-o", "x.ecsv", "--bounds", "teff=5000"), "should be like NAME=A:B"),
         (("fit", "a.txt", "-o", "x.ecsv", "--region", "5160-5240"), "should be like 5160:5240"),
@@ -279,6 +280,14 @@ def test_a_table_that_nothing_can_be_predicted_from_is_named(model_file, folder,
     result = _run("predict", "-t", name, "-m", model_file, "-o", "out")
     assert (result.exit_code, said in result.output) == (1, True), result.output
     assert not Path("out").exists()
+
+
+def test_spectra_of_a_table_do_not_go_into_a_file(model_file, folder):
+    Path("labels.csv").write_text("teff,logg,feh,vmic\n5777,4.4,0,1\n")
+    for more in ([], ["--overwrite"]):
+        result = _run("predict", "-t", "labels.csv", "-m", model_file, "-o", "labels.csv", *more)
+        assert result.exit_code == 1
+        assert "labels.csv is a file: spectra of a table go into a folder" in result.output
 
 
 def test_fit_measures_files(model_file, folder):

@@ -617,3 +617,8 @@ def test_no_star_gives_a_table_with_the_columns_of_any(network, rng):
     assert none.colnames == some.colnames
     assert none.meta.keys() == some.meta.keys()
     assert none["Na_Fe"].info.description == "abundance"
+
+
+def test_stages_that_are_not_there_are_named():
+    with pytest.raises(FileNotFoundError, match=r"^there is no file nofile.toml$"):
+        read_stages("nofile.toml")
