@@ -753,12 +753,15 @@ def _abundance_text(row, name, element):
 
     text, n = Label(name).text, row[f"{element}_n_lines"]
     lines = f"({n} line{'s' if n != 1 else ''})"
+    flags = ElementFlag(int(row[f"{element}_flags"]))
+    doubts = ", ".join(flag.name for flag in flags & ~ElementFlag.UPPER_LIMIT)
+    lines = f"{lines}  {doubts}" if doubts else lines
     if row[name] is not masked:
         value = round(float(row[name]), 2) + 0.0  # not minus zero
         return f"{text:8s} {value:6.2f} ± {row[f'{name}_err']:.2f}  {lines}"
     if row[f"{name}_upper_limit"] is not masked:
         return f"{text:8s} < {row[f'{name}_upper_limit']:.2f}  {lines}"
-    said = ElementFlag(int(row[f"{element}_flags"])).name or "no value"
+    said = flags.name or "no value"
     return f"{text:8s} not measured: {said.lower().replace('_', ' ')}"
 
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from astropayne import PayneModel, SpectralGrid, degrade_spectrum, fit_spectra
 from astropayne.broadening import MACROTURBULENCE
-from astropayne.cli import main
+from astropayne.cli import _abundance_text, main
 from astropayne.spectrum_files import files_of, read_spectrum, write_spectrum, write_table
 from astropayne.training import TrainingOptions
 
@@ -288,6 +288,14 @@ def test_spectra_of_a_table_do_not_go_into_a_file(model_file, folder):
         result = _run("predict", "-t", "labels.csv", "-m", model_file, "-o", "labels.csv", *more)
         assert result.exit_code == 1
         assert "labels.csv is a file: spectra of a table go into a folder" in result.output
+
+
+def test_abundances_are_told_with_their_flags():
+    row = {"Na_Fe": 0.1, "Na_Fe_err": 0.02, "Na_n_lines": 3, "Na_flags": 48}
+    text = _abundance_text(row, "Na_Fe", "Na")
+    assert text.endswith("0.10 ± 0.02  (3 lines)  DISCREPANT_LINES, NOT_CONVERGED")
+    row |= {"Na_Fe": np.ma.masked, "Na_Fe_upper_limit": 0.3, "Na_flags": 1}
+    assert _abundance_text(row, "Na_Fe", "Na").endswith("< 0.30  (3 lines)")
 
 
 def test_fit_measures_files(model_file, folder):
