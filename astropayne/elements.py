@@ -689,7 +689,9 @@ class _Batch:
         broadening = np.hypot.reduce([*theta[:, -2:].T, fwhm])
         windows = lines.inside_windows(self.stars.rest_wavelength, broadening[:, None])
         good = windows & (self.stars.weight > 0)
-        covered = good.sum(axis=2) > _COVERED * np.maximum(windows.sum(axis=2), 1)
+        # of the window itself: the star's pixels may end within it
+        seen = (good * self._width(self.stars.weight > 0)).sum(axis=2)
+        covered = seen > _COVERED * lines.window_width(broadening)
         # pixels of no weight say nothing of the abundance, but the line has its width there
         return windows & (self.stars.supported & covered[:, :, None])
 
@@ -820,10 +822,13 @@ class _Batch:
 
         Of what several arms see, it is their mean.
         """
-        axes = [pixels.wavelength for pixels in self.stars.pixels]
-        seen = effective_arms(axes, np.isfinite(profile.depth))
-        step = self.stars.rest_wavelength * self.stars.pixel_width / seen
+        step = self.stars.rest_wavelength * self._width(np.isfinite(profile.depth))
         return 1e3 * np.nansum(profile.depth * step, axis=1)
+
+    def _width(self, seen):
+        """Return widths of pixels in ln λ, shared by the arms that see the same."""
+        axes = [pixels.wavelength for pixels in self.stars.pixels]
+        return self.stars.pixel_width / effective_arms(axes, seen)
 
     def _models(self, profile, i):
         """Return the models with and without the element at the pixels of a star."""

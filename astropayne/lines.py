@@ -240,6 +240,24 @@ class LineList:
         inside = (wavelength >= lower / more) & (wavelength <= upper * more)
         return inside & ~(np.abs(wavelength - centre) < core)
 
+    def window_width(self, broadening=0.0):
+        """Return how wide each line's window is in ln λ, its core left out.
+
+        Parameters
+        ----------
+        broadening : float or array_like, shape (n,)
+            As for `inside_windows`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_lines,) or (n_lines, n)
+        """
+        shape = (-1, *[1] * np.ndim(broadening))
+        centre, lower, upper = (column.reshape(shape) for column in self.vacuum().T)
+        core = self.table["core"].to_value(u.AA).reshape(shape)
+        whole = np.log(upper / lower) + 2 * np.log1p(np.asarray(broadening) / C_KMS)
+        return whole - 2 * np.arctanh(core / centre)
+
     def region(self, broadening=0.0):
         """Return the windows, put together where they overlap, as a `~specutils.SpectralRegion`.
 

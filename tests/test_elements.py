@@ -619,6 +619,15 @@ def test_no_star_gives_a_table_with_the_columns_of_any(network, rng):
     assert none["Na_Fe"].info.description == "abundance"
 
 
+def test_a_line_that_the_pixels_end_in_is_not_covered(network):
+    """At 25 km/s, the model's own pixels end before the core of Ca's line at 6169.6 Å."""
+    stars = [network(**SUN, rv=rv) for rv in (-25, 25)]
+    table = fit_abundances(stars, network, ["Ca"], per_line=True)
+    assert list(table["Ca_n_lines"]) == [8, 7]
+    assert table.meta["Ca_lines"][-1] == pytest.approx(6169.6, abs=0.1)
+    assert table["Ca_lines"].mask[1, -1]
+
+
 def test_stages_that_are_not_there_are_named():
     with pytest.raises(FileNotFoundError, match=r"^there is no file nofile.toml$"):
         read_stages("nofile.toml")
