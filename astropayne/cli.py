@@ -808,6 +808,7 @@ def plan(say, labels, model_file, output, plot, overwrite, **options):
 
 def _plot_fits(stars, folder, model, read, options):
     import matplotlib.pyplot as plt
+    import numpy as np
 
     from astropayne.fitting import fit_spectrum
     from astropayne.spectrum_files import read_star
@@ -815,8 +816,7 @@ def _plot_fits(stars, folder, model, read, options):
     Path(folder).mkdir(parents=True, exist_ok=True)
     for files, name in stars:
         fit_spectrum(read_star(files, **read), model, **options).plot()
-        plt.savefig(Path(folder) / f"{name}.png", dpi=150)
-        plt.close()
+        _save(np.array(plt.gcf().axes), Path(folder) / f"{name}.png")
     return f"{len(stars)} picture{'s' if len(stars) > 1 else ''} in {folder}"
 
 
@@ -841,9 +841,14 @@ def _plot_elements(stars, elements, folder, read):
 def _save(axes, path):
     import matplotlib.pyplot as plt
 
+    from astropayne.formats.container import replacing
+
     figure = axes.flat[0].figure
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    try:
+        with replacing(path) as beside:
+            figure.savefig(beside, dpi=150)
+    finally:
+        plt.close(figure)
 
 
 # --- looking around

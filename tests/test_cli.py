@@ -298,6 +298,18 @@ def test_abundances_are_told_with_their_flags():
     assert _abundance_text(row, "Na_Fe", "Na").endswith("< 0.30  (3 lines)")
 
 
+def test_a_full_disk_leaves_no_part_of_a_picture(model_file, folder, monkeypatch):
+    def full(figure, path, **options):
+        Path(path).write_text("a part")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    result = _run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "--plot", "sun.png")
+    assert result.exit_code == 1
+    assert result.output == "Error: sun.png: No space left on device\n"
+    assert [path.name for path in folder.iterdir()] == ["sun.txt"]
+
+
 def test_fit_measures_files(model_file, folder):
     for i, velocity in enumerate((-30, 40)):
         _run("predict", *SUN, "--rv", velocity, "--vsini", 6, "-m", model_file, "-o", f"{i}.txt")

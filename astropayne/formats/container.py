@@ -47,7 +47,13 @@ def replacing(path):
     _require_folder(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno is None or error.filename is not None:
+                raise
+            # such as a full disk, of which the system does not say which file's it is
+            raise OSError(error.errno, error.strerror, str(path)) from error
         temporary.replace(path)
 
 
