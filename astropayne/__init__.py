@@ -26,6 +26,7 @@ _HOME = {
     "fit_spectra": "fitting",
     "fit_spectrum": "fitting",
     "hookimpl": "plugins",
+    "read_spectrum": "spectrum_files",
     "register_plugin": "plugins",
     "unregister_plugin": "plugins",
 }

@@ -205,7 +205,8 @@ def write_spectrum(spectrum, path, *, overwrite=False):
     --------
     >>> from tempfile import mkdtemp
     >>> from astropayne import PayneModel
-    >>> from astropayne.spectrum_files import read_spectrum, write_spectrum
+    >>> from astropayne import read_spectrum
+    >>> from astropayne.spectrum_files import write_spectrum
     >>> sun = PayneModel.sample()(teff=5777, logg=4.44, feh=0, vmic=1)
     >>> file = mkdtemp() + "/sun.fits"
     >>> write_spectrum(sun, file)

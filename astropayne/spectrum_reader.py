@@ -87,7 +87,7 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     --------
     >>> from pathlib import Path
     >>> from tempfile import mkdtemp
-    >>> from astropayne.spectrum_files import read_spectrum
+    >>> from astropayne import read_spectrum
     >>> file = Path(mkdtemp()) / "star.txt"
     >>> _ = file.write_text("# wavelength flux error\n5160.0 0.98 0.01\n5160.1 0.97 0.01\n")
     >>> spectrum = read_spectrum(file)

@@ -730,7 +730,7 @@ def test_a_file_on_disk_can_be_written_and_put_together(sample, on_disk, tmp_pat
     both = SpectralGrid.concatenate([on_disk[:3], sample[10:12]])
     assert both.names == sample.names[:3] + sample.names[10:12]
     assert np.array_equal(both.flux, sample.flux[[0, 1, 2, 10, 11]])
-    with pytest.raises(ValueError, match="same labels"):
+    with pytest.raises(ValueError, match="have to be the same"):
         SpectralGrid.concatenate([sample[:2], sample[2:4].transform_labels("Li_Fe")])
 
 
