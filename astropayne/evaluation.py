@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from astropayne.fitting import fit_spectra
 from astropayne.labels import Label, LabelRangeWarning
+from astropayne.model import require_model
 from astropayne.observation import broaden_spectrum
 from astropayne.wavelengths import to_vacuum
 
@@ -114,6 +115,7 @@ def evaluate(model, grid, *, snr=100.0, thresholds=None, progress=None, **option
     >>> bool(found.verdict["passed"][0])
     True
     """
+    require_model(model)
     limits_of(model.labels.names, thresholds)  # complains now, not after the work
     pixels, spectra = flux_errors(model, grid, progress=progress)
     ratios = sorted({np.inf, *np.atleast_1d(np.asarray(snr, dtype=float))}, reverse=True)

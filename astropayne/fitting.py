@@ -19,6 +19,7 @@ from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters
+from astropayne.model import require_model
 from astropayne.network import one_thread, pick_device
 from astropayne.search import templates_of
 from astropayne.stars import StarReader
@@ -408,7 +409,7 @@ class FitSetup:
         macroturbulence="joint",
         device="cpu",
     ):
-        model.require_trained()
+        require_model(model)
         if loss not in ("linear", "huber"):
             raise ValueError(f"loss={loss!r} is not one of linear, huber")
         self.model, self.names = model, (*model.labels.names, *VELOCITIES)

@@ -50,7 +50,7 @@ from astropayne.wavelengths import (
     vacuum_angstrom,
 )
 
-__all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite", "TrainingHistory"]
+__all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite", "TrainingHistory", "require_model"]
 
 _BLOCK = 1 << 18  # pixels that are predicted at a time
 _ERROR_COMPONENTS = 32
@@ -464,6 +464,7 @@ class PayneModel:
         if start is None:
             network = self._untrained(labels, grid, options.seed)
         else:
+            require_model(start, "start")
             network = start._adapted_network(labels, grid, x)
         run = train_network(
             network,
@@ -511,7 +512,6 @@ class PayneModel:
 
     def _adapted_network(self, labels, grid, x):
         """Return this model's network, for the labels and wavelengths of another grid."""
-        self.require_trained()
         network = adapt_labels(self.network, self.labels, labels)
         wavelength = to_vacuum(grid.wavelength.value, grid.meta["medium"])
         if np.array_equal(wavelength, self.vacuum_wavelength):
@@ -1021,6 +1021,30 @@ class PayneModel:
 
     read = UnifiedReadWriteMethod(PayneModelRead)
     write = UnifiedReadWriteMethod(PayneModelWrite)
+
+
+def require_model(model, what="model"):
+    """Refuse what is no trained `PayneModel`, such as the name of its file.
+
+    Parameters
+    ----------
+    model : PayneModel
+    what : str
+        What it is given as, for the error.
+
+    Raises
+    ------
+    TypeError
+        If it is no model.
+    RuntimeError
+        If it is not trained.
+    """
+    if not isinstance(model, PayneModel):
+        given = repr(model) if isinstance(model, str | Path) else f"a {type(model).__name__}"
+        raise TypeError(
+            f"{what} has to be a PayneModel, got {given}: PayneModel.read(file) reads one"
+        )
+    model.require_trained()
 
 
 def _one_each(value, name, n):

@@ -10,6 +10,7 @@ from astropayne.abundances import solar_scale
 from astropayne.broadening import instrument_fwhm
 from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import strip_unit
+from astropayne.model import require_model
 from astropayne.wavelengths import (
     checked_velocity,
     resolution_at,
@@ -79,6 +80,7 @@ class PayneSpectrum(Fittable1DModel):
     def __init__(
         self, model, *, resolution=None, limb_darkening=0.6, macroturbulence="joint", **values
     ):
+        require_model(model)
         space = model.labels
         model.forward_model(limb_darkening=limb_darkening, macroturbulence=macroturbulence)
         if not callable(resolution):

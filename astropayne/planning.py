@@ -11,6 +11,7 @@ from astropayne.fitting import FitSetup
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, parse_label
 from astropayne.lines import parameters_of, vacuum_pixels
+from astropayne.model import require_model
 from astropayne.network import one_thread
 from astropayne.stars import Star
 
@@ -84,6 +85,7 @@ def plan(
     >>> dict(zip(table["label"].tolist(), table["measurable"].tolist()))
     {'Na_Fe': True, 'A_Li': False}
     """
+    require_model(model)
     if not snr > 0:
         raise ValueError(f"snr={snr} has to be positive; infinite is no noise")
     names = (*model.labels.names, *VELOCITIES)

@@ -112,3 +112,5 @@ def test_labels_are_added(parts, sample):
         PayneModel().train(without, start=PayneModel.sample())
     with pytest.raises(RuntimeError, match="not trained yet"):
         PayneModel().train(few, start=PayneModel())
+    with pytest.raises(TypeError, match=r"start has to be a PayneModel, got 'fgk.asdf'"):
+        PayneModel().train(few, start="fgk.asdf")

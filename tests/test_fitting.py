@@ -20,9 +20,11 @@ from astropayne import (
     fit_spectra,
     fit_spectrum,
 )
+from astropayne.evaluation import evaluate
 from astropayne.fitting import FitSetup
 from astropayne.labels import Label
 from astropayne.likelihood import Likelihood
+from astropayne.modeling import PayneSpectrum
 from astropayne.planning import plan
 from astropayne.wavelengths import find_windows, to_vacuum
 
@@ -233,6 +235,22 @@ def test_every_spectrum_has_its_row(model, exact, rng):
 def test_one_spectrum_is_not_many(model, exact):
     with pytest.raises(ValueError, match="use fit_spectrum"):
         fit_spectra(exact, model)
+
+
+@pytest.mark.parametrize("given", ["fgk.asdf", PayneModel])
+def test_what_is_no_model_is_refused(model, exact, given):
+    match = "model has to be a PayneModel, got ('fgk.asdf'|a type): PayneModel.read"
+    for call in (
+        lambda: fit_spectrum(exact, given),
+        lambda: fit_spectra([exact], given),
+        lambda: PayneSpectrum(given),
+        lambda: plan(given, {"teff": 5000}, snr=100),
+        lambda: evaluate(given, None),
+    ):
+        with pytest.raises(TypeError, match=match):
+            call()
+    with pytest.raises(TypeError, match="got a Spectrum"):
+        fit_spectrum(model, exact)
 
 
 def test_two_dimensional_spectra_are_rows(model, exact, rng):
