@@ -534,10 +534,14 @@ class PayneModel:
         Raises
         ------
         ValueError
-            If its wavelengths, medium, resolution or solar scale are not the model's, or labels
-            are missing.
+            If its wavelengths, medium, resolution or solar scale are not the model's, labels are
+            missing, or it has no spectrum.
+        TypeError
+            If it is no grid.
         """
         self.require_trained()
+        _require_grid(grid)
+        _require_spectra(grid)
         if not np.array_equal(grid.wavelength, self.wavelength):
             raise ValueError("the grid's wavelengths are not the model's")
         for key in ("medium", "resolution"):
@@ -1154,12 +1158,23 @@ def _made_by():
 def _put_together(grid):
     several = isinstance(grid, list | tuple)
     for one in grid if several else [grid]:
-        if not isinstance(one, SpectralGrid):
-            raise TypeError(
-                f"a grid is a SpectralGrid or a list of them, got {one!r}, a {type(one).__name__}: "
-                "SpectralGrid.read reads files and folders"
-            )
-    return SpectralGrid.concatenate(list(grid)) if several else grid
+        _require_grid(one)
+    grid = SpectralGrid.concatenate(list(grid)) if several else grid
+    _require_spectra(grid)
+    return grid
+
+
+def _require_grid(grid):
+    if not isinstance(grid, SpectralGrid):
+        raise TypeError(
+            f"a grid is a SpectralGrid or a list of them, got {grid!r}, a {type(grid).__name__}: "
+            "SpectralGrid.read reads files and folders"
+        )
+
+
+def _require_spectra(grid):
+    if not len(grid):
+        raise ValueError(f"there is no spectrum in {grid!r}: training and validation need some")
 
 
 def _require_plain_flux(grid):

@@ -522,3 +522,12 @@ def test_errors_are_measured_on_spectra_of_the_same_kind(model, sample, key, val
     grid.meta[key] = value
     with pytest.raises(ValueError, match=f"the grid has {key} {value!r}, and the model"):
         copy.copy(model).measure_error(grid)
+
+
+def test_errors_are_not_measured_on_nothing(model, sample):
+    measured = copy.copy(model)
+    with pytest.raises(ValueError, match="there is no spectrum in <SpectralGrid: 0 spectra"):
+        measured.measure_error(sample[:0])
+    assert np.array_equal(measured.error, model.error)  # it had become NaN
+    with pytest.raises(TypeError, match=r"a grid is a SpectralGrid .*, got 'x.asdf'"):
+        measured.measure_error("x.asdf")
