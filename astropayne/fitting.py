@@ -293,11 +293,11 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     Returns
     -------
     `~astropy.table.QTable`
-        A row a spectrum, in their order: ``name`` (its ``meta["name"]`` or number), labels and
-        velocities with their errors (``teff_err``; ``teff_sys`` where ``systematic`` has it), χ²,
-        degrees of freedom, flags, ``at_bound``, ``low_information``, ``vsini_limit``, iterations
-        and message. A spectrum that cannot be fitted has a row
-        of NaN, the flag ``BAD_INPUT``, and its reason in ``message``.
+        A row a spectrum, in their order: ``name`` (its ``meta["name"]``, in that of a collection a
+        list of them, or its number), labels and velocities with their errors (``teff_err``;
+        ``teff_sys`` where ``systematic`` has it), χ², degrees of freedom, flags, ``at_bound``,
+        ``low_information``, ``vsini_limit``, iterations and message. A spectrum that cannot be
+        fitted has a row of NaN, the flag ``BAD_INPUT``, and its reason in ``message``.
 
     Raises
     ------
@@ -379,7 +379,10 @@ def _take_chunks(spectra):
 def spectrum_name(spectrum, i):
     """Return what a spectrum, or the first of a list, says its name is; its number by default."""
     parts = spectrum if isinstance(spectrum, list) else [spectrum]
-    return str(getattr(next(iter(parts), None), "meta", {}).get("name", i))
+    name = getattr(next(iter(parts), None), "meta", {}).get("name")
+    if np.ndim(name) and i < len(name):  # each spectrum of a collection has the metadata of all
+        name = name[i]
+    return str(i if name is None else name)
 
 
 class FitSetup:

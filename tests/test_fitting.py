@@ -260,9 +260,11 @@ def test_two_dimensional_spectra_are_rows(model, exact, rng):
         spectral_axis=exact.spectral_axis[good],
         flux=np.stack([star.flux[good] for star in stars]) * u.dimensionless_unscaled,
         uncertainty=StdDevUncertainty(np.full((2, good.sum()), 0.01)),
+        meta={"name": ["HD 1", "HD 2"]},
     )
     table = fit_spectra(both, model, resolution=16000)
     assert table["teff"].value == pytest.approx(5600, abs=100)
+    assert table["name"].tolist() == ["HD 1", "HD 2"]
 
 
 @pytest.mark.parametrize(
