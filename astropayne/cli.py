@@ -808,7 +808,6 @@ def plan(say, labels, model_file, output, plot, overwrite, **options):
 
 def _plot_fits(stars, folder, model, read, options):
     import matplotlib.pyplot as plt
-    import numpy as np
 
     from astropayne.fitting import fit_spectrum
     from astropayne.spectrum_files import read_star
@@ -816,7 +815,7 @@ def _plot_fits(stars, folder, model, read, options):
     Path(folder).mkdir(parents=True, exist_ok=True)
     for files, name in stars:
         fit_spectrum(read_star(files, **read), model, **options).plot()
-        _save(np.array(plt.gcf().axes), Path(folder) / f"{name}.png")
+        _save_figure(plt.gcf(), Path(folder) / f"{name}.png")
     return f"{len(stars)} picture{'s' if len(stars) > 1 else ''} in {folder}"
 
 
@@ -839,11 +838,14 @@ def _plot_elements(stars, elements, folder, read):
 
 
 def _save(axes, path):
+    _save_figure(axes.flat[0].figure, path)
+
+
+def _save_figure(figure, path):
     import matplotlib.pyplot as plt
 
     from astropayne.formats.container import replacing
 
-    figure = axes.flat[0].figure
     try:
         with replacing(path) as beside:
             figure.savefig(beside, dpi=150)
