@@ -765,3 +765,15 @@ def test_a_file_that_is_cut_is_recognised_without_reading_it(on_disk, tmp_path):
     with pytest.raises(ValueError, match="altered"):
         SpectralGrid.read(path)
     assert len(SpectralGrid.read(path, verify=False)) == 20
+
+
+def test_a_disk_that_is_full_is_said_of_the_grid_file(sample, tmp_path):
+    resource = pytest.importorskip("resource")  # there is none on Windows
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*grid\.asdf'"):
+            sample.write(tmp_path / "grid.asdf")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())

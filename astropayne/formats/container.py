@@ -47,14 +47,20 @@ def replacing(path):
     _require_folder(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
-        try:
+        with naming(path):
             yield temporary
-        except OSError as error:
-            if error.errno is None or error.filename is not None:
-                raise
-            # such as a full disk, of which the system does not say which file's it is
-            raise OSError(error.errno, error.strerror, str(path)) from error
         temporary.replace(path)
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Name a file in errors for which the system does not, such as that its disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_container(path, kind, tree, overwrite=False):

@@ -20,6 +20,7 @@ from asdf.tags.core import Stream
 
 from astropayne.formats.container import (
     check_storable,
+    naming,
     read_container,
     refuse_existing,
     replacing,
@@ -87,7 +88,8 @@ class GridWriter:
             if in_chunk == 0:
                 self._checksums.append(0)
             part, rows = np.split(rows, [self.chunk_rows - in_chunk])
-            self._rows.write(part)
+            with naming(self.path):
+                self._rows.write(part)
             self._checksums[-1] = zlib.crc32(part, self._checksums[-1])
             self.n_rows += len(part)
 
