@@ -50,10 +50,10 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     FITS) with columns of those names, of ``loglam`` (log10 of Å) in place of the wavelength, of
     ``variance`` or ``ivar`` in place of the uncertainty, and of a ``mask`` (zero or false where a
     pixel is good). Units may be in the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A
-    FITS table may have a row for each pixel, or one row that holds all (as ESO's products have),
-    and an image LAMOST's older rows.
-    Everything else is specutils'. Any of them may be compressed (``.gz``). Uncertainties of which
-    none is a positive number, as HARPS' products have them, are left out.
+    FITS table may have a row for each pixel, or one row that holds all (as ESO's products have);
+    an image of several rows is read if it is of an older release of LAMOST. Everything else is
+    specutils'. Any of them may be compressed (``.gz``). Uncertainties of which none is a positive
+    number, as HARPS' products have them, are left out.
 
     Parameters
     ----------
