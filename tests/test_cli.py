@@ -151,7 +151,7 @@ def test_what_is_measured_before_an_interrupt_is_kept(monkeypatch, model_file, f
     _signal_at(monkeypatch, "astropayne.spectrum_files.read_star", after=2)
     result = _run(*words)
     assert result.exit_code == 130
-    assert "Warning: interrupted: the table has the first 2 of 3 stars" in result.stderr
+    assert "Warning: interrupted: the table has the first 2 of 3 stars" in result.output
     assert "written   stars.ecsv\n" in result.stdout
     table = QTable.read("stars.ecsv")
     assert list(table["name"]) == ["sun.txt", "none.txt"]
@@ -166,7 +166,7 @@ def test_a_training_that_is_interrupted_is_written(monkeypatch, sample, folder):
     _signal_at(monkeypatch, "astropayne.training._rate", after=12)
     result = _run("train", "grid.asdf", "-o", "model.asdf", "-c", "run.toml")
     assert result.exit_code == 130
-    assert "the model is the best network so far" in result.stderr
+    assert "the model is the best network so far" in result.output
     assert PayneModel.read("model.asdf").meta["training"]["stopped"] == "interrupted"
     assert len(list(folder.iterdir())) == 3
 
