@@ -125,12 +125,15 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
             f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
             f"specutils can read: {reason}"
         )
+    axis = spectrum.spectral_axis
+    if np.array_equal(axis.value, 1 + np.arange(len(axis))):  # what an image without any has
+        raise ValueError(
+            f"{path} counts its pixels where wavelengths should be: its header needs CRVAL1 and "
+            "CDELT1; or write it as text with columns of wavelength and flux"
+        )
     header = spectrum.meta.get("header", {})
     # IRAF's; some of specutils' loaders know it, but not the one of plain images
-    if (
-        header.get("DC-FLAG") == 1
-        and spectrum.spectral_axis.to_value(u.AA, u.spectral()).max() < 10
-    ):
+    if header.get("DC-FLAG") == 1 and axis.to_value(u.AA, u.spectral()).max() < 10:
         spectrum = _of_logarithms(spectrum)
     spectrum.meta.update(more)
     noise = spectrum.uncertainty

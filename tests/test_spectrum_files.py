@@ -124,6 +124,12 @@ def test_headers_of_tables_may_say_the_medium(tmp_path, first, table, medium):
     assert given.meta["medium"] == "air"
 
 
+def test_an_image_without_wavelengths_is_none_of_a_spectrum(tmp_path):
+    fits.PrimaryHDU(np.ones(8000)).writeto(tmp_path / "raw.fits")
+    with pytest.raises(ValueError, match=r"raw\.fits counts its pixels where wavelengths should"):
+        read_spectrum(tmp_path / "raw.fits")
+
+
 def test_images_of_rows_are_read_of_lamost_and_else_said_to_be_that(tmp_path):
     rows = [FLUX, FLUX**-2, WAVELENGTH, 0 * FLUX, 0 * FLUX]
     image = fits.PrimaryHDU(np.array(rows), fits.Header({"TELESCOP": "LAMOST", "VACUUM": True}))
