@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from astropayne.forward import VELOCITIES
-from astropayne.least_squares import levenberg_marquardt
+from astropayne.least_squares import expected_minimum, levenberg_marquardt, scaled
 from astropayne.likelihood import Arm, Likelihood, Parameters
 from astropayne.stars import a_row, filled, resolution_of
-from astropayne.wavelengths import covered_range, doppler_factor, find_windows
+from astropayne.wavelengths import FASTEST_RV, covered_range, doppler_factor, find_windows
 
 __all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome"]
 
@@ -33,7 +33,6 @@ _SEARCHED = 16  # stars that are compared with templates at a time
 # Another velocity is as good if χ² is worse by so little, or if templates gain so large a part of
 # the best gain there: they are not the star, and for few lines that matters more than noise.
 _AMBIGUOUS, _AS_GOOD = 25.0, 0.5
-_FAST = 1000.0  # km/s, of velocities that are looked at
 _DOUBT = 4.0  # χ² of each degree of freedom from which on other starts are tried
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
 _ROUNDING = 1e-6  # of the flux, which is computed in single precision
@@ -320,7 +319,7 @@ class BatchFitter:
 
     def _overlaps(self, wavelength):
         """Say whether any pixel is in the model's windows, or as near as velocities shift it."""
-        return bool((self.forward.margin(wavelength, 0.0) > -_FAST).any())
+        return bool((self.forward.margin(wavelength, 0.0) > -FASTEST_RV).any())
 
     def _enough_pixels(self, stars, starts, outcomes):
         """Return the stars that have pixels to be fitted; the others get their outcome."""
@@ -508,7 +507,7 @@ class BatchFitter:
     def covariance(self, likelihood, theta, hessian):
         """Return covariances of the free parameters (n, k, k), and which are determined (n, k)."""
         matrix = self._shifted_too(likelihood, theta, hessian) + np.diag(self.of_ranges)
-        matrix, scale = _scaled(matrix)
+        matrix, scale = scaled(matrix)
         size, vectors = np.linalg.eigh(np.nan_to_num(matrix))
         weak = size < 1e-10 * size[:, -1:]
         inverse = np.where(weak, 0.0, 1 / np.where(weak, 1.0, size))
@@ -539,7 +538,7 @@ class BatchFitter:
         if not shift.any():
             return hessian
         prior = np.diag(self.parameters.prior()[1])
-        said, scale = _scaled(hessian - prior)
+        said, scale = scaled(hessian - prior)
         follow = self._following(likelihood, theta, said, scale)
         shift = follow @ shift @ follow.transpose(0, 2, 1) * scale
         return scale * np.linalg.solve(np.eye(len(prior)) + said @ shift, said) + prior
@@ -580,10 +579,11 @@ class BatchFitter:
             x = solution.x[rows].clone()
             x[:, k] = torch.as_tensor(velocity)
             chi2, gradient, hessian = evaluate(x, torch.as_tensor(rows))
-            gradient = gradient[:, others, None]
-            inverse = torch.linalg.pinv(hessian[:, others][:, :, others], hermitian=True)
-            gain = (gradient.mT @ inverse @ gradient)[:, 0, 0]
-            return (chi2 - gain - solution.chi2[rows]).numpy()
+            hessian = hessian[:, others][:, :, others]
+            lowest = expected_minimum(
+                *(part.numpy() for part in (chi2, gradient[:, others], hessian))
+            )
+            return lowest - solution.chi2[rows].numpy()
 
         best, error = theta[:, vsini], np.sqrt(covariance[:, k, k])
         error[best <= self.low[vsini]] = np.inf
@@ -649,13 +649,6 @@ class BatchFitter:
             if coefficients is not None:
                 first += m
         return models
-
-
-def _scaled(matrix):
-    """Return matrices (n, k, k) with ones on their diagonals, and what they are over these."""
-    scale = np.sqrt(np.maximum(np.diagonal(matrix, axis1=1, axis2=2), 1e-300))
-    scale = scale[:, :, None] * scale[:, None]
-    return matrix / scale, scale
 
 
 def _blocks(items, size):

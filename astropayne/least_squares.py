@@ -2,14 +2,16 @@
 """Levenberg–Marquardt with bounds, for many small problems at once.
 
 Each problem is its normal equations: what computes them, and for which data, is the caller's. All
-problems of a batch take their steps together; those that are done leave it. Plain torch, no units.
+problems of a batch take their steps together; those that are done leave it. Plain numpy and torch,
+no units.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-__all__ = ["Solution", "levenberg_marquardt"]
+__all__ = ["Solution", "expected_minimum", "levenberg_marquardt", "scaled"]
 
 _DAMPING = 1e-3  # at first, relative to the diagonal
 _LEAST, _MOST = 1e-9, 1e8
@@ -168,3 +170,24 @@ def _solve(slope, hessian, held, damping, curb):
     matrix = matrix + torch.diag_embed(damping[:, None] * free + curb * scale**2 + (1 - free))
     solution, failed = torch.linalg.solve_ex(matrix, -(slope * scale)[..., None])
     return torch.where((failed != 0)[:, None], 0.0, solution[..., 0]) * scale
+
+
+def scaled(matrix):
+    """Return matrices (n, k, k) with ones on their diagonals, and what they are over these."""
+    scale = np.sqrt(np.maximum(np.diagonal(matrix, axis1=1, axis2=2), 1e-300))
+    scale = scale[:, :, None] * scale[:, None]
+    return matrix / scale, scale
+
+
+def expected_minimum(chi2, gradient, hessian):
+    """Return what χ² would be after the step that its normal equations ask for: shape (n,).
+
+    Parameters
+    ----------
+    chi2 : numpy.ndarray, shape (n,)
+    gradient, hessian : numpy.ndarray, shapes (n, k) and (n, k, k)
+        Jᵀr and JᵀJ; what they do not determine stays as it is.
+    """
+    matrix, scale = scaled(hessian)
+    inverse = np.linalg.pinv(matrix, 1e-12, hermitian=True) / scale
+    return chi2 - np.einsum("ni,nij,nj->n", gradient, inverse, gradient)

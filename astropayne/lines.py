@@ -464,7 +464,7 @@ def _completed(table, path, element, medium):
     centre = _angstrom(own["wavelength"], "wavelength")
     if ("lower" in own) != ("upper" in own):
         raise ValueError("lower and upper ends of windows go together: one of them is missing")
-    if "lower" in own and "upper" in own:
+    if "lower" in own:
         lower, upper = _angstrom(own["lower"], "lower"), _angstrom(own["upper"], "upper")
         # Ends that are rounded still hold the line; widths in their place never do.
         lower = np.where(lower - centre < _ROUNDED, np.minimum(lower, centre), lower)

@@ -10,6 +10,7 @@ from astropy.table import QTable
 from astropayne.fitting import FitSetup
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, parse_label
+from astropayne.least_squares import expected_minimum
 from astropayne.lines import parameters_of, vacuum_pixels
 from astropayne.model import require_model
 from astropayne.network import one_thread
@@ -229,12 +230,7 @@ class _Scene:
         """Return the root of χ² at best, where spectra without an element are fitted with it."""
         _, chi2, gradient, hessian = self._normal_equations(self._with(k, abundance), without)
         hessian = hessian + np.diag(self.fitter.of_ranges)
-        index = self.fitter.parameters.index
-        gain = np.zeros(len(k))
-        for i, one in enumerate(k):
-            others = index != one
-            scale = np.sqrt(np.maximum(np.diagonal(hessian[i])[others], 1e-300))
-            matrix = hessian[i][np.ix_(others, others)] / scale / scale[:, None]
-            slope = gradient[i][others] / scale
-            gain[i] = slope @ np.linalg.pinv(matrix, 1e-12, hermitian=True) @ slope
-        return np.sqrt(np.maximum(chi2 - gain, 0))
+        index, rows = self.fitter.parameters.index, np.arange(len(k))[:, None]
+        others = np.array([np.flatnonzero(index != one) for one in k])
+        hessian = hessian[rows[..., None], others[:, :, None], others[:, None]]
+        return np.sqrt(np.maximum(expected_minimum(chi2, gradient[rows, others], hessian), 0))

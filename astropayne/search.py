@@ -9,11 +9,10 @@ import torch
 from scipy.stats import qmc
 
 from astropayne.forward import VELOCITIES, fast_length
-from astropayne.wavelengths import C_KMS
+from astropayne.wavelengths import C_KMS, FASTEST_RV
 
 __all__ = ["Templates", "Velocity", "templates_of"]
 
-_MAX_VELOCITY = 1000.0  # km/s
 _NEAR = 100.0  # km/s, around a velocity that is said to be about right
 _N_CANDIDATES = 32  # label vectors of templates, a power of two
 _VSINI = (8.0, 40.0, 120.0)  # km/s, of templates
@@ -175,7 +174,7 @@ class Templates:
         fwhm = 1 / (resolution or forward.resolution or math.inf)
         every = max(1, int(fwhm / forward.step / _POINTS + 1e-6))
         self.step = every * forward.step
-        self.reach = math.ceil(math.atanh(_MAX_VELOCITY / C_KMS) / self.step)
+        self.reach = math.ceil(math.atanh(FASTEST_RV / C_KMS) / self.step)
         self.windows = [
             _Window(start, rows[:, offset : offset + length : every].contiguous(), self.reach)
             for start, offset, length in zip(

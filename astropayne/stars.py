@@ -9,6 +9,7 @@ import numpy as np
 from astropayne.broadening import instrument_fwhm, is_reachable
 from astropayne.observation import guessed_noise, observe, shared_noise
 from astropayne.wavelengths import (
+    FASTEST_RV,
     checked_region,
     doppler_factor,
     find_windows,
@@ -18,7 +19,6 @@ from astropayne.wavelengths import (
 __all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
-_USUAL = 1000.0  # km/s, of velocities of stars
 _MOST = 50  # degree of a polynomial: higher ones follow lines, and take memory by their square
 _LOWEST, _HIGHEST = 0.1, 1.5  # medians of normalised flux, whatever its lines and its noise
 _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
@@ -217,7 +217,7 @@ class StarReader:
         """Say which pixels are within the model's windows at usual velocities."""
         axis, near = self.model.vacuum_wavelength, np.zeros(observation.good.shape, dtype=bool)
         for window in find_windows(axis):
-            low, high = axis[window][[0, -1]] * doppler_factor(np.array([-1, 1]) * _USUAL)
+            low, high = axis[window][[0, -1]] * doppler_factor(np.array([-1, 1]) * FASTEST_RV)
             near |= (observation.wavelength > low) & (observation.wavelength < high)
         return near
 

@@ -12,6 +12,7 @@ from astropayne.labels import strip_unit
 
 __all__ = [
     "C_KMS",
+    "FASTEST_RV",
     "FWHM",
     "MEDIA",
     "checked_region",
@@ -31,6 +32,8 @@ __all__ = [
 
 #: Speed of light in km/s.
 C_KMS = 299792.458
+#: Velocities of stars, in km/s, that are looked for.
+FASTEST_RV = 1000.0
 #: Full width at half maximum of a Gaussian, in standard deviations.
 FWHM = math.sqrt(8 * math.log(2))
 _WIDEST = 1000.0  # km/s; no star turns so fast

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.optimize import least_squares
 
-from astropayne.least_squares import levenberg_marquardt
+from astropayne.least_squares import expected_minimum, levenberg_marquardt
 
 T = np.linspace(0, 4, 30)
 
@@ -100,3 +100,12 @@ def test_what_the_data_says_nothing_of_stays_where_it_is():
     assert free.x[0].tolist() == pytest.approx([1, 50])
     assert held.x[0].tolist() == pytest.approx([1, 0], abs=1e-2)
     assert held.converged.all()
+
+
+def test_the_minimum_that_normal_equations_tell_is_that_of_least_squares(rng):
+    jacobian, residual = rng.normal(size=(30, 4)) * [1, 1e6, 1e-6, 0], rng.normal(size=30)
+    step = np.linalg.lstsq(jacobian / [1, 1e6, 1e-6, 1], residual)[0]
+    expected = np.sum((residual - jacobian / [1, 1e6, 1e-6, 1] @ step) ** 2)
+    one = residual @ residual, jacobian.T @ residual, jacobian.T @ jacobian
+    found = expected_minimum(*(np.array([part]) for part in one))
+    assert found == pytest.approx([expected], rel=1e-10)
