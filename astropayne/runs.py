@@ -71,7 +71,7 @@ def configuration_template():
     """
     lines = [
         "# A training run: astropayne train --config THIS_FILE -o model.asdf",
-        "# Options behind a # have no default; false stands for none.",
+        "# Options behind a # have no default; false stands for none, but where true is possible.",
         "",
     ]
     for section, options in _sections().items():
@@ -142,7 +142,8 @@ def _take(known, given, origin=""):
             if of_several and not isinstance(value, list | tuple):
                 what = f"{origin}{name} of [{section}]"
                 raise TypeError(f"{what} has to be a list, such as [{value!r}], got {value!r}")
-            known[section][name] = None if value is False else value
+            none = value is False and not isinstance(known[section][name], bool)
+            known[section][name] = None if none else value
 
 
 def train_as_configured(configuration, paths=(), *, progress=None, say=None):

@@ -10,9 +10,10 @@ def test_a_file_is_checked_before_the_command_line(tmp_path):
         path.write_text(text, encoding="utf-8")
         return read_configuration(path, changes)
 
-    text = '[training]\nseed = 3\nt_max = false\n[model]\nauthor = "A. N."'
+    text = '[training]\nseed = 3\nt_max = false\ncompile = false\n[model]\nauthor = "A. N."'
     found = read(text, {"training.seed": 4, "grid.labels": ["A(Li)"]})
     assert (found["training"]["seed"], found["training"]["t_max"]) == (4, None)
+    assert found["training"]["compile"] is False
     assert found["grid"]["labels"] == ["A(Li)"]
     assert found["model"]["author"] == "A. N."
     with pytest.raises(TypeError, match=r"run.toml: \[training\] has to be a section, got 3"):

@@ -1,4 +1,6 @@
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +162,7 @@ def test_principal_components_span_the_spectra(data):
         ({"weight_decay": -0.1}, "weight_decay has to be a number of 0 or more, got -0.1"),
         ({"checkpoint_interval": -1}, "checkpoint_interval"),
         ({"precision": "float16"}, "precision='float16' is not one of float32, bfloat16"),
+        ({"compile": "yes"}, "compile has to be True or False, got 'yes', a str"),
     ],
 )
 def test_options_are_checked(option, match):
@@ -329,6 +332,28 @@ def test_half_precision_learns_too(data):
     assert half.pixels.weight.dtype == torch.float32
     assert not torch.equal(full.pixels.weight, half.pixels.weight)
     assert rows[-1][-1] < 0.1 * data[1].std()
+
+
+@pytest.mark.parametrize("components", [None, 8])
+def test_a_network_that_is_compiled_is_trained_alike(data, components, monkeypatch):
+    expected, _ = _train(data, components, max_epochs=5)
+    # the graph is made as ever, and run by torch's own kernels: no compiler is needed
+    compiled = functools.partial(torch.compile, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", compiled)
+    network, _ = _train(data, components, max_epochs=5, compile=True)
+    for name, weight in expected.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], weight, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow  # it takes a C++ compiler, and that its time
+@pytest.mark.filterwarnings("ignore:`torch.jit.*is deprecated:DeprecationWarning")  # torch's own
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_kernels_train_alike(data):
+    options = {"components": 8, "parts": 3, "activation": "gelu", "max_epochs": 5}
+    expected, _ = _train(data, **options)
+    network, _ = _train(data, compile=True, **options)
+    for name, weight in expected.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], weight, rtol=1e-3, atol=1e-4)
 
 
 def test_callers_state_of_torch_does_not_matter_and_stays(data):
