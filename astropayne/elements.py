@@ -367,8 +367,7 @@ def _following(model, options, stage):
         values = {_own(name): value for name, value in stage.fixed.items()}
         held = values
     else:  # the number does not matter: stars keep what was found for each
-        space = model.labels
-        middle = dict(zip(space.names, 0.5 * (space.minimum + space.maximum), strict=True))
+        middle = dict(zip(model.labels.names, model.labels.middle, strict=True))
         held = {_own(name): middle.get(_own(name), 1.0) for name in stage.fixed}
     tied = {_own(name): function for name, function in stage.tied.items()}
     free = {*map(_own, stage.free)}
@@ -423,7 +422,7 @@ class _Step:
         """Return the parameters that move with one: those that are tied to it, too."""
         parameters, space = self.parameters, self.model.labels
         theta = np.zeros((1, len(self.setup.names)))
-        theta[0, : len(space)] = 0.5 * (space.minimum + space.maximum)
+        theta[0, : len(space)] = space.middle
         name = self.setup.names[index]
         if name not in parameters.free:
             return (int(index),)
@@ -453,8 +452,7 @@ class _Step:
 
     def _found_lines(self, label):
         space = self.model.labels
-        middle = dict(zip(space.names, 0.5 * (space.minimum + space.maximum), strict=True))
-        return find(self.model, label, at=middle)
+        return find(self.model, label, at=dict(zip(space.names, space.middle, strict=True)))
 
     def expand(self, theta):
         """Let those parameters follow that are tied."""
@@ -642,7 +640,7 @@ class _Batch:
         space = analysis.model.labels
         self.unknown = np.isnan(theta)
         middle = np.zeros(theta.shape[1])
-        middle[: len(space)] = 0.5 * (space.minimum + space.maximum)
+        middle[: len(space)] = space.middle
         theta = np.where(self.unknown, middle, theta)  # the spectrum says little of those
         fitter, parameters = self.fitter, self.parameters
         arms = fitter.arms(stars, theta)

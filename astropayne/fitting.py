@@ -491,9 +491,8 @@ class FitSetup:
             raise ValueError("everything is fixed or tied: there is nothing to fit")
         if unused := priors.keys() - set(parameters.free):
             raise ValueError(f"priors: {', '.join(sorted(unused))} is not fitted")
-        middle = 0.5 * (labels.minimum + labels.maximum)
-        _refuse_circles(parameters, np.append(middle, np.ones(len(VELOCITIES))))
-        values = [fixed.get(name, m) for name, m in zip(labels.names, middle, strict=True)]
+        _refuse_circles(parameters, np.append(labels.middle, np.ones(len(VELOCITIES))))
+        values = [fixed.get(name, m) for name, m in zip(labels.names, labels.middle, strict=True)]
         labels.warn_outside(np.array(values))
         return parameters
 
@@ -659,8 +658,8 @@ class FitSetup:
         """
         if self.model.error is None:
             return np.zeros(len(stars))
-        middle = self.model.labels.unscale(np.zeros(values.shape[1]))
-        scale = self.model.error_scale_at(np.where(np.isfinite(values), values, middle))
+        values = np.where(np.isfinite(values), values, self.model.labels.middle)
+        scale = self.model.error_scale_at(values)
         error = scale * np.sqrt(np.mean(self.model.error**2))
         width = pixel_width(self.model.vacuum_wavelength[None]).mean()
         return error * [

@@ -390,6 +390,11 @@ class LabelSpace:
         """Ranges' widths, shape (n_labels,)."""
         return self.maximum - self.minimum
 
+    @property
+    def middle(self):
+        """Ranges' middles, shape (n_labels,)."""
+        return 0.5 * (self.minimum + self.maximum)
+
     def scale(self, values):
         """Scale label values to [-0.5, 0.5], what networks are trained on.
 
@@ -487,7 +492,7 @@ class LabelSpace:
         -------
         numpy.ndarray, shape (n, n_labels)
         """
-        middle = dict(zip(self.names, 0.5 * (self.minimum + self.maximum), strict=True))
+        middle = dict(zip(self.names, self.middle, strict=True))
         unknown = {
             label.name: middle[label.name]
             for label in self.labels
