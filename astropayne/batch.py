@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from astropayne.forward import VELOCITIES
+from astropayne.forward import VELOCITIES, a_row
 from astropayne.least_squares import expected_minimum, levenberg_marquardt, scaled
 from astropayne.likelihood import Arm, Likelihood, Parameters
-from astropayne.stars import a_row, filled, resolution_of
+from astropayne.stars import filled, resolution_of
 from astropayne.wavelengths import FASTEST_RV, covered_range, doppler_factor, find_windows
 
 __all__ = ["BatchFitter", "Flag", "NamedFlag", "Outcome"]

@@ -89,6 +89,11 @@ def fast_length(n):
     return _EVEN * scipy.fft.next_fast_len(math.ceil(n / _EVEN), real=True)
 
 
+def a_row(resolution):
+    """Return the resolution of one star as methods of models take it, also where it varies."""
+    return resolution if np.ndim(resolution) == 0 else np.asarray(resolution)[None]
+
+
 def _uniform_lagrange(fraction, taps, dtype):
     """Return weights of Lagrange interpolation, ``fraction`` beyond the middle of uniform nodes.
 

@@ -26,7 +26,7 @@ from astropayne.abundances import solar_scale
 from astropayne.config import conf
 from astropayne.conversion import LabelConversion, labels_in, same_label
 from astropayne.finetuning import adapt_labels, adapt_pixels
-from astropayne.forward import VELOCITIES, ForwardModel
+from astropayne.forward import VELOCITIES, ForwardModel, a_row
 from astropayne.grid import SpectralGrid, require_alike
 from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
@@ -885,7 +885,7 @@ class PayneModel:
     def _forward_flux(self, theta, wavelength, resolution):
         """Return broadened and shifted flux, NaN where it is not supported, in blocks of rows."""
         model = self.forward_model()
-        resolution = resolution if np.ndim(resolution) == 0 else resolution[None]
+        resolution = a_row(resolution)
         flux = np.empty((len(theta), len(wavelength)))
         size = max(1, _BLOCK // len(wavelength))
         for block in (slice(i, i + size) for i in range(0, len(theta), size)):

@@ -8,7 +8,7 @@ from astropy.modeling import Fittable1DModel, Parameter
 
 from astropayne.abundances import solar_scale
 from astropayne.broadening import instrument_fwhm
-from astropayne.forward import FASTEST, VELOCITIES
+from astropayne.forward import FASTEST, VELOCITIES, a_row
 from astropayne.labels import strip_unit
 from astropayne.model import require_model
 from astropayne.wavelengths import (
@@ -193,10 +193,8 @@ class PayneSpectrum(Fittable1DModel):
             limb_darkening=self.limb_darkening, macroturbulence=self.macroturbulence
         )
         x = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
-        wavelength = x.to_value(u.AA, self.input_units_equivalencies["x"])
-        wavelength = np.ravel(wavelength)
-        resolution = resolution_at(self.resolution, wavelength * u.AA)
-        resolution = resolution if np.ndim(resolution) == 0 else resolution[None]
+        wavelength = np.ravel(x.to_value(u.AA, self.input_units_equivalencies["x"]))
+        resolution = a_row(resolution_at(self.resolution, wavelength * u.AA))
         pixels = forward.pixels(to_vacuum(wavelength, self.model.medium), rv)
         return forward, pixels, resolution
 

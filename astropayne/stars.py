@@ -16,7 +16,7 @@ from astropayne.wavelengths import (
     resolution_at,
 )
 
-__all__ = ["Star", "StarReader", "a_row", "filled", "resolution_of"]
+__all__ = ["Star", "StarReader", "filled", "resolution_of"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
 _MOST = 50  # degree of a polynomial: higher ones follow lines, and take memory by their square
@@ -65,11 +65,6 @@ class Star:
             for r, flux in zip(self.resolution, self.flux, strict=True)
         ]
         return float(np.median(np.concatenate(of_pixels)))
-
-
-def a_row(resolution):
-    """Return the resolution of one star as the forward model takes it."""
-    return resolution if np.ndim(resolution) == 0 else np.asarray(resolution)[None]
 
 
 def resolution_of(stars, a, n_pixels):
