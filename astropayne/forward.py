@@ -430,7 +430,7 @@ class Broadener:
         torch.Tensor, shape (n, n_pixels)
         """
         velocities = torch.atleast_2d(self._tensor(velocities))
-        spectra = self._spectrum(self._to_axis((1 - self._tensor(flux)).T.contiguous()).T)
+        spectra = self.spectra_of(1 - np.asarray(flux))
         n = self._n_frequencies(resolution)
         transfer = self._transfer(velocities, pixels.rv, resolution, n)[0]
         return 1 - self._sample((spectra[:, :n] * transfer)[:, None], pixels)[..., 0]
@@ -440,7 +440,7 @@ class Broadener:
 
         Parameters
         ----------
-        rows : torch.Tensor, shape (k, n_model_pixels)
+        rows : array_like, shape (k, n_model_pixels)
             Around zero.
 
         Returns
