@@ -601,9 +601,7 @@ class _Analysis:
                 table[f"{element}_{attribute}"] = _masked(rows)
             for attribute in ("best_fit", "without") if self.models else ():
                 rows = [getattr(one, attribute) for one in mine]
-                longest = max(map(len, rows))
-                rows = [np.pad(r, (0, longest - len(r)), constant_values=np.nan) for r in rows]
-                table[f"{element}_{attribute}"] = np.array(rows)
+                table[f"{element}_{attribute}"] = filled(rows, max(map(len, rows)), np.nan)
             centres = lines.table["wavelength"].to_value(u.AA).tolist()
             table.meta[f"{element}_lines"] = centres
             self._describe(table, element, name)

@@ -22,7 +22,7 @@ from astropayne.likelihood import Parameters
 from astropayne.model import require_model
 from astropayne.network import one_thread, pick_device
 from astropayne.search import templates_of
-from astropayne.stars import StarReader
+from astropayne.stars import StarReader, filled
 from astropayne.wavelengths import (
     checked_velocity,
     inside_regions,
@@ -750,9 +750,7 @@ class FitSetup:
             columns["covariance"] = np.array([self.covariance(o) for o in outcomes])
         if models:
             rows = [np.concatenate([*o.best_fit, []]) for o in outcomes]
-            longest = max((len(row) for row in rows), default=0)
-            padded = [np.pad(r, (0, longest - len(r)), constant_values=np.nan) for r in rows]
-            columns["best_fit"] = np.array(padded)
+            columns["best_fit"] = filled(rows, max(map(len, rows)), np.nan)
         # made at once: adding columns one by one is slow
         return QTable(columns, meta={"free": list(self.fitter.parameters.free)}, copy=False)
 
