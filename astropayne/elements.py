@@ -24,9 +24,8 @@ from astropayne.abundances import solar_scale as named_scale
 from astropayne.batch import Flag, NamedFlag
 from astropayne.broadening import instrument_fwhm
 from astropayne.conversion import LabelConversion
-from astropayne.fitting import FitSetup, measure_all
+from astropayne.fitting import FitSetup, measure_all, own_name
 from astropayne.forward import VELOCITIES
-from astropayne.labels import parse_label
 from astropayne.lines import LineList, find
 from astropayne.network import one_thread
 from astropayne.profiles import Problem, Stars
@@ -139,11 +138,6 @@ def _names(value, what):
     return names
 
 
-def _own(name):
-    """Return the package's name of a label or a velocity."""
-    return name if name in VELOCITIES else parse_label(name)
-
-
 def read_stages(path):
     """Read the stages of an analysis from a TOML file.
 
@@ -198,7 +192,7 @@ def read_stages(path):
         if isinstance(stage.get("lines"), str):
             stage["lines"] = LineList.read(path.parent / stage["lines"])
         if isinstance(stage.get("tied"), dict):
-            stage["tied"] = {n: itemgetter(_own(other)) for n, other in stage["tied"].items()}
+            stage["tied"] = {n: itemgetter(own_name(other)) for n, other in stage["tied"].items()}
     try:
         return [Stage(**stage) for stage in stages]
     except TypeError as error:
@@ -359,23 +353,23 @@ def _following(model, options, stage):
     """Return the options of a stage, after those before it, and the values that it sets."""
     options = dict(options)
     before = {
-        what: {_own(name): value for name, value in (options.get(what) or {}).items()}
+        what: {own_name(name): value for name, value in (options.get(what) or {}).items()}
         for what in ("fixed", "tied")
     }
     values = {}
     if isinstance(stage.fixed, Mapping):
-        values = {_own(name): value for name, value in stage.fixed.items()}
+        values = {own_name(name): value for name, value in stage.fixed.items()}
         held = values
     else:  # the number does not matter: stars keep what was found for each
         middle = dict(zip(model.labels.names, model.labels.middle, strict=True))
-        held = {_own(name): middle.get(_own(name), 1.0) for name in stage.fixed}
-    tied = {_own(name): function for name, function in stage.tied.items()}
-    free = {*map(_own, stage.free)}
+        held = {own_name(name): middle.get(own_name(name), 1.0) for name in stage.fixed}
+    tied = {own_name(name): function for name, function in stage.tied.items()}
+    free = {*map(own_name, stage.free)}
     gone = {*free, *held, *tied}
     options["fixed"] = {n: v for n, v in before["fixed"].items() if n not in gone} | held
     options["tied"] = {n: f for n, f in before["tied"].items() if n not in gone} | tied
     given = options.get("free", ())
-    given = {_own(name) for name in ([given] if isinstance(given, str) else given)}
+    given = {own_name(name) for name in ([given] if isinstance(given, str) else given)}
     options["free"] = tuple(sorted((given - {*held, *tied}) | free))
     return options, values
 

@@ -263,11 +263,7 @@ def fit_spectrum(
     given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
     setup = FitSetup(model, **given)
     with torch.no_grad(), one_thread():
-        star = setup.reader.star(observed)
-        outcome = setup.judged([star], setup.fitter.fit([star], best_fits=True))[0]
-    if outcome.flags & Flag.BAD_INPUT:
-        raise ValueError(outcome.message)
-    return setup.result(observed, outcome)
+        return setup.result(observed, setup.fit_one(observed)[1])
 
 
 def fit_spectra(spectra, model, *, progress=None, covariances=False, models=False, **options):
@@ -558,7 +554,7 @@ class FitSetup:
         given = self.model.meta.get("systematic") if given is None else given
         units, found = self.units(), {}
         for name, value in _mapping(given, "systematic").items():
-            name = name if name in VELOCITIES else parse_label(name)
+            name = own_name(name)
             if name not in units:
                 raise ValueError(f"systematic: {unknown_label_message(name, units)}")
             accepted = (units[name],) if units[name] else (u.dimensionless_unscaled, u.dex)
@@ -637,6 +633,14 @@ class FitSetup:
             for i, outcome in zip(some, self.judged(these, found), strict=True):
                 outcomes[i] = outcome
         return outcomes
+
+    def fit_one(self, spectrum):
+        """Fit one star, and return it and its outcome; what is wrong with it is an error."""
+        star = self.reader.star(spectrum)
+        (outcome,) = self.judged([star], self.fitter.fit([star], best_fits=True))
+        if outcome.flags & Flag.BAD_INPUT:
+            raise ValueError(outcome.message)
+        return star, outcome
 
     def judged(self, stars, outcomes):
         """Return outcomes, with flags for what the model knows of its own limits."""
@@ -785,6 +789,11 @@ def _emulator_error(model):
         return {**known, "rest": None, "modes": None}
     modes = np.vstack([model.error_components, model.bias])
     return {**known, "rest": model.error_rest, "modes": modes}
+
+
+def own_name(name):
+    """Return the package's name of a label, in any spelling, or of a velocity."""
+    return name if name in VELOCITIES else parse_label(name)
 
 
 def _mapping(given, what):

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from astropy.table import QTable
 
-from astropayne.fitting import FitSetup
+from astropayne.fitting import FitSetup, own_name
 from astropayne.forward import VELOCITIES
-from astropayne.labels import Label, parse_label
+from astropayne.labels import Label
 from astropayne.least_squares import expected_minimum
 from astropayne.lines import parameters_of, vacuum_pixels
 from astropayne.model import require_model
@@ -149,7 +149,7 @@ def describe_plan(table):
 
 
 def _known(name, names):
-    name = name if name in VELOCITIES else parse_label(name)
+    name = own_name(name)
     if name not in names:
         raise ValueError(f"{name!r} is not one of {', '.join(names)}")
     return name

@@ -102,10 +102,7 @@ class Posterior:
         self._setup = FitSetup(model, **options)
         fitter = self._setup.fitter
         with torch.no_grad(), one_thread():
-            star = self._setup.reader.star(observed)
-            outcome = self._setup.judged([star], fitter.fit([star], best_fits=True))[0]
-            if outcome.flags & Flag.BAD_INPUT:
-                raise ValueError(outcome.message)
+            star, outcome = self._setup.fit_one(observed)
             if outcome.flags & Flag.NO_UNCERTAINTY:
                 raise ValueError(
                     "the spectrum has no uncertainty, so that nothing says how probable labels "
