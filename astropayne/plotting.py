@@ -20,6 +20,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.optimize import isotonic_regression
 
 from astropayne.evaluation import median_and_scatter
+from astropayne.forward import VELOCITIES
 from astropayne.labels import Label
 from astropayne.lines import without_gaps
 from astropayne.wavelengths import (
@@ -386,7 +387,7 @@ def _title(result):
         if name in result.labels:
             value, error = result.labels[name], result.errors[name].value
             digits = 0 if name == "teff" else 2
-            text = name if name in ("rv", "vsini") else Label(name).text
+            text = _text(name, None)
             unit = f" {value.unit.to_string('unicode')}" if str(value.unit) else ""
             spread = f" ± {error:.{digits}f}" if np.isfinite(error) else ""
             shown = round(value.value, digits) + 0.0  # not minus zero
@@ -470,8 +471,13 @@ def _rms_below(drawing):
     """Name the last row, and what is in the first, above it all."""
     drawing.axes[-1, 0].set_ylim(bottom=0)
     drawing.axes[-1, 0].set_ylabel("rms" if len(drawing.axes) > 1 else "rms flux error")
-    drawing.figure.legend(*drawing.axes[0, 0].get_legend_handles_labels(), fontsize="small",
-                          loc="outside upper right", ncols=3, frameon=False)  # fmt: skip
+    _legend_above(drawing.figure, drawing.axes[0, 0])
+
+
+def _legend_above(figure, ax, ncols=3):
+    """Say above all axes what is drawn in one."""
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=ncols,
+                  fontsize="small", frameon=False)  # fmt: skip
 
 
 def plot_error_planes(spectra, planes=None, *, figure=None):
@@ -739,11 +745,9 @@ def plot_scatter(summaries, names=None, *, figure=None):
         ax.set_ylim(bottom=0)
         ax.set_xticks(range(len(ratios)), ["no noise" if np.isinf(r) else f"{r:g}" for r in ratios])
         ax.margins(x=0.15)
-        unit = units.get(name)
-        ax.set_title(_text(name, u.Unit(unit) if unit else None), fontsize="small")
+        ax.set_title(_text(name, u.Unit(units.get(name, ""))), fontsize="small")
         ax.tick_params(which="both", labelsize="x-small")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=4,
-                  fontsize="small", frameon=False)  # fmt: skip
+    _legend_above(figure, axes[0], ncols=4)
     figure.supxlabel("S/N a pixel", fontsize="medium")
     return axes
 
@@ -828,14 +832,9 @@ def _finish_corner(ax, i, j, n, names, result):
         axis.set_major_locator(plt.MaxNLocator(3))
         axis.get_major_formatter().set_useOffset(False)
     if i == n - 1:
-        ax.set_xlabel(_text(names[j], _shown(result, names[j])), fontsize="small")
+        ax.set_xlabel(_text(names[j], result.labels[names[j]].unit), fontsize="small")
     if j == 0 and i > 0:
-        ax.set_ylabel(_text(names[i], _shown(result, names[i])), fontsize="small")
-
-
-def _shown(result, name):
-    unit = result.labels[name].unit
-    return None if unit == u.one else unit
+        ax.set_ylabel(_text(names[i], result.labels[names[i]].unit), fontsize="small")
 
 
 def plot_coverage(labels, names=None, *, figure=None):
@@ -992,8 +991,7 @@ def number_text(value, spec):
 
 
 def _text(name, unit):
-    text = name if name in ("rv", "vsini", "vmac") else Label(name).text
-    return f"{text} / {unit.to_string('unicode')}" if unit else text
+    return _with_unit(name if name in VELOCITIES else Label(name).text, unit)
 
 
 def plot_element(spectrum, row, element, *, figure=None):
@@ -1054,8 +1052,7 @@ def plot_element(spectrum, row, element, *, figure=None):
         below.ticklabel_format(axis="x", useOffset=False)
     axes[0, 0].set_ylabel("flux")
     axes[1, 0].set_ylabel("residual")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3,
-                  fontsize="small", frameon=False)  # fmt: skip
+    _legend_above(figure, axes[0, 0])
     figure.suptitle(f"{row['name']}, {element}", fontsize="medium", x=0.02, ha="left")
     figure.supxlabel(_axis_text(u.AA, first.meta), fontsize="medium")
     return axes
@@ -1114,7 +1111,7 @@ def plot_plan(table, *, figure=None):
     """
     figure = figure or plt.figure(figsize=(7, 3.2), layout="constrained")
     ax = figure.subplots()
-    rows = [r for r in table if r["label"] not in ("teff", "vmic", "rv", "vsini", "vmac")]
+    rows = [r for r in table if r["label"] not in ("teff", "vmic", *VELOCITIES)]
     known = {True: _ERROR, False: "0.75"}
     hidden = [np.isfinite(r["significance"]) and not r["measurable"] for r in rows]
     x = np.arange(len(rows))
