@@ -44,7 +44,7 @@ class _Step:
 
 
 class _Network:
-    """All steps that the registered transforms make possible."""
+    """All steps that the registered transforms make possible; labels have their own names there."""
 
     def __init__(self, transforms):
         self.transforms = transforms
@@ -53,8 +53,7 @@ class _Network:
         for transform in transforms:
             if isinstance(transform, LabelRelation):
                 continue
-            source, target = parse_label(transform.source), parse_label(transform.target)
-            needs = tuple(parse_label(name) for name in transform.needs)
+            source, needs, target = transform.source, transform.needs, transform.target
             self.steps.append(_Step(source, needs, target, transform.forward))
             self.steps.append(_Step(target, needs, source, transform.inverse))
             joined = self.same(source) | self.same(target)
@@ -100,7 +99,7 @@ class _Network:
 
     def relation(self, label, name):
         """Return the relation of that name for a label."""
-        found = {r.name: r for r in self.relations if parse_label(r.target) == label}
+        found = {r.name: r for r in self.relations if r.target == label}
         for own, relation in found.items():
             if _letters(own) == _letters(name):
                 return relation
@@ -346,9 +345,8 @@ def labels_in(names, labels, solar=None):
     used = {name for name in names if name in given}
     for name, value in given.items():
         if isinstance(value, LabelRelation):
-            needs = [parse_label(need) for need in value.needs]
             numbers = {n: v for n, v in given.items() if not isinstance(v, LabelRelation)}
-            columns, by = _convert(numbers, needs, solar)
+            columns, by = _convert(numbers, value.needs, solar)
             given[name] = value.estimate(columns)
             used |= by
     used |= _spread_alpha(names, given, network, solar)
