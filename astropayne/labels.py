@@ -629,14 +629,14 @@ def strip_unit(value, what, *accepted):
     ValueError
         If it is not a number.
     """
-    if hasattr(value, "filled"):  # masked columns and quantities
-        value = value.astype(float).filled(np.nan)
     unit = getattr(value, "unit", None)
-    if unit is None:
-        try:
+    try:
+        if hasattr(value, "filled"):  # masked columns and quantities
+            value = value.astype(float).filled(np.nan)
+        if unit is None:
             return np.asarray(value, dtype=float)[()]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{what} has to be of numbers, but: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} has to be of numbers, but: {error}") from None
     import astropy.units as u
 
     for candidate in accepted:

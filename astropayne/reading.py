@@ -57,12 +57,7 @@ def canonical_labels(labels):
         label = Label(given)
         if label.name in table.colnames:
             raise ValueError(f"label {label.name!r} is there twice (once as {given!r})")
-        try:
-            values = np.asarray(label.to_value(labels[given]), dtype=float)
-        except u.UnitConversionError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"label {given!r} is not a column of numbers: {error}") from None
+        values = label.to_value(labels[given])
         if values.ndim != 1:
             raise ValueError(f"label {given!r} has {values.ndim} dimensions: a row needs a number")
         table[label.name] = label.column(values)

@@ -527,7 +527,7 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
         raise FileExistsError(f"{output} is a file: spectra of a table go into a folder")
     table = _label_table(Path(labels))
     names = [str(name) for name in _taken(table, "name", np.arange(len(table)))]
-    velocities = {name: _filled(_taken(table, name, value)) for name, value in given.items()}
+    velocities = {name: _taken(table, name, value) for name, value in given.items()}
     folder = Path(output)
     files = [folder / f"{name}.ecsv" for name in file_names([f"{name}.ecsv" for name in names])]
     first = []
@@ -572,11 +572,6 @@ def _of_fits(table, path):
             stacklevel=4,
         )
     return table[["name", *names]][whole]
-
-
-def _filled(values):
-    """Return values with NaN where a column has none: what is under its mask is no velocity."""
-    return values.astype(float).filled(np.nan) if hasattr(values, "filled") else values
 
 
 def _taken(table, name, default):
