@@ -137,7 +137,7 @@ class Stars:
         root = likelihood.roots(theta).cpu().numpy()
         self.weight = likelihood.weight.cpu().numpy() * root
         observed = likelihood.flux.cpu().numpy()
-        flux, self.by_name = self._model(self.pixels, self.resolution, theta, range(len(low)))
+        flux, self.by_name = self._model()
         linear, level = [], np.ones_like(observed)
         if likelihood.basis is not None:
             basis = likelihood.basis.cpu().numpy()
@@ -173,10 +173,11 @@ class Stars:
         self.information = self.information + np.diag(np.array(everything, dtype=float))
         self.gradient[:, :k] += precision * (mean - self.theta[:, index])
 
-    def _model(self, pixels, resolution, theta, by=()):
+    def _model(self):
+        """Return flux and Jacobian over all arms."""
         parts = [
-            self.forward.forward_and_jacobian(theta, p, r, by)
-            for p, r in zip(pixels, resolution, strict=True)
+            self.forward.forward_and_jacobian(self.theta, p, r)
+            for p, r in zip(self.pixels, self.resolution, strict=True)
         ]
         return tuple(
             np.concatenate([part.cpu().numpy() for part in some], axis=1)
