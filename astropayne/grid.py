@@ -18,7 +18,14 @@ from astropayne.abundances import same_scale, solar_scale
 from astropayne.conversion import LabelConversion
 from astropayne.formats.container import refuse_existing
 from astropayne.formats.grid_file import FluxFile, GridWriter
-from astropayne.labels import ALPHA_ELEMENTS, Label, LabelSpace, parse_label, strip_unit
+from astropayne.labels import (
+    ALPHA_ELEMENTS,
+    Label,
+    LabelSpace,
+    label_values,
+    parse_label,
+    strip_unit,
+)
 from astropayne.loading import Limits
 from astropayne.plugins import fitting_formats, grid_readers, list_plugins, reader_origin
 from astropayne.reading import (
@@ -764,12 +771,11 @@ class SpectralGrid:
 
     def _tree(self):
         """Everything but the flux, as plain values and arrays."""
-        columns = [Label(name).to_value(self.labels[name]) for name in self.labels.colnames]
         return {
             "meta": dict(self.meta),
             "names": np.array(self.names, dtype=str),  # a list of 400 000 takes YAML many seconds
             "label_names": list(self.labels.colnames),
-            "labels": np.stack(columns, axis=1),
+            "labels": label_values(self.labels),
             "report": {name: np.array(self.report[name], dtype=str) for name in _REPORT},
             "wavelength": self.wavelength.value,
         }
@@ -865,7 +871,7 @@ def _open(path, format, options):
     if not path.exists() and not any(c in path.name for c in "*?["):
         raise FileNotFoundError(f"there is no file or folder {path}")
     reader = _find_reader(path, format)
-    _check_options(reader, path, options)
+    _check_options(reader, options)
     try:
         source = reader.open(path, **options)
     except (ValueError, OSError):  # a reader's own words
@@ -878,7 +884,7 @@ def _open(path, format, options):
     return source if isinstance(source, SpectralGrid) else check_source(source, reader.format)
 
 
-def _check_options(reader, path, options):
+def _check_options(reader, options):
     _, *parameters = inspect.signature(reader.open).parameters.values()  # the first is the path
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return

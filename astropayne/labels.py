@@ -338,12 +338,8 @@ class LabelSpace:
         table : `~astropy.table.QTable`
             One row a spectrum, one column a label.
         """
-        values = {name: Label(name).to_value(table[name]) for name in table.colnames}
-        return cls(
-            list(values),
-            [column.min() for column in values.values()],
-            [column.max() for column in values.values()],
-        )
+        values = label_values(table)
+        return cls(table.colnames, values.min(axis=0), values.max(axis=0))
 
     def covering(self, values):
         """Return a space of the same labels that covers some values (n, n_labels), too."""
@@ -555,6 +551,11 @@ class LabelSpace:
             LabelRangeWarning,
             stacklevel=3,
         )
+
+
+def label_values(table):
+    """Return the values of a table of labels in their own units: shape (n_rows, n_labels)."""
+    return np.stack([Label(name).to_value(table[name]) for name in table.colnames], axis=1)
 
 
 def named_columns(labels):

@@ -28,7 +28,7 @@ from astropayne.conversion import LabelConversion, labels_in, same_label
 from astropayne.finetuning import adapt_labels, adapt_pixels
 from astropayne.forward import VELOCITIES, ForwardModel, a_row
 from astropayne.grid import SpectralGrid, require_alike
-from astropayne.labels import Label, LabelSpace, named_columns, strip_unit
+from astropayne.labels import Label, label_values, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, pick_device
 from astropayne.residuals import (
     label_shifts,
@@ -320,6 +320,7 @@ class PayneModel:
                 f"the network leads from {n_labels} labels to {n_pixels} pixels, but there are "
                 f"{len(labels)} labels and {len(wavelength)} wavelengths"
             )
+        model = cls(**_choices(network))
         for name, value, last in (
             ("error", error, n_pixels),
             ("bias", bias, n_pixels),
@@ -333,19 +334,15 @@ class PayneModel:
                 raise ValueError(
                     f"{name} has shape {np.shape(value)}; the last size must be {last}"
                 )
+            setattr(model, name, value)
         wavelength = u.Quantity(wavelength, u.AA, dtype=float)
         _require_axis(wavelength.value, medium, resolution)
         for name, value in network.state_dict().items():
             if not torch.isfinite(value).all():
                 raise ValueError(f"the weights {name} of the network are not finite everywhere")
-        model = cls(**_choices(network))
         model.network, model.labels = network.cpu().eval(), labels
         model.wavelength, model.medium, model.resolution = wavelength, medium, resolution
         model.solar_scale = solar_scale
-        model.error, model.bias = error, bias
-        model.error_components, model.error_rest = error_components, error_rest
-        model.error_scale, model.error_shift = error_scale, error_shift
-        model.training_labels = training_labels
         model.history = None if history is None else TrainingHistory(history)
         model.meta = dict(meta or {})
         return model
@@ -516,7 +513,7 @@ class PayneModel:
         wavelength = to_vacuum(grid.wavelength.value, grid.meta["medium"])
         if np.array_equal(wavelength, self.vacuum_wavelength):
             return network
-        rows = np.linspace(0, len(x) - 1, min(len(x), 1000)).astype(int)
+        rows = _some(np.arange(len(x)), 1000)
         flux = np.asarray(grid.flux[rows], dtype=float)
         return adapt_pixels(network, self.vacuum_wavelength, wavelength, x[rows], flux)
 
@@ -1083,7 +1080,7 @@ def _checksum(grid):
     """Return a checksum of wavelengths, labels, and the flux of 64 spectra spread over the grid."""
     parts = [
         grid.wavelength.to_value(u.AA),
-        np.column_stack([Label(name).to_value(grid.labels[name]) for name in grid.labels.colnames]),
+        label_values(grid.labels),
         np.asarray(grid.flux[_some(np.arange(len(grid)), 64)], dtype=np.float32),
     ]
     content = b"".join(
@@ -1138,7 +1135,7 @@ def _divided(grid, validation, train_fraction, seed):
 
 def _scaled_labels(grid, validation):
     """Return the labels, and the values of both parts on their scale."""
-    labels = LabelSpace.from_table(grid.labels)
+    labels = grid.label_space
     values, valid_values = (
         _finite(labels.to_array(part.labels), labels.names) for part in (grid, validation)
     )

@@ -13,7 +13,7 @@ from astropy.table import QTable, vstack
 from tqdm.auto import tqdm
 
 from astropayne.abundances import same_scale
-from astropayne.labels import Label
+from astropayne.labels import Label, label_values
 from astropayne.loading import Loader, load_blocks, reason
 from astropayne.plugins import GridSource
 from astropayne.wavelengths import MEDIA
@@ -204,7 +204,7 @@ def _impossible(name, values):
 def _label_faults(source):
     """Return name and reason of spectra whose labels are missing, impossible or another's."""
     labels = source.labels.colnames
-    values = np.stack([Label(name).to_value(source.labels[name]) for name in labels], axis=1)
+    values = label_values(source.labels)
     missing = ~np.isfinite(values)
     no_star = np.transpose([_impossible(*pair) for pair in zip(labels, values.T, strict=True)])
     bad = (missing | no_star).any(axis=1)
