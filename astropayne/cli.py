@@ -552,8 +552,9 @@ _resolutions = click.option(
 )  # fmt: skip
 
 
-def _how_to_read(model, resolution, options):
+def _how_to_read(model, resolutions, options):
     """Take out of the options how files are read, and put in what the model says of itself."""
+    resolution = resolutions[0] if len(resolutions) == 1 else resolutions
     read = {name: options.pop(name) for name in ("format", "wavelength_unit", "columns")}
     options["fixed"] = dict(options["fixed"])
     if options["medium"]:
@@ -572,6 +573,13 @@ def _how_to_read(model, resolution, options):
     if resolution:
         options["resolution"] = resolution
     return read
+
+
+def _end(written, good, say):
+    """Tell what was written, and end as it says which stars were measured."""
+    say(f"written   {', '.join(written)}")
+    if not good.all():
+        raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
 
 
 @main.command()
@@ -625,7 +633,7 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     for name in ("regions", "exclude"):
         options[name] = _regions(options[name])
     model = _load_model(model_file, say)
-    read = _how_to_read(model, resolutions[0] if len(resolutions) == 1 else resolutions, options)
+    read = _how_to_read(model, resolutions, options)
     if model.resolution and not (resolutions or "degrade" in read):
         say(f"No --resolution is given: where a file says none, it is R = {model.resolution:g}.")
     stars = [files_of(star) for star in stars]
@@ -641,9 +649,7 @@ def fit(say, stars, model_file, output, resolutions, plot, overwrite, **options)
     if plot:
         some = [both for *both, yes in zip(stars, pictures, good, strict=True) if yes]
         written.append(_plot_fits(some, plot, model, read, options))
-    say(f"written   {', '.join(written)}")
-    if not good.all():
-        raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
+    _end(written, good, say)
 
 
 @main.command()
@@ -712,7 +718,7 @@ def abundances(
     for name, path in (("lines", lines), ("stellar_lines", stellar_lines)):
         options[name] = None if path is None else LineList.read(path)
     model = _load_model(model_file, say)
-    read = _how_to_read(model, resolutions[0] if len(resolutions) == 1 else resolutions, options)
+    read = _how_to_read(model, resolutions, options)
     if reference is not None:
         options["reference"] = read_star(files_of(reference), **read)
     stars = [files_of(star) for star in stars]
@@ -733,9 +739,7 @@ def abundances(
         some = [(files, name, row) for files, name, row, yes
                 in zip(stars, pictures, table, good, strict=True) if yes]  # fmt: skip
         written.append(_plot_elements(some, elements, plot, read))
-    say(f"written   {', '.join(written)}")
-    if not good.all():
-        raise click.exceptions.Exit(_INCOMPLETE if good.any() else 1)
+    _end(written, good, say)
 
 
 def _end_if_interrupted(table, stars, output, say):
