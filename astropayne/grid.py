@@ -40,10 +40,10 @@ from astropayne.resampling import degrade_matrix, log_axis, pixel_edges, rebin_m
 from astropayne.wavelengths import (
     C_KMS,
     FWHM,
-    MEDIA,
     checked_region,
     find_windows,
     inside_regions,
+    require_medium,
     spectral_equivalencies,
     to_air,
     to_vacuum,
@@ -379,9 +379,8 @@ class SpectralGrid:
         -------
         SpectralGrid
         """
+        require_medium(medium)
         vacuum = to_vacuum(self.wavelength.value, self.meta["medium"])
-        if medium not in MEDIA:
-            raise ValueError(f"medium={medium!r} is not one of {', '.join(MEDIA)}")
         wavelength = vacuum if medium == "vacuum" else to_air(vacuum)
         return self._with(wavelength=wavelength * u.AA, meta={**self.meta, "medium": medium})
 

@@ -17,10 +17,10 @@ from astropayne.labels import Label, strip_unit
 from astropayne.resampling import pixel_edges
 from astropayne.wavelengths import (
     C_KMS,
-    MEDIA,
     checked_velocity,
     doppler_factor,
     find_windows,
+    require_medium,
     to_air,
     to_vacuum,
 )
@@ -104,15 +104,10 @@ class LineList:
         medium="air",
     ):
         centre = _angstrom(wavelength, "wavelength")
-        if (lower is None) != (upper is None):
-            raise ValueError("lower and upper ends of windows go together: one of them is missing")
-        if lower is None:
-            half = _angstrom(_HALF_WIDTH if half_width is None else half_width, "half_width")
-            lower, upper = centre - half, centre + half
-        elif half_width is not None:
+        if lower is not None and half_width is not None:
             raise ValueError("windows are given by half_width, or by lower and upper; choose one")
-        columns = {"wavelength": centre}
-        columns |= {"lower": _angstrom(lower, "lower"), "upper": _angstrom(upper, "upper")}
+        lower, upper = _ends(centre, half_width, lower, upper)
+        columns = {"wavelength": centre, "lower": lower, "upper": upper}
         columns |= {"element": element, "ion": ion}
         columns |= {"core": _angstrom(core, "core"), "reference": reference}
         table = QTable({n: np.broadcast_to(c, centre.shape).copy() for n, c in columns.items()})
@@ -200,8 +195,7 @@ class LineList:
 
     def in_medium(self, medium):
         """Return the list with wavelengths in another medium."""
-        if medium not in MEDIA:
-            raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
+        require_medium(medium)
         if medium == self.medium:
             return self
         table = self.table.copy()
@@ -370,11 +364,19 @@ def _angstrom(value, what):
     return np.atleast_1d(np.asarray(strip_unit(value, what, u.AA), dtype=float))
 
 
+def _ends(centre, half_width, lower, upper):
+    """Return the ends of windows, Å, given as such or by half of their width."""
+    if (lower is None) != (upper is None):
+        raise ValueError("lower and upper ends of windows go together: one of them is missing")
+    if lower is not None:
+        return _angstrom(lower, "lower"), _angstrom(upper, "upper")
+    half = _angstrom(_HALF_WIDTH if half_width is None else half_width, "half_width")
+    return centre - half, centre + half
+
+
 def _checked(table):
     """Return the table, sorted, or say what is wrong with it."""
-    medium = table.meta.get("medium")
-    if medium not in MEDIA:
-        raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
+    require_medium(table.meta.get("medium"))
     centre, lower, upper = (table[n].to_value(u.AA) for n in ("wavelength", "lower", "upper"))
     wrong = ~((lower < upper) & (lower <= centre) & (centre <= upper) & (lower > 0))
     if wrong.any():
@@ -462,16 +464,10 @@ def _completed(table, path, element, medium):
         )
     own = {name: table[name] for name in _COLUMN if name in table.colnames}
     centre = _angstrom(own["wavelength"], "wavelength")
-    if ("lower" in own) != ("upper" in own):
-        raise ValueError("lower and upper ends of windows go together: one of them is missing")
-    if "lower" in own:
-        lower, upper = _angstrom(own["lower"], "lower"), _angstrom(own["upper"], "upper")
-        # Ends that are rounded still hold the line; widths in their place never do.
-        lower = np.where(lower - centre < _ROUNDED, np.minimum(lower, centre), lower)
-        upper = np.where(centre - upper < _ROUNDED, np.maximum(upper, centre), upper)
-    else:
-        half = _angstrom(own.get("half_width", _HALF_WIDTH), "half_width")
-        lower, upper = centre - half, centre + half
+    lower, upper = _ends(centre, *(own.get(name) for name in ("half_width", "lower", "upper")))
+    # Ends that are rounded still hold the line; widths in their place never do.
+    lower = np.where(lower - centre < _ROUNDED, np.minimum(lower, centre), lower)
+    upper = np.where(centre - upper < _ROUNDED, np.maximum(upper, centre), upper)
     n = len(table)
     table["wavelength"], table["lower"] = centre * u.AA, lower * u.AA
     table["upper"] = upper * u.AA

@@ -42,9 +42,9 @@ from astropayne.residuals import (
 )
 from astropayne.training import TrainingOptions, require_known, train_network
 from astropayne.wavelengths import (
-    MEDIA,
     checked_velocity,
     find_windows,
+    require_medium,
     resolution_at,
     to_vacuum,
     vacuum_angstrom,
@@ -1209,8 +1209,7 @@ def _require_axis(wavelength, medium, resolution):
             f"the wavelength of pixel {i} is {wavelength[i]}: wavelengths have to be finite, "
             "positive and increasing"
         )
-    if medium not in MEDIA:
-        raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
+    require_medium(medium)
     if resolution is not None and not 0 < resolution < np.inf:
         raise ValueError(
             f"resolution is {resolution!r}; it can be a positive number, λ/FWHM, or None where it "

@@ -23,6 +23,7 @@ __all__ = [
     "find_windows",
     "inside_regions",
     "pixel_width",
+    "require_medium",
     "resolution_at",
     "spectral_equivalencies",
     "to_air",
@@ -174,6 +175,12 @@ def _of_nearest(log, other, width, weight):
     return np.where(np.abs(log - other[nearest]) <= width[nearest], weight[nearest], 0.0)
 
 
+def require_medium(medium):
+    """Refuse (ValueError) what is none of `MEDIA`."""
+    if medium not in MEDIA:
+        raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
+
+
 def to_vacuum(wavelength, medium):
     """Convert wavelengths to vacuum (Morton 2000, ApJS 130, 403, by way of specutils).
 
@@ -194,11 +201,10 @@ def to_vacuum(wavelength, medium):
     ValueError
         If the medium is neither.
     """
+    require_medium(medium)
     wavelength = np.asarray(wavelength, dtype=float)
     if medium == "vacuum":
         return wavelength
-    if medium != "air":
-        raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
     return wavelength * _vacuum_over_air(wavelength.shape, wavelength.tobytes())
 
 
