@@ -71,9 +71,6 @@ class PayneSpectrum(Fittable1DModel):
     Unit(dimensionless)
     """
 
-    n_inputs = 1
-    n_outputs = 1
-    linear = False
     _input_units_allow_dimensionless = True
     _param_names = ()
 
