@@ -62,7 +62,7 @@ class Flag(NamedFlag):
     NO_UNCERTAINTY = 4
     """The spectrum has no uncertainty: it is guessed, as one for all pixels; χ² says nothing."""
     SINGULAR = 8
-    """The spectrum does not determine all parameters; those it does not are NaN."""
+    """The spectrum does not determine all velocities; the errors of those it does not are NaN."""
     FEW_PIXELS = 16
     """Less than half of the model's range is covered by usable pixels."""
     BAD_INPUT = 32

@@ -208,6 +208,11 @@ class LabelConversion:
         -------
         `~astropy.table.QTable`
             A column for each label wanted.
+
+        Raises
+        ------
+        ValueError
+            If a label that is given is none of the columns.
         """
         columns = {}
         for name, column in (named_columns(labels) or {}).items():

@@ -315,6 +315,11 @@ def recover_labels(
         As of `~astropayne.fit_spectra`, a row for each spectrum and S/N, with ``snr`` and the true
         labels in ``teff_true``…
 
+    Raises
+    ------
+    ValueError
+        If a signal-to-noise ratio is not positive, or the grid lacks labels.
+
     Examples
     --------
     >>> from astropayne import PayneModel, SpectralGrid

@@ -249,6 +249,8 @@ def fit_spectrum(
     ------
     ValueError
         If an option makes no sense, or the spectrum has no pixel that can be used.
+    TypeError
+        If the model, the spectrum or an option is of a wrong kind.
 
     Examples
     --------
@@ -297,6 +299,8 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
 
     Raises
     ------
+    TypeError, ValueError
+        If the model or an option makes no sense.
     Interrupted
         If Ctrl-C ends it: a `KeyboardInterrupt` with the ``table`` of the spectra before, which are
         fitted some hundred at a time.

@@ -78,6 +78,11 @@ class SpectralGrid:
     report : `~astropy.table.QTable`, optional
         Spectra that were set aside: ``name`` and ``reason``.
 
+    Raises
+    ------
+    ValueError
+        If sizes do not go together, or wavelengths do not increase.
+
     Examples
     --------
     >>> from astropayne import SpectralGrid
@@ -243,6 +248,11 @@ class SpectralGrid:
         Returns
         -------
         SpectralGrid
+
+        Raises
+        ------
+        ValueError
+            If there are not so many.
         """
         if not (isinstance(n, int | np.integer) and 0 < n <= len(self)):
             raise ValueError(
@@ -378,6 +388,11 @@ class SpectralGrid:
         Returns
         -------
         SpectralGrid
+
+        Raises
+        ------
+        ValueError
+            If the medium is neither.
         """
         require_medium(medium)
         vacuum = to_vacuum(self.wavelength.value, self.meta["medium"])
@@ -525,6 +540,8 @@ class SpectralGrid:
             If there is nothing at a path.
         ValueError
             If the format is not known, no spectrum is sound, or no transforms lead to a label.
+        TypeError
+            If the format has no such option.
         """
         paths = [Path(p) for p in (path if isinstance(path, list | tuple) else [path])]
         if isinstance(transform_labels, str):

@@ -112,7 +112,7 @@ class Parameters:
 class Arm:
     """Observed pixels that one instrument measured, of a batch of stars.
 
-    Rows are stars. Stars with fewer pixels than others have NaN wavelengths, and weight 0.
+    Rows are stars. Those with fewer pixels than others have NaN wavelengths, and infinite sigma.
 
     Attributes
     ----------

@@ -218,9 +218,9 @@ class LineList:
         ----------
         wavelength : array_like, shape (...)
             Å in vacuum, in the star's frame.
-        broadening : float
-            Velocity in km/s that windows are wider by at either side; excluded cores stay as
-            they are.
+        broadening : float or array_like
+            Velocity in km/s that windows are wider by at either side, perhaps of each pixel;
+            excluded cores stay as they are.
 
         Returns
         -------
@@ -265,6 +265,11 @@ class LineList:
         `~specutils.SpectralRegion`
             In the list's medium; give ``medium`` to `~astropayne.fit_spectrum` if the spectrum's
             is another. Excluded cores are left out.
+
+        Raises
+        ------
+        ValueError
+            If the list is empty.
         """
         from specutils import SpectralRegion
 

@@ -124,6 +124,13 @@ class PayneModelWrite(UnifiedReadWrite):
     overwrite : bool
         Whether a file that is there may be replaced.
 
+    Raises
+    ------
+    OSError
+        If the file is there and ``overwrite`` is not set.
+    ValueError
+        If the model is not trained, or the format is not known or does not hold it.
+
     Notes
     -----
     Formats are registered with `astropy.io.registry`, which lists them here.
@@ -443,6 +450,8 @@ class PayneModel:
             If the grids do not go together, flux or options cannot be used, or the device.
         TypeError
             If a grid is none.
+        FileNotFoundError
+            If there is no folder for the checkpoint, or none to go on from.
         FloatingPointError
             If the loss does not stay finite. The model is the best network until then, if there
             was one.

@@ -149,7 +149,7 @@ class Templates:
     ----------
     forward : `~astropayne.forward.ForwardModel`
     labels : `~astropayne.labels.LabelSpace`
-    solar : mapping of str to float, optional
+    solar : mapping of str to float
         Solar abundances.
     known : mapping of str to float
         Labels and velocities that all templates have; not rv.

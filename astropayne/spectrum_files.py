@@ -501,6 +501,8 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     ------
     ValueError
         If labels are unknown or missing, or the file's format.
+    OSError
+        If a file is missing, or there already.
 
     Warns
     -----

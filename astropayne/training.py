@@ -177,6 +177,10 @@ class TrainingRun:
     stopped : str
         Why it ended: ``"steps"``, ``"time"``, ``"patience"``, ``"interrupted"``,
         ``"not finite"``.
+    since_best : int
+        Validations since then.
+    best_state : dict of str to torch.Tensor
+        The network's weights then.
     """
 
     rows: list = field(default_factory=list)
@@ -476,6 +480,8 @@ def train_network(
         not go with the rest.
     FloatingPointError
         If the loss is not finite before there is a network to keep.
+    FileNotFoundError
+        If there is no folder for the checkpoint, or none to go on from.
     """
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder for the checkpoint {checkpoint}")

@@ -263,6 +263,11 @@ def unregister_plugin(name):
     ----------
     name : str
         As `register_plugin` returned it.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
     """
     registry = _registry()
     if not registry.manager.has_plugin(name):
