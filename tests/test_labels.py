@@ -73,7 +73,8 @@ def test_names_are_read_as_python_reads_identifiers():
     assert parse_label("\uff34eff") == "teff"  # a wide letter
 
 
-def test_every_name_of_a_fittable_model_is_reserved(model):
+def test_every_name_of_a_fittable_model_is_reserved():
+    model = PayneModel.sample()
     star = PayneSpectrum(model)
     taken = {name for name in (*dir(star), *vars(star)) if not name.startswith("_")}
     functions = (PayneModel.__call__, PayneSpectrum.__init__, PayneSpectrum.evaluate, fit_spectrum)
