@@ -6,10 +6,9 @@ from pathlib import Path
 import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
-from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable, hstack
-from specutils import Spectrum
 
+from astropayne.evaluation import with_noise
 from astropayne.fitting import fit_spectra, fit_spectrum
 from astropayne.grid import SpectralGrid
 from astropayne.model import PayneModel
@@ -34,16 +33,7 @@ def _observe(grid, snr, rng):
         star = broaden_spectrum(
             grid[i], rv=truth["rv"][i], vsini=truth["vsini"][i], resolution=_RESOLUTION
         )
-        noise = rng.normal(0, 1 / snr, len(star.flux))
-        stars.append(
-            Spectrum(
-                spectral_axis=star.spectral_axis,
-                flux=star.flux + noise * star.flux.unit,
-                uncertainty=StdDevUncertainty(np.full(len(noise), 1 / snr)),
-                mask=star.mask,
-                meta={"medium": grid.meta["medium"]},
-            )
-        )
+        stars.append(with_noise(star, snr, rng))
     return stars, truth
 
 
@@ -102,16 +92,17 @@ def run_demo(folder, *, n_stars=12, snr=100, max_epochs=1200, seed=42, progress=
     shown = _most_solar(truth)
     _save(plot_fit(fit_spectrum(stars[shown], model, resolution=_RESOLUTION)), folder / "fit.png")
     _save(plot_recovery(truth, fitted), folder / "recovery.png")
-    table = _side_by_side(truth, fitted, held_out.names[:n_stars])
+    table = _side_by_side(truth, fitted)
     table.write(folder / "stars.ecsv", overwrite=True)
     for line in _summary(truth, fitted, shown):
         say(line)
     return table
 
 
-def _side_by_side(truth, fitted, names):
+def _side_by_side(truth, fitted):
     true = QTable({f"{name}_true": truth[name] for name in truth.colnames})
-    return hstack([QTable({"name": names}), true, fitted])
+    name, *others = fitted.colnames
+    return hstack([fitted[[name]], true, fitted[others]])
 
 
 def _most_solar(truth):

@@ -347,20 +347,23 @@ def recover_labels(
 
 
 def _stars(grid, snr, vsini, resolution, rng):
-    from specutils import Spectrum
-
     for i in range(len(grid)):
         star = grid[i]
         if vsini is not None or resolution is not None:
             star = broaden_spectrum(star, vsini=vsini or 0.0, resolution=resolution)
-        noise, uncertainty = 0.0, None
-        if np.isfinite(snr):
-            noise = rng.normal(0, 1 / snr, len(star.flux))
-            uncertainty = StdDevUncertainty(np.full(len(star.flux), 1 / snr))
-        yield Spectrum(
-            spectral_axis=star.spectral_axis, flux=star.flux + noise * star.flux.unit,
-            uncertainty=uncertainty, mask=star.mask, meta=star.meta,
-        )  # fmt: skip
+        yield with_noise(star, snr, rng) if np.isfinite(snr) else star
+
+
+def with_noise(spectrum, snr, rng):
+    """Return a spectrum with Gaussian noise of a signal-to-noise ratio where the flux is one."""
+    from specutils import Spectrum
+
+    noise = rng.normal(0, 1 / snr, len(spectrum.flux))
+    return Spectrum(
+        spectral_axis=spectrum.spectral_axis, flux=spectrum.flux + noise * spectrum.flux.unit,
+        uncertainty=StdDevUncertainty(np.full(len(noise), 1 / snr)), mask=spectrum.mask,
+        meta=spectrum.meta,
+    )  # fmt: skip
 
 
 def true_labels(recovery):

@@ -530,6 +530,8 @@ def test_the_demo_measures_stars_and_repeats(tmp_path, monkeypatch):
     assert "teff" in result.output
     one, two = tables
     assert len(one) == 3
+    assert one.colnames[:2] == ["name", "teff_true"]
+    assert set(one["name"]) < set(SpectralGrid.sample().names)
     for column in one.colnames:
         if one[column].dtype.kind == "f":
             assert np.array_equal(one[column], two[column], equal_nan=True), column
