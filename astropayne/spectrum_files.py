@@ -11,7 +11,7 @@ from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.fitting import Flag, Interrupted, fit_spectra
-from astropayne.formats.container import replacing
+from astropayne.formats.container import refuse_existing, replacing
 from astropayne.labels import Label
 from astropayne.observation import degrade_spectrum
 from astropayne.spectrum_reader import OF_NOISE, floats, guessed_table, read_spectrum
@@ -269,8 +269,7 @@ def write_table(table, path, *, overwrite=False):
     >>> write_table(QTable({"teff": [5777.0]}), mkdtemp() + "/stars.csv")
     """
     path, suffix = Path(path), writable_suffix(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already; overwrite=True (--overwrite) replaces it")
+    refuse_existing(path, overwrite)
     table = table.copy(copy_data=False)
     if suffix == ".fits":
         table.meta = _header(table.meta, path)
