@@ -602,9 +602,9 @@ def named_columns(labels):
     return {name: labels[name] for name in names}
 
 
-def unknown_label_message(name, known):
-    """Say that a label is not known, which are, and what may have been meant."""
-    message = f"label {str(name)!r} is not one of {', '.join(known)}"
+def unknown_label_message(name, known, what="label"):
+    """Say that a label, or what else it is, is not known, which are, and what may be meant."""
+    message = f"{what} {str(name)!r} is not one of {', '.join(known)}"
     close = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1)
     if close:
         message += f"; did you mean {next(k for k in known if k.lower() == close[0])!r}?"

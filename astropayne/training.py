@@ -3,7 +3,6 @@
 
 import contextlib
 import copy
-import difflib
 import math
 import time
 import warnings
@@ -21,6 +20,7 @@ from tqdm.auto import tqdm
 from astropayne.checkpoint import read_checkpoint, write_checkpoint
 from astropayne.distributed import workers
 from astropayne.feed import SpectraFeed, available_memory
+from astropayne.labels import unknown_label_message
 
 __all__ = [
     "PRECISIONS",
@@ -155,9 +155,7 @@ def require_known(name, known, what):
         If it is not one of them.
     """
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{what} {name!r} is not one of {', '.join(known)}{hint}")
+        raise ValueError(unknown_label_message(name, known, what))
 
 
 # What a run may be resumed with in another way than it was begun.
