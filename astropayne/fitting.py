@@ -17,7 +17,7 @@ from astropayne.batch import BatchFitter, Flag
 from astropayne.broadening import instrument_fwhm, is_reachable
 from astropayne.conversion import KnownLabels, same_label
 from astropayne.forward import FASTEST, VELOCITIES
-from astropayne.labels import Label, parse_label, strip_unit, unknown_label_message
+from astropayne.labels import Label, one_value, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters
 from astropayne.model import require_model
 from astropayne.network import one_thread, pick_device
@@ -542,8 +542,8 @@ class FitSetup:
     def _value(self, name, value, what):
         """Return one value without its unit, checked."""
         if name in VELOCITIES:
-            return float(checked_velocity(value, name))
-        value = float(Label(name).to_value(value))
+            return one_value(checked_velocity(value, name), f"{what}: {name}")
+        value = one_value(Label(name).to_value(value), f"{what}: {name}")
         if not np.isfinite(value):
             raise ValueError(f"{what}: {name} = {value} is not a number")
         return value
@@ -580,7 +580,10 @@ class FitSetup:
                 raise ValueError(f"{what}: {name} needs two values, got {pair!r}")
             label = None if name in VELOCITIES else Label(name)
             first, second = (
-                float(strip_unit(v, name, _KMS) if label is None else label.to_value(v))
+                one_value(
+                    strip_unit(v, name, _KMS) if label is None else label.to_value(v),
+                    f"{what}: {name}",
+                )
                 for v in pair
             )
             if not (second > 0 if what == "priors" else second > first):

@@ -28,6 +28,8 @@ __all__ = [
     "LabelSpace",
     "LabelTransform",
     "named_columns",
+    "one_star",
+    "one_value",
     "parse_label",
     "strip_unit",
 ]
@@ -648,6 +650,39 @@ def strip_unit(value, what, *accepted):
         f"{what} is in {accepted[0]}, but was given in {unit}: give a bare number in "
         f"{accepted[0]} or a Quantity that converts to it"
     )
+
+
+def one_value(value, what):
+    """Return the one number that there is, as a float.
+
+    Parameters
+    ----------
+    value : float or array_like
+        Without a unit.
+    what : str
+        What it is, for the error.
+
+    Raises
+    ------
+    ValueError
+        If there are several, or none.
+    """
+    if np.size(value) != 1:
+        raise ValueError(f"{what} needs one value, got {np.size(value)}")
+    return float(np.squeeze(value))
+
+
+def one_star(values):
+    """Return the labels of one star, (n_labels,), of an array with a row a star.
+
+    Raises
+    ------
+    ValueError
+        If there are several.
+    """
+    if len(values) != 1:
+        raise ValueError(f"one star needs one value a label, got {len(values)}")
+    return values[0]
 
 
 class LabelTransform:

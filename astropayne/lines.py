@@ -13,7 +13,7 @@ from astropy.table import QTable, Table, vstack
 
 from astropayne.abundances import ELEMENTS
 from astropayne.forward import VELOCITIES
-from astropayne.labels import Label, strip_unit
+from astropayne.labels import Label, one_star, one_value, strip_unit
 from astropayne.resampling import pixel_edges
 from astropayne.wavelengths import (
     C_KMS,
@@ -569,8 +569,8 @@ def sensitivity(model, at, *, resolution=None, wavelength=None, limb_darkening=0
 def parameters_of(model, at):
     """Return a star's labels, rv, vsini and vmac (n_labels + 3,); as `sensitivity` takes them."""
     labels = {name: value for name, value in at.items() if name not in VELOCITIES}
-    velocities = [float(checked_velocity(at.get(name, 0.0), name)) for name in VELOCITIES]
-    theta = np.concatenate([model.label_array(labels)[0], velocities])
+    velocities = [one_value(checked_velocity(at.get(name, 0.0), name), name) for name in VELOCITIES]
+    theta = np.concatenate([one_star(model.label_array(labels)), velocities])
     if not np.isfinite(theta).all():
         raise ValueError(f"labels are missing or not finite: a star needs {model.labels.names}")
     return theta

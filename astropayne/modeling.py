@@ -9,7 +9,7 @@ from astropy.modeling import Fittable1DModel, Parameter
 from astropayne.abundances import solar_scale
 from astropayne.broadening import instrument_fwhm
 from astropayne.forward import FASTEST, VELOCITIES, a_row
-from astropayne.labels import strip_unit
+from astropayne.labels import one_star, one_value, strip_unit
 from astropayne.model import require_model
 from astropayne.wavelengths import (
     checked_velocity,
@@ -86,7 +86,7 @@ class PayneSpectrum(Fittable1DModel):
         self.model, self.resolution = model, resolution
         self.limb_darkening, self.macroturbulence = limb_darkening, macroturbulence
         velocities = {
-            name: float(checked_velocity(values.pop(name, default), name))
+            name: one_value(checked_velocity(values.pop(name, default), name), name)
             for name, default in _VELOCITY_DEFAULT.items()
         }
         start = self._start(values)
@@ -101,7 +101,7 @@ class PayneSpectrum(Fittable1DModel):
         """Return initial label values: given ones, solar-scaled abundances, middles of ranges."""
         space = self.model.labels
         given = {space.names[space.index(name)]: value for name, value in values.items()}
-        start = space.start_from(given, solar_scale(self.model.solar_scale))[0]
+        start = one_star(space.start_from(given, solar_scale(self.model.solar_scale)))
         space.warn_outside(start)
         return start
 

@@ -10,6 +10,7 @@ from astropy.nddata import StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.forward import VELOCITIES, Broadener
+from astropayne.labels import one_value
 from astropayne.resampling import degrade
 from astropayne.wavelengths import (
     checked_velocity,
@@ -271,7 +272,7 @@ def broaden_spectrum(
             "broaden may have none: slice them off, or let a model broaden, model(..., vsini=8)"
         )
     velocities = [
-        float(checked_velocity(value, name))
+        one_value(checked_velocity(value, name), name)
         for name, value in zip(VELOCITIES, (rv, vsini, vmac), strict=True)
     ]
     order = np.argsort(observation.wavelength)

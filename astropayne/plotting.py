@@ -21,7 +21,7 @@ from scipy.optimize import isotonic_regression
 
 from astropayne.evaluation import median_and_scatter
 from astropayne.forward import VELOCITIES
-from astropayne.labels import Label
+from astropayne.labels import Label, one_star
 from astropayne.lines import without_gaps
 from astropayne.wavelengths import (
     doppler_factor,
@@ -204,7 +204,7 @@ def plot_variations(
     >>> axes[1, 0].lines[1].get_label()
     '[Mg/Fe] + 0.3'
     """
-    values = model.label_array(labels)[0]
+    values = one_star(model.label_array(labels))
     star = dict(zip(model.labels.names, values, strict=True))
     spectrum = model(**star, **options)
     drawing = _Windows(spectrum.spectral_axis, spectrum.meta, regions, unit, figure)

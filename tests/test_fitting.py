@@ -734,9 +734,12 @@ def test_priors_and_bounds_may_be_said_in_any_convention(model, exact, rng):
         ({"fixed": {"A(Mg)": 7}, "tied": {"feh": lambda star: 0}}, "takes feh, which is tied"),
         ({"tied": {"[Mg/H]": lambda star: 0}}, "tied: 'Mg_H' is said by 'Mg_Fe' here"),
         ({"fixed": {"[Mn/H]": 0}}, "fixed: label '.Mn/H.' is not one of"),
+        ({"fixed": {"teff": [5600, 5700]}}, "fixed: teff needs one value, got 2"),
+        ({"start": {"rv": [10, 20]}}, "start: rv needs one value, got 2"),
+        ({"bounds": {"teff": ([5000, 5100], 6000)}}, "bounds: teff needs one value, got 2"),
     ],
 )  # fmt: skip
-def test_what_another_convention_does_not_say_is_named(model, exact, options, match):
+def test_what_options_do_not_say_is_named(model, exact, options, match):
     with pytest.raises(ValueError, match=match):
         fit_spectrum(exact, model, **options)
 

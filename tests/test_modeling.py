@@ -172,6 +172,10 @@ def test_wrong_input_is_a_clear_error(model):
         PayneSpectrum(model, Mn_Fe=0)
     with pytest.raises(ValueError, match="higher than the model's own"):
         PayneSpectrum(model, resolution=30000)
+    with pytest.raises(ValueError, match="one star needs one value a label, got 2"):
+        PayneSpectrum(model, teff=[5600, 5700])
+    with pytest.raises(ValueError, match="rv needs one value, got 2"):
+        PayneSpectrum(model, rv=[1, 2] * u.km / u.s)
     with pytest.warns(LabelRangeWarning, match="teff = 9000"):
         PayneSpectrum(model, teff=9000)
 
