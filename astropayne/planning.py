@@ -9,7 +9,7 @@ from astropy.table import QTable
 
 from astropayne.fitting import FitSetup, own_name
 from astropayne.forward import VELOCITIES
-from astropayne.labels import Label
+from astropayne.labels import Label, one_value
 from astropayne.least_squares import expected_minimum
 from astropayne.lines import parameters_of, vacuum_pixels
 from astropayne.model import require_model
@@ -75,7 +75,7 @@ def plan(
     Raises
     ------
     ValueError
-        If a name is unknown or fixed, or the signal to noise is not positive.
+        If a name is unknown or fixed, the signal to noise is not positive, or no pixel can be used.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def plan(
     {'Na_Fe': True, 'A_Li': False}
     """
     require_model(model)
-    if not snr > 0:
+    if not one_value(snr, "snr") > 0:
         raise ValueError(f"snr={snr} has to be positive; infinite is no noise")
     names = (*model.labels.names, *VELOCITIES)
     fixed = {_known(name, names) for name in fixed}
@@ -170,6 +170,12 @@ class _Scene:
         star = Star([vacuum], [ones], [ones / snr], [resolution], [1.0], [ones], [ones])
         arm = self.fitter.arms([star], self.theta)[0]
         self.arm = arm.keep(np.isfinite(arm.sigma))
+        if not np.isfinite(arm.sigma).any():
+            ends = f", {vacuum[0]:.0f}-{vacuum[-1]:.0f} Angstrom in vacuum," if len(vacuum) else ""
+            raise ValueError(
+                f"none of the {len(vacuum)} pixels{ends} is in the model's windows, as far from "
+                f"their ends as the star's broadening reaches: {model!r}"
+            )
 
     def _flux(self, theta):
         """Return flux and Jacobian of stars: (n, n_pixels), (n, n_pixels, n_names)."""

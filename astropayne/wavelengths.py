@@ -199,11 +199,15 @@ def to_vacuum(wavelength, medium):
     Raises
     ------
     ValueError
-        If the medium is neither.
+        If the medium is neither, or wavelengths in air are not finite.
     """
     require_medium(medium)
     wavelength = np.asarray(wavelength, dtype=float)
     if medium == "vacuum":
+        return wavelength
+    if bad := np.count_nonzero(~np.isfinite(wavelength)):
+        raise ValueError(f"{bad} of {wavelength.size} wavelengths are not finite: leave them out")
+    if not wavelength.size:
         return wavelength
     return wavelength * _vacuum_over_air(wavelength.shape, wavelength.tobytes())
 

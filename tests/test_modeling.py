@@ -174,6 +174,9 @@ def test_wrong_input_is_a_clear_error(model):
         PayneSpectrum(model, resolution=30000)
     with pytest.raises(ValueError, match="one star needs one value a label, got 2"):
         PayneSpectrum(model, teff=[5600, 5700])
+    with pytest.raises(ValueError, match="1 of 2 wavelengths are not finite"):
+        PayneSpectrum(model)([5200, np.nan])
+    assert PayneSpectrum(model)([] * u.AA).shape == (0,)
     with pytest.raises(ValueError, match="rv needs one value, got 2"):
         PayneSpectrum(model, rv=[1, 2] * u.km / u.s)
     with pytest.warns(LabelRangeWarning, match="teff = 9000"):

@@ -93,6 +93,14 @@ def test_what_a_plan_is_asked(network):
     for snr in (0, -50.0, np.nan):
         with pytest.raises(ValueError, match=r"snr=.* has to be positive"):
             plan(network, SUN, snr=snr)
+    with pytest.raises(ValueError, match="snr needs one value, got 3"):
+        plan(network, SUN, snr=[50, 60, 70])
+    with pytest.raises(ValueError, match=r"none of the 2 pixels, 40.* is in the model's windows"):
+        plan(network, SUN, wavelength=[4000, 4001] * u.AA)
+    with pytest.raises(ValueError, match="none of the 0 pixels is in"):
+        plan(network, SUN, wavelength=[] * u.AA)
+    with pytest.raises(ValueError, match="1 of 2 wavelengths are not finite"):
+        plan(network, SUN, wavelength=[5200, np.nan] * u.AA)
     part = network.wavelength[network.wavelength < 5300 * u.AA]
     less = plan(network, SUN, wavelength=part, labels=["teff", "A_Li"])
     assert less["error"][0] > plan(network, SUN, labels=["teff"])["error"][0]
