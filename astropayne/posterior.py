@@ -137,7 +137,7 @@ class Posterior:
         gradient : numpy.ndarray, shape (n_free,) or (n, n_free)
             If wanted.
         """
-        theta = np.asarray(theta, dtype=float)
+        theta = self._checked(theta)
         rows = np.atleast_2d(theta)
         value, slope = np.full(len(rows), -np.inf), np.full(rows.shape, np.nan)
         inside = np.flatnonzero(((rows >= self.low) & (rows <= self.high)).all(axis=1))
@@ -159,12 +159,21 @@ class Posterior:
     def loglike(self, theta, *, gradient=False):
         """Return the logarithm of the likelihood alone; as `log_probability`, without priors."""
         mean, precision = self._setup.fitter.parameters.prior()
-        away = np.asarray(theta, dtype=float) - mean
+        away = self._checked(theta) - mean
         prior = -0.5 * (precision * away**2).sum(axis=-1)
         if not gradient:
             return self.log_probability(theta) - prior
         value, slope = self.log_probability(theta, gradient=True)
         return value - prior, slope + precision * away
+
+    def _checked(self, theta):
+        theta = np.asarray(theta, dtype=float)
+        if theta.ndim not in (1, 2) or theta.shape[-1] != len(self.names):
+            raise ValueError(
+                f"theta has shape {theta.shape}: its last axis has to be the {len(self.names)} "
+                f"free parameters, {', '.join(self.names)}"
+            )
+        return theta
 
     def sample(
         self, n_steps=1500, *, n_walkers=None, burn_in=500, thin=10, seed=None, progress=None
@@ -179,7 +188,7 @@ class Posterior:
         n_steps : int
             Steps of each walker, after those of ``burn_in``.
         n_walkers : int, optional
-            Four for each parameter by default.
+            Four for each parameter by default, two at least.
         burn_in : int
             Steps at first that are thrown away.
         thin : int
@@ -197,14 +206,26 @@ class Posterior:
         ------
         ImportError
             If there is no emcee.
+        ValueError
+            If there are too few walkers, or no step would be kept.
         """
         try:
             import emcee
         except ImportError as error:
             raise ImportError("sampling needs emcee: pip install astropayne[mcmc]") from error
+        n_walkers = 4 * len(self.names) if n_walkers is None else n_walkers
+        if n_walkers < 2 * len(self.names):
+            raise ValueError(
+                f"n_walkers={n_walkers}: {len(self.names)} parameters need {2 * len(self.names)} "
+                "walkers at least"
+            )
+        if not 1 <= thin <= n_steps or burn_in < 0:
+            raise ValueError(
+                f"n_steps={n_steps}, thin={thin}, burn_in={burn_in} keep no step: thin has to be "
+                "from 1 to n_steps, and burn_in zero or positive"
+            )
         random = np.random.RandomState(seed)  # emcee takes no other
         moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
-        n_walkers = n_walkers or 4 * len(self.names)
         sampler = emcee.EnsembleSampler(
             n_walkers, len(self.names), self.log_probability, moves=moves, vectorize=True
         )

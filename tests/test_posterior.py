@@ -142,3 +142,24 @@ def test_what_cannot_be_sampled(model, posterior, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_emcee)
     with pytest.raises(ImportError, match=r"pip install astropayne\[mcmc\]"):
         posterior.sample()
+
+
+@pytest.mark.parametrize("method", ["log_probability", "loglike"])
+def test_parameters_that_are_too_few_are_named(posterior, method):
+    with pytest.raises(ValueError, match=r"has to be the 6 free parameters, teff, logg"):
+        getattr(posterior, method)(posterior.best[:-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"n_walkers": 11}, "n_walkers=11: 6 parameters need 12"),
+        ({"n_steps": 5}, "n_steps=5, thin=10, burn_in=500 keep no step"),
+        ({"thin": 0}, "thin=0"),
+        ({"burn_in": -1}, "burn_in=-1"),
+    ],
+)
+def test_samples_that_would_be_none_are_refused(posterior, options, match):
+    pytest.importorskip("emcee")
+    with pytest.raises(ValueError, match=match):
+        posterior.sample(**options)
