@@ -41,6 +41,22 @@ class Workers:
         """Return the sum of a number over all processes."""
         return self._exchange(value, device, distributed.all_reduce)
 
+    def least(self, value, device):
+        """Return the least value of a number that any process has."""
+        return self._exchange(
+            value, device, lambda tensor: distributed.all_reduce(tensor, distributed.ReduceOp.MIN)
+        )
+
+    def is_shared(self, value, device):
+        """Say whether all processes have the same number; all of them get the same answer."""
+        return self.least(value, device) == -self.least(-value, device)
+
+    def share(self, tensors):
+        """Put the first process's numbers into the tensors of all others."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor.detach(), 0)
+
     def agree(self, value, device):
         """Return the first process's value of a number."""
         return self._exchange(value, device, lambda tensor: distributed.broadcast(tensor, 0))

@@ -203,10 +203,14 @@ class SpectraFeed:
 
 
 def available_memory(device):
-    """Return bytes that training may take for flux if nothing is said: half of what there is."""
+    """Return bytes that training may take for flux if nothing is said: half of what there is.
+
+    Processes that ``torchrun`` has started on one machine share its memory.
+    """
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        return half // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     except (AttributeError, ValueError, OSError):  # not on every system
         return 4 << 30

@@ -475,7 +475,7 @@ def train_network(
     ------
     ValueError
         If the flux is not finite, or not what the network's output can be; or a checkpoint does
-        not go with the rest.
+        not go with the rest; or processes that train together have not the same.
     FloatingPointError
         If the loss is not finite before there is a network to keep.
     FileNotFoundError
@@ -483,10 +483,11 @@ def train_network(
     """
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder for the checkpoint {checkpoint}")
-    memory = options.memory or available_memory(device)
-    valid = SpectraFeed(x_valid, y_valid, device, 0.25 * memory)
-    train = SpectraFeed(x, y, device, memory - min(valid.memory, 0.25 * memory))
     with workers(device) as crew, torch.enable_grad():
+        # The order of the spectra, and where the basis comes from, depend on it.
+        memory = crew.least(options.memory or available_memory(device), device)
+        valid = SpectraFeed(x_valid, y_valid, device, 0.25 * memory)
+        train = SpectraFeed(x, y, device, memory - min(valid.memory, 0.25 * memory))
         network.to(device).pixels.lay_out(training=True)
         if network.assembly is not None:  # it only says what coefficients of parts mean
             network.assembly.requires_grad_(False)
@@ -494,7 +495,9 @@ def train_network(
         # Components that stay as they are have to come from more spectra than there are of them.
         flux = train.sample(_BASIS_SPECTRA, least=2 * (network.architecture["components"] or 1))
         _require_reachable(flux, network.output)
-        bases = _initialise(network, flux) if initialise else None
+        bases = _initialise(network, flux) if initialise else []
+        # Not every GPU gives components the same signs.
+        crew.share([*network.parameters(), *bases])
         linear = network.output == "linear" and network.coefficients is not None
         unit = float(flux.var(0).mean()) or 1.0
         del flux
@@ -506,6 +509,12 @@ def train_network(
         state = _State(network, options, signature)
         if resume is not None:
             state.load(resume)
+        if not crew.is_shared(zlib.crc32(repr((signature, state.step)).encode()), device):
+            raise ValueError(
+                "processes that train together have other spectra than each other, or another "
+                "checkpoint, or only some have one: they need the same grids, split and "
+                "checkpoint, on a disk that all of them see"
+            )
         try:
             _loop(state, trained, unit, train, valid, crew, progress, checkpoint)
         except KeyboardInterrupt:
