@@ -15,7 +15,6 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-import torch
 from astropy.table import MaskedColumn
 from astropy.utils.masked import Masked
 from scipy.stats import norm
@@ -27,7 +26,7 @@ from astropayne.conversion import LabelConversion
 from astropayne.fitting import FitSetup, measure_all, own_name
 from astropayne.forward import VELOCITIES
 from astropayne.lines import LineList, find
-from astropayne.network import one_thread
+from astropayne.network import one_thread, without_gradients
 from astropayne.profiles import Problem, Stars
 from astropayne.stars import filled
 from astropayne.wavelengths import effective_arms
@@ -518,7 +517,7 @@ class _Analysis:
 
     def compare_with(self, reference):
         """Analyse the star that the others are compared with."""
-        with torch.no_grad(), one_thread():
+        with without_gradients(), one_thread():
             (outcome,), (found,) = self.fit([reference])
         if outcome.flags & Flag.BAD_INPUT:
             raise ValueError(f"reference: {outcome.message}")

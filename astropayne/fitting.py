@@ -20,7 +20,7 @@ from astropayne.forward import FASTEST, VELOCITIES
 from astropayne.labels import Label, one_value, parse_label, strip_unit, unknown_label_message
 from astropayne.likelihood import Parameters
 from astropayne.model import require_model
-from astropayne.network import one_thread, pick_device
+from astropayne.network import one_thread, pick_device, without_gradients
 from astropayne.search import templates_of
 from astropayne.stars import StarReader, filled
 from astropayne.wavelengths import (
@@ -264,7 +264,7 @@ def fit_spectrum(
     """
     given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
     setup = FitSetup(model, **given)
-    with torch.no_grad(), one_thread():
+    with without_gradients(), one_thread():
         return setup.result(observed, setup.fit_one(observed)[1])
 
 
@@ -352,7 +352,7 @@ def measure_all(spectra, measure, table, what, progress):
     bar = tqdm(total=total, desc=what, disable=None if progress is None else not progress)
     names, found = [], []
     try:
-        with bar, torch.no_grad(), one_thread():
+        with bar, without_gradients(), one_thread():
             for some in _take_chunks(iter(spectra)):
                 found += measure(some)
                 names += [spectrum_name(one, len(names) + i) for i, one in enumerate(some)]

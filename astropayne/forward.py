@@ -30,7 +30,7 @@ from astropayne.broadening import (
     rotation_macroturbulence,
     rotation_times_macroturbulence,
 )
-from astropayne.network import OUTPUTS
+from astropayne.network import OUTPUTS, without_gradients
 from astropayne.resampling import lagrange_weights
 from astropayne.wavelengths import C_KMS, find_windows
 
@@ -712,7 +712,7 @@ class ForwardModel(Broadener):
         numpy.ndarray, shape (n_labels, n_model_pixels)
         """
         scaled = (self._tensor(labels)[None] - self.minimum) / self.width - 0.5
-        with torch.no_grad():
+        with without_gradients():
             jacobian = self.network.flux_and_jacobian(scaled)[1][0] / self.width[:, None]
         return jacobian.cpu().numpy()
 

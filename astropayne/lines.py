@@ -7,13 +7,13 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-import torch
 from astropy.io import ascii as text_tables
 from astropy.table import QTable, Table, vstack
 
 from astropayne.abundances import ELEMENTS
 from astropayne.forward import VELOCITIES
 from astropayne.labels import Label, one_star, one_value, strip_unit
+from astropayne.network import without_gradients
 from astropayne.resampling import pixel_edges
 from astropayne.wavelengths import (
     C_KMS,
@@ -561,7 +561,7 @@ def sensitivity(model, at, *, resolution=None, wavelength=None, limb_darkening=0
     forward = model.forward_model(limb_darkening=limb_darkening)
     placed = forward.pixels(vacuum, rv)
     good = forward.supported(placed, *widths, resolution)[0]
-    with torch.no_grad():
+    with without_gradients():
         flux, jacobian = forward.forward_and_jacobian(theta, placed, resolution)
     return vacuum[good], theta, flux[0].numpy()[good], jacobian[0].numpy()[good]
 

@@ -29,7 +29,7 @@ from astropayne.finetuning import adapt_labels, adapt_pixels
 from astropayne.forward import VELOCITIES, ForwardModel, a_row
 from astropayne.grid import SpectralGrid, require_alike
 from astropayne.labels import Label, label_values, named_columns, strip_unit
-from astropayne.network import SpectralNetwork, pick_device
+from astropayne.network import SpectralNetwork, no_default_device, pick_device, without_gradients
 from astropayne.residuals import (
     label_shifts,
     leading_components,
@@ -382,6 +382,7 @@ class PayneModel:
 
     # --- training
 
+    @no_default_device()
     @torch.inference_mode(False)  # whatever the caller works with
     def train(
         self,
@@ -604,7 +605,7 @@ class PayneModel:
         size = max(1, 2**21 // (len(self.labels) * len(self.wavelength)))
         for first in range(0, len(x), size):
             rows = slice(first, first + size)
-            with torch.no_grad():
+            with without_gradients():
                 some = torch.as_tensor(x[rows], dtype=torch.float32)
                 jacobian = self.network.flux_and_jacobian(some)[1].numpy()
             yield rows, jacobian
@@ -885,7 +886,7 @@ class PayneModel:
 
     def _network_flux(self, scaled):
         """Return the network's flux for scaled labels, shape (n, n_pixels)."""
-        with torch.no_grad():
+        with without_gradients():
             return self.network(torch.as_tensor(scaled, dtype=torch.float32)).numpy()
 
     def _forward_flux(self, theta, wavelength, resolution):
@@ -897,7 +898,7 @@ class PayneModel:
         for block in (slice(i, i + size) for i in range(0, len(theta), size)):
             rv, vsini, vmac = theta[block, -len(VELOCITIES) :].T
             pixels = model.pixels(wavelength, rv)
-            with torch.no_grad():
+            with without_gradients():
                 values = model.forward(theta[block], pixels, resolution).numpy()
             supported = model.supported(pixels, vsini, vmac, resolution)
             flux[block] = np.where(supported, values, np.nan)
@@ -985,7 +986,7 @@ class PayneModel:
     def _spread(self, x):
         """Return the spread of the members at scaled labels, in blocks of rows: (n,)."""
         blocks = torch.as_tensor(x, dtype=torch.float32).split(_SPREAD_ROWS)
-        with torch.no_grad():
+        with without_gradients():
             spread = torch.cat([self.network.spread(block) for block in blocks])
         return np.maximum(spread.numpy().astype(float), 1e-12)
 
@@ -1199,7 +1200,7 @@ def _tell_how_it_stopped(run):
             f"training was interrupted after step {step}; the model is the best network so far "
             f"({best})",
             AstropyUserWarning,
-            stacklevel=4,  # train, and what it is decorated with, are between
+            stacklevel=5,  # train, and what it is decorated with, are between
         )
     if run.stopped == "not finite":
         raise FloatingPointError(

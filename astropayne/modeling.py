@@ -3,7 +3,6 @@
 
 import astropy.units as u
 import numpy as np
-import torch
 from astropy.modeling import Fittable1DModel, Parameter
 
 from astropayne.abundances import solar_scale
@@ -11,6 +10,7 @@ from astropayne.broadening import instrument_fwhm
 from astropayne.forward import FASTEST, VELOCITIES, a_row
 from astropayne.labels import one_star, one_value, strip_unit
 from astropayne.model import require_model
+from astropayne.network import without_gradients
 from astropayne.wavelengths import (
     checked_velocity,
     resolution_at,
@@ -138,7 +138,7 @@ class PayneSpectrum(Fittable1DModel):
         """Return the flux at wavelengths ``x``."""
         theta = self._theta(parameters)
         forward, *placed = self._placed(x, self._near(theta))
-        with torch.no_grad():
+        with without_gradients():
             flux = forward.forward(theta, *placed)[0].numpy()
         flux = flux.reshape(np.shape(x))
         return flux * u.dimensionless_unscaled if isinstance(x, u.Quantity) else flux
@@ -147,7 +147,7 @@ class PayneSpectrum(Fittable1DModel):
         """Return the derivatives of the flux by each parameter, a list of arrays."""
         theta = self._theta(parameters)
         forward, *placed = self._placed(x, self._near(theta))
-        with torch.no_grad():
+        with without_gradients():
             _, jacobian = forward.forward_and_jacobian(theta, *placed)
         return list(jacobian[0].numpy().T)
 

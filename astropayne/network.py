@@ -13,7 +13,15 @@ import threading
 import torch
 from torch import nn
 
-__all__ = ["ACTIVATIONS", "OUTPUTS", "SpectralNetwork", "one_thread", "pick_device"]
+__all__ = [
+    "ACTIVATIONS",
+    "OUTPUTS",
+    "SpectralNetwork",
+    "no_default_device",
+    "one_thread",
+    "pick_device",
+    "without_gradients",
+]
 
 
 def _silu(z):
@@ -415,6 +423,25 @@ def pick_device(name="auto"):
             "'auto' takes the best there is, 'cpu' always works"
         ) from None
     return device
+
+
+@contextlib.contextmanager
+def no_default_device():
+    """Let tensors be made on the CPU, if nothing else is said, whatever the caller's default is.
+
+    It is for `torch.set_default_device`: what numpy gives and takes has to be on the CPU.
+    """
+    # The block itself costs a little at each of torch's functions.
+    changed = torch.get_default_device().type != "cpu"
+    with torch.device("cpu") if changed else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def without_gradients():
+    """Let torch compute numbers alone, whatever the caller's default device is."""
+    with torch.no_grad(), no_default_device():
+        yield
 
 
 _LOCK = threading.Lock()

@@ -13,7 +13,7 @@ from astropayne.labels import Label, one_value
 from astropayne.least_squares import expected_minimum
 from astropayne.lines import parameters_of, vacuum_pixels
 from astropayne.model import require_model
-from astropayne.network import one_thread
+from astropayne.network import one_thread, without_gradients
 from astropayne.stars import Star
 
 __all__ = ["describe_plan", "plan"]
@@ -96,7 +96,7 @@ def plan(
     if both := sorted(fixed & set(wanted)):
         raise ValueError(f"{', '.join(both)}: fixed, so there is nothing to measure")
     elements = [label.name for label in model.labels if label.element and label.name in wanted]
-    with torch.no_grad(), one_thread():
+    with without_gradients(), one_thread():
         scene = _Scene(model, at, snr, wavelength, free, resolution, continuum)
         errors = dict(zip(free, zip(*scene.errors(), strict=True), strict=True))
         found = zip(*scene.detections(elements, detection), strict=True)

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from astropayne.batch import Flag
 from astropayne.fitting import FitSetup
-from astropayne.network import one_thread
+from astropayne.network import one_thread, without_gradients
 
 __all__ = ["Posterior", "Samples"]
 
@@ -101,7 +101,7 @@ class Posterior:
     def __init__(self, observed, model, **options):
         self._setup = FitSetup(model, **options)
         fitter = self._setup.fitter
-        with torch.no_grad(), one_thread():
+        with without_gradients(), one_thread():
             star, outcome = self._setup.fit_one(observed)
             if outcome.flags & Flag.NO_UNCERTAINTY:
                 raise ValueError(
@@ -141,7 +141,7 @@ class Posterior:
         rows = np.atleast_2d(theta)
         value, slope = np.full(len(rows), -np.inf), np.full(rows.shape, np.nan)
         inside = np.flatnonzero(((rows >= self.low) & (rows <= self.high)).all(axis=1))
-        with torch.no_grad(), one_thread():
+        with without_gradients(), one_thread():
             for some in np.array_split(inside, -(-len(inside) // _AT_ONCE) or 1):
                 if not len(some):
                     continue

@@ -9,6 +9,7 @@ import torch
 from scipy.stats import qmc
 
 from astropayne.forward import VELOCITIES, fast_length
+from astropayne.network import without_gradients
 from astropayne.wavelengths import C_KMS, FASTEST_RV
 
 __all__ = ["Templates", "Velocity", "templates_of"]
@@ -45,7 +46,7 @@ def _candidates(labels, solar):
 
 def _flux_on_axis(forward, theta, resolution):
     """Return the flux on the axis of windows one after another: (n, n_fft), single precision."""
-    with torch.no_grad():
+    with without_gradients():
         blocks = (forward.rows(block, resolution).float() for block in _blocks(theta))
         return torch.cat(list(blocks))
 

@@ -14,14 +14,18 @@ import numpy as np
 import pytest
 import torch
 from astropy.nddata import StdDevUncertainty
-from specutils import Spectrum
+from specutils import SpectralRegion, Spectrum
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from astropayne import PayneModel, fit_abundances, fit_spectra
+from astropayne.lines import sensitivity
+from astropayne.modeling import PayneSpectrum
+from astropayne.planning import plan
 
 aten = torch.ops.aten
 MOVES = {aten.copy_.default, aten._to_copy.default}
+AT = {"teff": 5700, "logg": 4.4, "feh": 0, "vmic": 1}
 TAKES_INDICES = {aten.index.Tensor, aten.index_put_.default, aten._index_put_impl_.default}
 
 
@@ -129,6 +133,33 @@ def test_abundances_are_the_same_on_another_device(model, rng):
     with OtherDevice(double=False):
         there = fit(resolution=15000, device="meta")
     assert_same(here, there)
+
+
+@pytest.fixture
+def default_device():
+    """The caller's, which is set as `torch.set_default_device` does, to what has no numbers."""
+    torch.set_default_device("meta")
+    yield
+    torch.set_default_device(None)
+
+
+def test_the_callers_default_device_does_not_matter(model, sample, rng, tmp_path, default_device):
+    model.write(tmp_path / "model.asdf")
+    model = PayneModel.read(tmp_path / "model.asdf")
+    observed = stars(model, rng)
+    assert len(fit_abundances(observed[:1], model, ["Mg"], resolution=15000)) == 1
+    table = fit_spectra(observed, model, resolution=15000)
+    assert np.isfinite(table["teff_err"]).all()
+    small = PayneModel(hidden_layers=(8,), components=4, members=1, parts=1)
+    options = {"max_epochs": 1, "device": "cpu", "checkpoint": tmp_path / "run.npz"}
+    small.train(sample[:60], **options)
+    small.train(sample[:60], resume=True, **options)
+    narrow = sample[:60].cut(SpectralRegion(*sample.wavelength[[5, 500]]))
+    PayneModel().train(narrow, start=small, max_epochs=1, device="cpu")
+    assert np.isfinite(plan(model, AT, snr=100)["error_alone"][:4]).all()
+    assert np.isfinite(sensitivity(model, AT)[2]).all()
+    assert np.isfinite(PayneSpectrum(model)(model.wavelength)).any()
+    assert torch.get_default_device().type == "meta"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from astropy.table import QTable
 from astropayne.formats.container import check_storable, read_container, write_container
 from astropayne.labels import LabelSpace
 from astropayne.model import PayneModel
-from astropayne.network import SpectralNetwork
+from astropayne.network import SpectralNetwork, without_gradients
 
 __all__ = ["read_asdf", "write_asdf"]
 
@@ -98,7 +98,7 @@ def read_asdf(path):
 
 
 def _model(tree):
-    weights = {name: torch.as_tensor(_full(value)) for name, value in tree["weights"].items()}
+    weights = {name: torch.from_numpy(_full(value)) for name, value in tree["weights"].items()}
     network = SpectralNetwork.with_weights(weights, **tree["architecture"])
     labels = tree["labels"]
     space = LabelSpace(
@@ -145,7 +145,7 @@ def _fingerprint(network):
 
 
 def _double(network, inputs):
-    with torch.no_grad():
+    with without_gradients():
         return copy.deepcopy(network).double()(torch.as_tensor(inputs)).numpy()
 
 

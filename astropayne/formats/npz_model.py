@@ -216,7 +216,7 @@ def _network(content, convention, architecture):
             raise ValueError(f"weights of layer {i} are not finite")
     layers = [*(f"hidden.{i}" for i in range(convention.n_hidden)), "pixels"]
     arrays = {
-        f"{layer}.{kind}": torch.as_tensor(np.array(array, dtype=np.float32))
+        f"{layer}.{kind}": torch.from_numpy(np.array(array, dtype=np.float32))
         for kind, those in (("weight", weights), ("bias", biases))
         for layer, array in zip(layers, those, strict=True)
     }
