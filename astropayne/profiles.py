@@ -346,6 +346,7 @@ class _Lines:
         known = (reach < 0.5 * (self.high - self.low)) & (high - low > reach)
         return np.where(known, low, self.low), np.where(known, high, self.high)
 
+    @np.errstate(under="ignore")  # far from the best abundance
     def _posterior(self, rows, low, high, n_nodes, confidence):
         """Compute posteriors over an interval each; say which are negligible at its ends."""
         nodes, to_coefficients = _chebyshev(n_nodes)
@@ -419,6 +420,7 @@ class _Lines:
         followed &= chi2[:, -1:] - np.minimum(least, chi2.min(axis=1, keepdims=True)) > _CONTAINED
         return np.where(followed, chi2, np.inf)
 
+    @np.errstate(under="ignore")
     def _limit(self, rows, abundance, chi2, confidence):
         density = np.exp(-0.5 * (chi2 - chi2.min(axis=1, keepdims=True)))
         share = cumulative_trapezoid(density, abundance, axis=1, initial=0)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import astropy.units as u
 import matplotlib.pyplot as plt
@@ -59,6 +60,14 @@ def test_pulls_with_the_errors_of_stellar_labels(network, rng):
     assert np.abs(pulls.mean(axis=1)).max() < 0.5
     spread = np.array([np.std(table[f"{e}_H"]) / np.mean(table[f"{e}_H_err"]) for e in elements])
     assert spread == pytest.approx(1, abs=0.35)
+
+
+def test_callers_who_raise_on_underflow_get_the_same(network, rng):
+    fit = partial(fit_abundances, _stars(network, rng, 1, A_Li=0.6), network, ["Mg", "Li"])
+    expected = fit(fixed=HELD)
+    with np.errstate(all="raise"):
+        found = fit(fixed=HELD)
+    assert found["Mg_Fe"] == expected["Mg_Fe"]
 
 
 def test_against_a_fit_of_one_line_by_scipy(network, rng):

@@ -124,7 +124,7 @@ def _compact(array):
     """Return float32 in half precision if that holds it exactly: it takes half the bytes."""
     if array is None or array.dtype != np.float32:
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         half = array.astype(np.float16)
     return half if np.array_equal(half, array) else array
 

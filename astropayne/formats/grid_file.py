@@ -76,7 +76,7 @@ class GridWriter:
         """Add rows, shape (n, n_pixels); a precision that cannot hold them is an error."""
         if not np.can_cast(flux.dtype, self.dtype, "same_kind"):
             raise ValueError(f"flux of {flux.dtype} would be cut to whole numbers by {self.dtype}")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             rows = np.ascontiguousarray(flux, dtype=self.dtype)
         if (np.isinf(rows) & np.isfinite(flux)).any():
             raise ValueError(
