@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import threading
+from numbers import Real
 
 import torch
 from torch import nn
@@ -184,17 +185,23 @@ class SpectralNetwork(nn.Module):
             if value not in known:
                 raise ValueError(f"{what}={value!r} is not one of {', '.join(known)}")
         try:
-            hidden_layers = tuple(int(width) for width in hidden_layers)
+            given = tuple(hidden_layers)
+            widths = tuple(map(int, given))
+            whole = widths == given
         except (TypeError, ValueError):
+            whole = False
+        if not whole:
             raise ValueError(
                 f"hidden_layers={hidden_layers!r} has to be a sequence of whole numbers, one for "
                 "each hidden layer: (64, 64, 64)"
-            ) from None
-        sizes = [*hidden_layers, *([] if components is None else [int(components)]), n_pixels]
-        if min(sizes, default=0) < 1:
+            )
+        hidden_layers = widths
+        if min(sizes := [*hidden_layers, n_pixels]) < 1:
             raise ValueError(f"layers need at least one neuron each, got {sizes}")
-        for what, n in (("members", members), ("parts", parts)):
-            if n != int(n) or n < 1:
+        for what, n in (("components", components), ("members", members), ("parts", parts)):
+            if n is None and what == "components":
+                continue
+            if not (isinstance(n, Real) and n >= 1 and n % 1 == 0):
                 raise ValueError(f"{what}={n!r} has to be a whole number of 1 or more")
             if n > 1 and components is None:
                 raise ValueError(
