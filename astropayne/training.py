@@ -325,6 +325,13 @@ def _require_reachable(flux, output):
         )
 
 
+def _layers_in(precision, device):
+    """Return the ``with`` block in which layers multiply in that precision."""
+    if precision == "float32":  # not every device knows another
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
 def _rate(options, progress, step):
     """Return the learning rate at a part of the whole way, between 0 and 1."""
     warm = min(1.0, (step + 1) / 100)
@@ -571,8 +578,7 @@ def _loop(state, trained, unit, train, valid, crew, progress, checkpoint):
                 group["lr"] = rate
             x, y = next(batches)
             state.optimiser.zero_grad(set_to_none=True)
-            bfloat16 = options.precision == "bfloat16"
-            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            with _layers_in(options.precision, device):
                 found = parallel(x)
             loss = trained.loss(found, y)
             # The mean over processes is that over the batch, although parts may differ by one.
