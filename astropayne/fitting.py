@@ -48,6 +48,9 @@ class Interrupted(KeyboardInterrupt):
         super().__init__()
         self.table = table
 
+    def __reduce__(self):  # it goes from one process to another
+        return type(self), (self.table,)
+
 
 @dataclass(frozen=True, eq=False)
 class FitResult:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.nddata import StdDevUncertainty
-from astropy.table import vstack
+from astropy.table import QTable, vstack
 from specutils import SpectralRegion, Spectrum, SpectrumList
 
 from astropayne import (
@@ -21,7 +21,7 @@ from astropayne import (
     fit_spectrum,
 )
 from astropayne.evaluation import evaluate
-from astropayne.fitting import FitSetup
+from astropayne.fitting import FitSetup, Interrupted
 from astropayne.labels import Label
 from astropayne.likelihood import Likelihood
 from astropayne.modeling import PayneSpectrum
@@ -508,6 +508,12 @@ def test_a_table_has_names_covariances_and_models(model, exact, rng):
     good = ~star.mask & np.isfinite(table["best_fit"][0])
     assert np.std(table["best_fit"][0] - star.flux.value, where=good) < 0.011
     assert "specutils Spectrum" in table["message"][2]
+
+
+def test_interruptions_pickle():
+    """A pool of processes breaks, or waits for ever, on an error that does not."""
+    again = pickle.loads(pickle.dumps(Interrupted(QTable({"dof": [7]}))))
+    assert again.table["dof"] == 7
 
 
 def test_results_pickle(model, exact, rng):
