@@ -490,6 +490,10 @@ def train_network(
     """
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder for the checkpoint {checkpoint}")
+    if checkpoint is not None and Path(checkpoint).is_dir():
+        raise IsADirectoryError(
+            f"the checkpoint {checkpoint} is a folder: name a file, such as run.npz in it"
+        )
     with workers(device) as crew, torch.enable_grad():
         # The order of the spectra, and where the basis comes from, depend on it.
         memory = crew.least(options.memory or available_memory(device), device)
