@@ -6,6 +6,7 @@ unpickled. It holds the last network with the state of its optimiser, and the be
 """
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,8 @@ def read_checkpoint(path):
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no checkpoint {path} to resume from")
+    if not zipfile.is_zipfile(path):  # numpy would advise to unpickle it
+        raise ValueError(f"{path} is not a checkpoint, or is damaged: it is no whole .npz file")
     tensors = {}
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
