@@ -23,7 +23,7 @@ _CALLED = {
     "wavelength": re.compile(r"^wav|^lam|^wl"),
     "log_wavelength": re.compile(r"^log(10)?_?(wav|lam|wl)"),  # SDSS
     "flux": re.compile(r"flux|intensity"),
-    "mask": re.compile(r"^mask"),
+    "mask": re.compile(r"^mask|^(and|pix)_?mask$|^qual(ity)?$"),  # SDSS, LAMOST; ESO, 4MOST
     "resolution": re.compile(r"^resolution$"),
     "correlation": re.compile(r"^correlation$"),
 }
@@ -45,15 +45,16 @@ _POWERS = {"uncertainty": 1, "variance": 0.5, "inverse_variance": -0.5}  # that 
 def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta=None):
     r"""Read an observed spectrum from a file.
 
-    Text with columns of wavelength, flux and, if there are three, uncertainty (standard
-    deviation) is read directly, with or without a line of names, and so are tables (ECSV, VOTable,
-    FITS) with columns of those names, of ``loglam`` (log10 of Å) in place of the wavelength, of
-    ``variance`` or ``ivar`` in place of the uncertainty, and of a ``mask`` (zero or false where a
-    pixel is good). Units may be in the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A
-    FITS table may have a row for each pixel, or one row that holds all (as ESO's products have);
-    an image of several rows is read if it is of an older release of LAMOST. Everything else is
-    specutils'. Any of them may be compressed (``.gz``). Uncertainties of which none is a positive
-    number, as HARPS' products have them, are left out.
+    Text with columns of wavelength, flux and, if there are three, uncertainty (standard deviation)
+    is read directly, with or without a line of names, and so are tables (ECSV, VOTable, FITS) with
+    columns of those names, of ``loglam`` (log10 of Å) in place of the wavelength, of ``variance``
+    or ``ivar`` in place of the uncertainty, and of a ``mask`` (zero or false where a pixel is
+    good), which surveys call ``and_mask``, ``pixmask``, ``QUAL`` or ``quality``. Units may be in
+    the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A FITS table may have a row for
+    each pixel, or one row that holds all (as ESO's products have); an image of several rows is read
+    if it is of an older release of LAMOST. Everything else is specutils'. Any of them may be
+    compressed (``.gz``). Uncertainties of which none is a positive number, as HARPS' products have
+    them, are left out.
 
     Parameters
     ----------
@@ -222,7 +223,8 @@ def _of_lamost(path):
         image = hdus[0]
         if image.header.get("TELESCOP") != "LAMOST" or np.shape(image.data)[:-1] != (5,):
             return None
-        return QTable(dict(zip(("flux", "ivar", "wavelength"), image.data[:3], strict=True)))
+        rows = ("flux", "ivar", "wavelength", "and_mask")
+        return QTable(dict(zip(rows, image.data[:4], strict=True)))
 
 
 def _image_shape(path):
@@ -259,7 +261,7 @@ def _says_more(path):
     except (OSError, IndexError):
         return False
     names = [str(value) for key, value in header.items() if key.startswith("TTYPE")]
-    ours = ("resolution", "variance", "inverse_variance")
+    ours = ("resolution", "variance", "inverse_variance", "mask")
     return (
         not _roles(names).keys().isdisjoint(ours)
         or not {"MEDIUM", "RESOLUT"}.isdisjoint(header)

@@ -131,13 +131,14 @@ def test_an_image_without_wavelengths_is_none_of_a_spectrum(tmp_path):
 
 
 def test_images_of_rows_are_read_of_lamost_and_else_said_to_be_that(tmp_path):
-    rows = [FLUX, FLUX**-2, WAVELENGTH, 0 * FLUX, 0 * FLUX]
+    rows = [FLUX, FLUX**-2, WAVELENGTH, np.array([0, 4, 0, 0]), 0 * FLUX]
     image = fits.PrimaryHDU(np.array(rows), fits.Header({"TELESCOP": "LAMOST", "VACUUM": True}))
     image.writeto(tmp_path / "lamost.fits")
     spectrum = read_spectrum(tmp_path / "lamost.fits")
     assert np.array_equal(spectrum.spectral_axis.to_value(u.AA), WAVELENGTH)
     assert np.array_equal(spectrum.flux.value, FLUX)
     assert spectrum.uncertainty.array == pytest.approx(FLUX)
+    assert spectrum.mask.tolist() == [False, True, False, False]
     assert spectrum.meta["medium"] == "vacuum"
     fits.PrimaryHDU(np.ones((3, 7))).writeto(tmp_path / "orders.fits")
     with pytest.raises(ValueError, match="an image of 3 x 7 values, not one spectrum; write each"):
@@ -224,6 +225,15 @@ def test_masks_are_of_numbers_or_true_and_false(tmp_path, suffix, mask):
     write_table(table, tmp_path / f"star{suffix}", overwrite=True)
     with pytest.raises(ValueError, match="column 'mask' has 'bad': a mask has numbers"):
         read_spectrum(tmp_path / f"star{suffix}")
+
+
+@pytest.mark.parametrize("name", ["and_mask", "ANDMASK", "PIXMASK", "QUAL", "quality"])
+@pytest.mark.parametrize("in_one_row", [False, True])
+def test_masks_of_surveys_have_names_of_their_own(tmp_path, name, in_one_row):
+    columns = {"WAVE": WAVELENGTH, "FLUX": FLUX, "ERR": FLUX, name: [0, 1 << 20, 0, 1]}
+    table = QTable({n: [c] if in_one_row else c for n, c in columns.items()})
+    table.write(tmp_path / "star.fits")
+    assert read_spectrum(tmp_path / "star.fits").mask.tolist() == [False, True, False, True]
 
 
 def test_a_third_column_that_is_no_uncertainty(tmp_path):
