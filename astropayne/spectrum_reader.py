@@ -2,6 +2,7 @@
 """Spectra from files of nearly every form: text, tables, images, and what specutils reads."""
 
 import re
+import warnings
 from pathlib import Path
 
 import astropy.units as u
@@ -50,11 +51,11 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     columns of those names, of ``loglam`` (log10 of Å) in place of the wavelength, of ``variance``
     or ``ivar`` in place of the uncertainty, and of a ``mask`` (zero or false where a pixel is
     good), which surveys call ``and_mask``, ``pixmask``, ``QUAL`` or ``quality``. Units may be in
-    the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A FITS table may have a row for
-    each pixel, or one row that holds all (as ESO's products have); an image of several rows is read
-    if it is of an older release of LAMOST. Everything else is specutils'. Any of them may be
-    compressed (``.gz``). Uncertainties of which none is a positive number, as HARPS' products have
-    them, are left out.
+    the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A table may have a row for each
+    pixel, or one row that holds all (as ESO's and Gaia's products have); an image of several rows
+    is read if it is of an older release of LAMOST. Everything else is specutils'. Any of them may
+    be compressed (``.gz``). Uncertainties of which none is a positive number, as HARPS' products
+    have them, are left out.
 
     Parameters
     ----------
@@ -158,9 +159,9 @@ def _text_table(path):
     start = _start(path)
     try:
         if start.startswith(b"# %ECSV"):
-            table = QTable.read(path, format="ascii.ecsv")
+            table = _read_table(path, format="ascii.ecsv")
         elif b"<VOTABLE" in start:
-            table = QTable.read(path, format="votable")
+            table = _read_table(path, format="votable")
         else:
             table = guessed_table(path)
     except Exception:  # ascii's guesses fail in many ways; specutils may do better
@@ -204,17 +205,31 @@ def _numbers_only(text):
 
 def _fits_table(path):
     try:
-        table = _of_lamost(path) or QTable.read(path)
+        table = _of_lamost(path) or _read_table(path)
     except Exception:  # no table, and specutils has said what else is wrong
         return None
     table.meta = {key.lower(): value for key, value in table.meta.items()}
     if "resolut" in table.meta:
         table.meta["resolution"] = table.meta["resolut"]
-    if len(table) == 1:  # of arrays
-        row = {name: table[name][0] for name in table.colnames}
-        pixels = {name: value for name, value in row.items() if np.ndim(value) == 1}
-        table = QTable(pixels, meta=table.meta)
     return table if {"wavelength", "flux"} <= _roles(table.colnames).keys() else None
+
+
+def _read_table(path, format=None):
+    with warnings.catch_warnings():  # of arrays of any length, whose units are looked after here
+        warnings.filterwarnings("ignore", "column .* has a unit but is kept as a")
+        return _out_of_one_row(QTable.read(path, format=format))
+
+
+def _out_of_one_row(table):
+    """Return a table with a row for each pixel, of one whose only row holds arrays."""
+    if len(table) != 1:
+        return table
+    pixels = {}
+    for name in table.colnames:
+        values, unit = table[name][0], table[name].unit
+        if np.ndim(values) == 1:  # arrays of any length, as VOTables have them, leave units behind
+            pixels[name] = values * unit if unit and not hasattr(values, "unit") else values
+    return QTable(pixels, meta=table.meta) if pixels else table
 
 
 def _of_lamost(path):
@@ -330,6 +345,11 @@ def _of_table(table, path, wavelength_unit, columns, meta):
                 "call it 'wavelength'"
             )
     found = {r: table[n] for r, n in roles.items() if columns != 2 or r not in _POWERS}
+    if found["flux"].ndim > 1:
+        raise ValueError(
+            f"{path} has {len(table)} rows of arrays, each of which is a spectrum: write each row "
+            "to a file of its own, or make a Spectrum of it"
+        )
     flux, axis = floats(found["flux"]), _axis(found, roles, path, wavelength_unit)
     sigma = _deviation(found, flux.unit)
     light = _middle(np.abs(flux))

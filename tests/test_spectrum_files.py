@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
-from astropy.table import MaskedColumn, QTable
+from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
@@ -183,6 +183,27 @@ def test_all_pixels_may_be_in_one_row_of_a_fits_table(tmp_path):
     assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH)
     assert spectrum.flux.unit == u.Unit("erg / (s cm2 nm)")
     assert np.array_equal(spectrum.uncertainty.array, FLUX / 50)
+
+
+@pytest.mark.parametrize("suffix", [".vot", ".ecsv", ".fits"])
+@pytest.mark.parametrize("any_length", [False, True])
+def test_one_row_may_hold_all_pixels_in_any_table(tmp_path, suffix, any_length):
+    """As Gaia's RVS spectra come, in nm."""
+    file, columns = tmp_path / f"rvs{suffix}", {"wavelength": WAVELENGTH / 10, "flux": FLUX}
+    table = Table({"source_id": [5853]})
+    for name, values in columns.items():
+        row = np.empty(1, dtype=object) if any_length else np.empty((1, len(values)))
+        row[0] = values
+        table[name] = row
+    table["wavelength"].unit = u.nm
+    table.write(file, format="votable" if suffix == ".vot" else None)
+    spectrum = read_spectrum(file)
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH)
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    table = Table({name: [values, values] for name, values in columns.items()})
+    table.write(file, format="votable" if suffix == ".vot" else None, overwrite=True)
+    with pytest.raises(ValueError, match=f"rvs{suffix} has 2 rows of arrays, each of which is a"):
+        read_spectrum(file)
 
 
 def test_text_may_be_compressed_a_votable_or_of_spreadsheets(tmp_path):
