@@ -307,6 +307,8 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     Interrupted
         If Ctrl-C ends it: a `KeyboardInterrupt` with the ``table`` of the spectra before, which are
         fitted some hundred at a time.
+    TypeError
+        If there is something else in place of spectra, such as the name of a file.
 
     Examples
     --------
@@ -350,7 +352,14 @@ def measure_all(spectra, measure, table, what, progress):
     ------
     Interrupted
         If it is interrupted.
+    TypeError
+        If there is something else in place of spectra.
     """
+    if isinstance(spectra, str | bytes | Mapping) or not np.iterable(spectra):
+        raise TypeError(
+            f"spectra is {repr(spectra)[:60]}: it has to be a list of specutils Spectrum, each of "
+            "which read_spectrum makes of a file"
+        )
     total = len(spectra) if hasattr(spectra, "__len__") else None
     bar = tqdm(total=total, desc=what, disable=None if progress is None else not progress)
     names, found = [], []

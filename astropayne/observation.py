@@ -104,7 +104,8 @@ def observe(spectrum, medium="air", regions=None, exclude=None):
     if axis is None or flux is None:
         raise TypeError(
             f"an observed spectrum has to be a specutils Spectrum, got {type(spectrum).__name__}: "
-            "make one with Spectrum(spectral_axis=wavelength, flux=flux, uncertainty=...)"
+            "make one with Spectrum(spectral_axis=wavelength, flux=flux, uncertainty=...), or with "
+            "read_spectrum of a file"
         )
     if flux.ndim != 1:
         raise ValueError(

@@ -476,6 +476,8 @@ def test_one_spectrum_is_not_many(network, rng):
     (star,) = _stars(network, rng, 1)
     with pytest.raises(ValueError, match="give a list of it"):
         fit_abundances(star, network, ["Ca"])
+    with pytest.raises(TypeError, match=r"spectra is 'star\.fits': it has to be a list of"):
+        fit_abundances("star.fits", network, ["Ca"])
 
 
 @pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated")  # by VOTable

@@ -2,6 +2,7 @@ import copy
 import gc
 import pickle
 import weakref
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -236,6 +237,15 @@ def test_every_spectrum_has_its_row(model, exact, rng):
 def test_one_spectrum_is_not_many(model, exact):
     with pytest.raises(ValueError, match="use fit_spectrum"):
         fit_spectra(exact, model)
+
+
+@pytest.mark.parametrize("given", ["sun.fits", Path("sun.fits"), {"sun": 1}, None])
+def test_files_are_no_spectra(model, given):
+    with pytest.raises(TypeError, match=r"a list of specutils Spectrum, .* read_spectrum"):
+        fit_spectra(given, model)
+    table = fit_spectra(["sun.fits"], model)
+    assert "got str" in table["message"][0]
+    assert "read_spectrum" in table["message"][0]
 
 
 @pytest.mark.parametrize("given", ["fgk.asdf", PayneModel])
