@@ -42,6 +42,8 @@ _UNITS = {
 OF_NOISE = ("correlation", "guessed_noise")  # metadata of `degrade_spectrum`, a value a pixel
 _POWERS = {"uncertainty": 1, "variance": 0.5, "inverse_variance": -0.5}  # that make it a deviation
 
+_NEGATIVE = 0.1  # the part of a third column from which on it is no uncertainty, but Stokes V, say
+
 
 def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta=None):
     r"""Read an observed spectrum from a file.
@@ -337,7 +339,7 @@ def _of_table(table, path, wavelength_unit, columns, meta):
 
     names = table.colnames if columns == 2 else table.colnames[:columns]  # in any order
     roles = _roles(names)
-    if not {"wavelength", "flux"} <= roles.keys():
+    if in_order := not {"wavelength", "flux"} <= roles.keys():
         roles = dict(zip(_IN_ORDER, names, strict=False))
         if _NO_WAVELENGTH.search(table.colnames[0].lower()):
             raise ValueError(
@@ -358,6 +360,11 @@ def _of_table(table, path, wavelength_unit, columns, meta):
         raise ValueError(
             f"{path}: column {name!r} makes errors larger than the flux, which no uncertainty "
             "does; columns=2 (--columns 2) reads wavelength and flux only"
+        )
+    if sigma is not None and in_order and np.mean(found["uncertainty"] < 0) > _NEGATIVE:
+        raise ValueError(
+            f"{path}: column {roles['uncertainty']!r} has negative values, which no uncertainty "
+            "has; columns=2 (--columns 2) reads wavelength and flux only"
         )
     # What specutils cannot have, an axis out of order, is said with the file's name.
     steps = np.diff(axis.value)

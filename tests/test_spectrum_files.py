@@ -248,6 +248,19 @@ def test_masks_are_of_numbers_or_true_and_false(tmp_path, suffix, mask):
         read_spectrum(tmp_path / f"star{suffix}")
 
 
+def test_a_third_column_of_both_signs_is_no_uncertainty(tmp_path, rng):
+    """Stokes V follows intensity where a spectropolarimeter wrote the file."""
+    file, wavelength = tmp_path / "espadons.s", np.linspace(516, 517, 50)
+    columns = wavelength, np.ones(50), 1e-4 * rng.normal(size=50), np.full(50, 5e-3)
+    np.savetxt(file, np.transpose(columns))
+    with pytest.raises(ValueError, match=r"column 'col3' has negative values.*columns=2"):
+        read_spectrum(file, wavelength_unit="nm")
+    assert read_spectrum(file, wavelength_unit="nm", columns=2).uncertainty is None
+    columns[2][:] = np.where(np.arange(50) == 3, -1, 5e-3)  # which stands for a bad pixel
+    np.savetxt(file, np.transpose(columns))
+    assert read_spectrum(file, wavelength_unit="nm").uncertainty is not None
+
+
 @pytest.mark.parametrize("name", ["and_mask", "ANDMASK", "PIXMASK", "QUAL", "quality"])
 @pytest.mark.parametrize("in_one_row", [False, True])
 def test_masks_of_surveys_have_names_of_their_own(tmp_path, name, in_one_row):
