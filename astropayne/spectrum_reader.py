@@ -73,7 +73,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
         What is known of it beside: ``medium``, ``resolution``. These come first; a medium is taken
         from a column's name, as ``wavelength_air``, or from a FITS header: ``CTYPE1 = 'AWAV'``
         (air), ``VACUUM = T`` (SDSS, LAMOST) and ESO's ``TUCD1 = 'em.wl;obs.atmos'`` (air; in ESO's
-        products it is vacuum without ``obs.atmos``), too.
+        products it is vacuum without ``obs.atmos``), too. Spectra of APOGEE, HST and JWST are in
+        vacuum.
 
     Returns
     -------
@@ -267,8 +268,19 @@ def _header_medium(header):
         return "vacuum" if str(header["VACUUM"]).upper().startswith("T") else "air"
     if str(header.get("CTYPE1", "")).startswith("AWAV") or header.get("TUCD1") == _IN_AIR:
         return "air"
+    if _is_in_vacuum(header):
+        return "vacuum"
     is_eso = str(header.get("PRODCATG", "")).startswith("SCIENCE.SPECTRUM")
     return "vacuum" if is_eso and header.get("TUCD1") == "em.wl" else None
+
+
+def _is_in_vacuum(header):
+    """Say whether a spectrum is of APOGEE or a space telescope, whose headers take it as known."""
+    return (
+        header.get("TELESCOP") in ("HST", "JWST")
+        or str(header.get("SURVEY")).lower().startswith("apogee")
+        or (header.get("CRVAL1"), header.get("CDELT1")) == (4.179, 6e-6)  # APOGEE's pixels
+    )
 
 
 def _says_more(path):

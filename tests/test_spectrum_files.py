@@ -112,6 +112,7 @@ def test_images_may_have_wavelengths_in_air_and_logarithms(tmp_path, cards, medi
     ({"VACUUM": False}, {}, "air"),
     ({}, {"TUCD1": "em.wl;obs.atmos"}, "air"), ({}, {"TUCD1": "em.wl"}, None),
     ({"PRODCATG": "SCIENCE.SPECTRUM"}, {"TUCD1": "em.wl"}, "vacuum"),
+    ({"TELESCOP": "JWST"}, {}, "vacuum"), ({"SURVEY": "apogee2"}, {}, "vacuum"),
 ])  # fmt: skip
 def test_headers_of_tables_may_say_the_medium(tmp_path, first, table, medium):
     rows = fits.table_to_hdu(QTable({"WAVE": WAVELENGTH * u.AA, "FLUX": FLUX * u.Jy}))
@@ -122,6 +123,17 @@ def test_headers_of_tables_may_say_the_medium(tmp_path, first, table, medium):
     assert read_spectrum(tmp_path / "star.fits").meta.get("medium") == medium
     given = read_spectrum(tmp_path / "star.fits", meta={"medium": "air"})
     assert given.meta["medium"] == "air"
+
+
+def test_wavelengths_of_apogee_are_in_vacuum(tmp_path):
+    cards = {"CTYPE1": "LOG-LINEAR", "CRPIX1": 1, "CRVAL1": 4.179, "CDELT1": 6e-6, "DC-FLAG": 1}
+    images = [fits.ImageHDU(np.ones(8575), fits.Header(cards)) for _ in range(3)]
+    last = fits.table_to_hdu(Table({"ASPCAPFLAG": [0]}))
+    fits.HDUList([fits.PrimaryHDU(), *images, last]).writeto(tmp_path / "aspcapStar.fits")
+    spectrum = read_spectrum(tmp_path / "aspcapStar.fits")
+    ends = spectrum.spectral_axis.to_value(u.AA)[[0, -1]]
+    assert ends == pytest.approx([15100.8, 16999.8], abs=0.1)
+    assert spectrum.meta["medium"] == "vacuum"
 
 
 def test_an_image_without_wavelengths_is_none_of_a_spectrum(tmp_path):
