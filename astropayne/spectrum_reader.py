@@ -121,7 +121,9 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     if spectrum is None:
         if format is None and _is_text(path):  # of which specutils says nothing of use
             reason = "lines that are not numbers have to start with #, but one of names"
-        elif (shape := _image_shape(path)) is not None:
+        elif _is_cut_off(path):
+            raise ValueError(f"{path} is damaged: it ends before its data do; copy it again")
+        elif len(shape := _image_shape(path) or ()) > 1:
             reason = (
                 f"it is an image of {' x '.join(map(str, shape))} values, not one spectrum; write "
                 "each row, such as an order, with its wavelengths to a file, and fit them as arms"
@@ -243,6 +245,22 @@ def _of_lamost(path):
             return None
         rows = ("flux", "ivar", "wavelength", "and_mask")
         return QTable(dict(zip(rows, image.data[:4], strict=True)))
+
+
+def _is_cut_off(path):
+    """Say whether a FITS file ends too early, of which astropy only warns."""
+    if not _start(path).startswith(b"SIMPLE  ="):
+        return False
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            with get_readable_fileobj(path, encoding="binary") as file:
+                file.read()
+            with fits.open(path) as hdus:
+                len(hdus)  # looks at all of them
+        except (OSError, EOFError):  # within the first header, or where it is compressed
+            return True
+    return any(re.search("truncated|validating header", str(one.message)) for one in said)
 
 
 def _image_shape(path):

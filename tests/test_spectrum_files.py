@@ -157,6 +157,25 @@ def test_images_of_rows_are_read_of_lamost_and_else_said_to_be_that(tmp_path):
         read_spectrum(tmp_path / "orders.fits")
 
 
+@pytest.mark.filterwarnings("ignore:File may have been truncated")
+@pytest.mark.filterwarnings("ignore:Error validating header")
+@pytest.mark.parametrize("name", ["table.fits", "image.fits"])
+@pytest.mark.parametrize("part", [0.05, 0.2, 0.9, "compressed"])
+def test_files_that_end_too_early_are_said_to_be_damaged(tmp_path, name, part):
+    file = tmp_path / name
+    if name == "table.fits":
+        Table({"wavelength": np.arange(5000.0, 6000), "flux": np.ones(1000)}).write(file)
+    else:
+        cards = {"CRVAL1": 5000.0, "CDELT1": 1.0, "CRPIX1": 1}
+        fits.PrimaryHDU(np.random.default_rng(1).random(9000), fits.Header(cards)).writeto(file)
+    content = file.read_bytes()
+    if part == "compressed":
+        content, file, part = gzip.compress(content), tmp_path / f"{name}.gz", 0.7
+    file.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError, match=rf"{file.name} is damaged: it ends before its data do"):
+        read_spectrum(file)
+
+
 def test_text_may_have_other_letters_in_latin_1(tmp_path):
     text = "# Wellenlänge\nwave [Å], flux\n5160,1\n5161,2\n"
     (tmp_path / "star.txt").write_bytes(text.encode("latin-1"))
