@@ -42,6 +42,13 @@ _UNITS = {
 OF_NOISE = ("correlation", "guessed_noise")  # metadata of `degrade_spectrum`, a value a pixel
 _POWERS = {"uncertainty": 1, "variance": 0.5, "inverse_variance": -0.5}  # that make it a deviation
 
+# What specutils calls images beside that of the flux; it knows ERR and UNCERT, but fails to read
+# them, and not the names of X-shooter and MUSE.
+_BESIDE = {
+    **dict.fromkeys(("ERR", "ERRS", "ERROR", "SIGMA", "UNCERT"), "STD"),
+    **dict.fromkeys(("STAT", "VARIANCE"), "VAR"),
+    "QUAL": "QUALITY",
+}
 _NEGATIVE = 0.1  # the part of a third column from which on it is no uncertainty, but Stokes V, say
 
 
@@ -55,9 +62,10 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     good), which surveys call ``and_mask``, ``pixmask``, ``QUAL`` or ``quality``. Units may be in
     the wavelength's name, as in ``wave_nm`` or ``lambda [nm]``. A table may have a row for each
     pixel, or one row that holds all (as ESO's and Gaia's products have); an image of several rows
-    is read if it is of an older release of LAMOST. Everything else is specutils'. Any of them may
-    be compressed (``.gz``). Uncertainties of which none is a positive number, as HARPS' products
-    have them, are left out.
+    is read if it is of an older release of LAMOST, and one of a single row with noise and mask in
+    images beside it, such as ``ERRS``, ``STAT`` (a variance), ``IVAR``, ``DQ`` and ``QUAL``.
+    Everything else is specutils'. Any of them may be compressed (``.gz``). Uncertainties of which
+    none is a positive number, as HARPS' products have them, are left out.
 
     Parameters
     ----------
@@ -319,14 +327,20 @@ def _says_more(path):
 def _by_specutils(path, format):
     from specutils import Spectrum
 
+    spectrum = reason = None
     try:
-        return Spectrum.read(path, format=format), None
+        spectrum = Spectrum.read(path, format=format)
     except Exception as error:  # loaders raise what they like
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if spectrum is not None and (format is not None or spectrum.uncertainty is not None):
+        return spectrum, None
     try:
-        return _image_without_unit(path), None
+        image = _image(path)
     except Exception:  # no such image, and the reason is known
-        return None, reason
+        return spectrum, reason
+    same = spectrum is not None and np.array_equal(image.spectral_axis, spectrum.spectral_axis)
+    with_noise = same and image.uncertainty is not None
+    return (image, None) if spectrum is None or with_noise else (spectrum, None)
 
 
 def _of_logarithms(spectrum):
@@ -342,13 +356,25 @@ def _of_logarithms(spectrum):
     )
 
 
-def _image_without_unit(path):
-    """Read a one-dimensional image whose unit of flux is none, as "Relative Flux"."""
+def _image(path):
+    """Read a one-dimensional image, also if its unit is none, and noise and mask beside it."""
     from specutils import Spectrum
 
-    with fits.open(path) as images:
-        del images[0].header["BUNIT"]
-        return Spectrum.read(images, format="wcs1d-fits", flux_unit=u.one)
+    with fits.open(path) as hdus:
+        for hdu in hdus:
+            if hdu.name in _BESIDE:
+                hdu.name = _BESIDE[hdu.name]
+            if isinstance(_unit(hdu), u.UnrecognizedUnit):  # as "Relative Flux"
+                del hdu.header["BUNIT"]
+        first = next(hdu for hdu in hdus if hdu.is_image and hdu.size)
+        if len(first.shape) != 1 or str(first.header.get("CTYPE1")).startswith("MULTISPE"):
+            raise ValueError("it has several axes, or one that cards of IRAF's say")
+        given = {} if "BUNIT" in first.header else {"flux_unit": u.one}
+        return Spectrum.read(hdus, format="wcs1d-fits", **given)
+
+
+def _unit(hdu):
+    return u.Unit(hdu.header.get("BUNIT", ""), parse_strict="silent")
 
 
 def _roles(names):

@@ -136,6 +136,32 @@ def test_wavelengths_of_apogee_are_in_vacuum(tmp_path):
     assert spectrum.meta["medium"] == "vacuum"
 
 
+@pytest.mark.parametrize(("names", "power"), [
+    (("FLUX", "ERRS", "QUAL"), 1), (("SCI", "ERR", "DQ"), 1), (("DATA", "STAT", "DQ"), 2),
+    (("FLUX", "IVAR", "MASK"), -2),
+])  # fmt: skip
+@pytest.mark.parametrize("unit", ["adu", "Relative Flux", None])
+@pytest.mark.parametrize("in_primary", [True, False])
+def test_noise_and_mask_may_be_images_beside_the_flux(tmp_path, names, power, unit, in_primary):
+    cards = {"CTYPE1": "AWAV", "CUNIT1": "nm", "CRPIX1": 1.0, "CRVAL1": 516.0, "CDELT1": 0.005}
+    columns, heads = (FLUX, (0.1 * FLUX) ** power, np.array([0, 2, 0, 0])), [fits.Header(cards)] * 3
+    images = [fits.ImageHDU(*those) for those in zip(columns, heads, names, strict=True)]
+    if unit:
+        images[0].header["BUNIT"] = unit
+    first = fits.PrimaryHDU()
+    if in_primary:
+        first = fits.PrimaryHDU(FLUX, images.pop(0).header)
+    fits.HDUList([first, *images]).writeto(tmp_path / "star.fits")
+    spectrum = read_spectrum(tmp_path / "star.fits")
+    sigma = spectrum.uncertainty.represent_as(StdDevUncertainty)
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH)
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    assert spectrum.flux.unit == (u.adu if unit == "adu" else u.one)
+    assert sigma.array == pytest.approx(0.1 * FLUX)
+    assert np.asarray(spectrum.mask, dtype=bool).tolist() == [False, True, False, False]
+    assert spectrum.meta["medium"] == "air"
+
+
 def test_an_image_without_wavelengths_is_none_of_a_spectrum(tmp_path):
     fits.PrimaryHDU(np.ones(8000)).writeto(tmp_path / "raw.fits")
     with pytest.raises(ValueError, match=r"raw\.fits counts its pixels where wavelengths should"):
