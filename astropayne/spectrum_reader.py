@@ -140,6 +140,8 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
             f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
             f"specutils can read: {reason}"
         )
+    if spectrum.flux.ndim > 1 and spectrum.flux.size == spectrum.flux.shape[-1]:
+        spectrum = _flat(spectrum)  # IRAF's, of one row
     axis = spectrum.spectral_axis
     if np.array_equal(axis.value, 1 + np.arange(len(axis))):  # what an image without any has
         raise ValueError(
@@ -352,6 +354,20 @@ def _of_logarithms(spectrum):
         flux=spectrum.flux,
         uncertainty=spectrum.uncertainty,
         mask=spectrum.mask,
+        meta=spectrum.meta,
+    )
+
+
+def _flat(spectrum):
+    """Return the only spectrum in an array of more than one dimension."""
+    from specutils import Spectrum
+
+    noise, mask = spectrum.uncertainty, spectrum.mask
+    return Spectrum(
+        spectral_axis=spectrum.spectral_axis.ravel(),
+        flux=spectrum.flux.ravel(),
+        uncertainty=None if noise is None else type(noise)(np.ravel(noise.array), unit=noise.unit),
+        mask=None if mask is None else np.ravel(mask),
         meta=spectrum.meta,
     )
 

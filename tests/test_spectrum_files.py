@@ -162,6 +162,22 @@ def test_noise_and_mask_may_be_images_beside_the_flux(tmp_path, names, power, un
     assert spectrum.meta["medium"] == "air"
 
 
+@pytest.mark.filterwarnings("ignore:Flux unit was not provided")
+@pytest.mark.filterwarnings("ignore:Read spectral axis of shape")
+def test_the_only_order_of_iraf_is_a_spectrum(tmp_path):
+    image = fits.PrimaryHDU(FLUX[None])
+    image.header.update(WCSDIM=2, CTYPE1="MULTISPE", CTYPE2="MULTISPE", CDELT1=1.0, CD1_1=1.0)
+    image.header.update(CD2_2=1.0, WAT0_001="system=multispec")
+    image.header["WAT1_001"] = "wtype=multispec label=Wavelength units=angstroms"
+    start, step = np.log10(5160), np.log10(5160.05 / 5160)
+    order = f'wtype=multispec spec1 = "1 1 1 {start:.15f} {step:.15e} 4 0. 1. 1."'
+    image.header.update(WAT2_001=order[:68], WAT2_002=order[68:])
+    image.writeto(tmp_path / "order.fits")
+    spectrum = read_spectrum(tmp_path / "order.fits")
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH, abs=1e-3)
+
+
 def test_an_image_without_wavelengths_is_none_of_a_spectrum(tmp_path):
     fits.PrimaryHDU(np.ones(8000)).writeto(tmp_path / "raw.fits")
     with pytest.raises(ValueError, match=r"raw\.fits counts its pixels where wavelengths should"):
