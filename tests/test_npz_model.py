@@ -93,6 +93,13 @@ def test_one_payne_is_what_numpy_says(one_payne, rng, tmp_path):
     assert np.nanstd(broad.flux.value) > 0
 
 
+def test_teff_of_one_payne_may_be_in_kelvin(one_payne, tmp_path):
+    for name in ("x_min", "x_max"):
+        one_payne[name] = one_payne[name] * np.array([1000, 1, 1, 1, 1, 1])
+    model = PayneModel.read(_saved(tmp_path / "net.npz", one_payne), format="one_payne")
+    assert (model.labels.minimum[0], model.labels.maximum[0]) == (4500, 7000)
+
+
 def test_the_payne_is_what_numpy_says(the_payne, rng, tmp_path):
     model = PayneModel.read(_saved(tmp_path / "net.npz", the_payne), format="the_payne")
     assert model.labels.names[:4] == ("teff", "logg", "vmic", "C_H")

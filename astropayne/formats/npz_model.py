@@ -61,6 +61,9 @@ _THE_PAYNE = _Convention(
 )
 
 
+_HOTTEST_KK = 100  # Teff that is larger is in K, whatever the program takes for granted
+
+
 def _apogee_wavelength():
     """Return the 7214 pixels of APOGEE's combined spectra inside the three detectors, Å."""
     inside = np.r_[322:3242, 3648:6048, 6412:8306]
@@ -238,7 +241,7 @@ def _label_space(content, names, convention):
             "give labels=, a name for each"
         )
     space = LabelSpace(names, low, high)
-    if "teff" in space:
+    if "teff" in space and high[space.index("teff")] < _HOTTEST_KK:  # else it is in K already
         factor = np.ones(len(low))
         factor[space.index("teff")] = (1 * convention.teff_unit).to_value(u.K)
         space = LabelSpace(names, low * factor, high * factor)
