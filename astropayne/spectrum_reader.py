@@ -3,6 +3,7 @@
 
 import re
 import warnings
+from numbers import Real
 from pathlib import Path
 
 import astropy.units as u
@@ -82,7 +83,7 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
         from a column's name, as ``wavelength_air``, or from a FITS header: ``CTYPE1 = 'AWAV'``
         (air), ``VACUUM = T`` (SDSS, LAMOST) and ESO's ``TUCD1 = 'em.wl;obs.atmos'`` (air; in ESO's
         products it is vacuum without ``obs.atmos``), too. Spectra of APOGEE, HST and JWST are in
-        vacuum.
+        vacuum. The resolution is ESO's ``SPEC_RES``, too.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
         table = _fits_table(path)
         if table is not None:
             spectrum = _of_table(table, path, u.Unit(wavelength_unit), columns, more)
-            return _with_medium(spectrum, path)
+            return _as_headers_say(spectrum, path)
     if spectrum is None:
         if format is None and _is_text(path):  # of which specutils says nothing of use
             reason = "lines that are not numbers have to start with #, but one of names"
@@ -156,7 +157,7 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     noise = spectrum.uncertainty
     if columns == 2 or (noise is not None and not _says_noise(noise.array)):
         spectrum.uncertainty = None
-    return _with_medium(spectrum, path)
+    return _as_headers_say(spectrum, path)
 
 
 def _is_text(path):
@@ -281,19 +282,26 @@ def _image_shape(path):
         return None
 
 
-def _with_medium(spectrum, path):
-    """Return a spectrum with the medium that the headers of a FITS file say, if none else does."""
-    if spectrum.meta.get("medium") is None and _start(path).startswith(b"SIMPLE  ="):
+def _as_headers_say(spectrum, path):
+    """Return a spectrum with the medium and resolution of its FITS headers, if none else says."""
+    if _start(path).startswith(b"SIMPLE  ="):
         with fits.open(path) as hdus:
             header = hdus[-1].header if len(hdus) == 1 else {**hdus[1].header, **hdus[0].header}
-        if medium := _header_medium(header):
-            spectrum.meta["medium"] = medium
+        said = {"medium": _header_medium(header), "resolution": _header_resolution(header)}
+        for key, value in said.items():
+            if value is not None and spectrum.meta.get(key) is None:
+                spectrum.meta[key] = value
     return spectrum
+
+
+def _header_resolution(header):
+    value = header.get("SPEC_RES")  # of ESO's products
+    return float(value) if isinstance(value, Real) and value > 0 else None
 
 
 def _header_medium(header):
     if "VACUUM" in header:  # SDSS, LAMOST
-        return "vacuum" if str(header["VACUUM"]).upper().startswith("T") else "air"
+        return "vacuum" if str(header["VACUUM"]).upper()[:1] in "T1" else "air"
     if str(header.get("CTYPE1", "")).startswith("AWAV") or header.get("TUCD1") == _IN_AIR:
         return "air"
     if _is_in_vacuum(header):

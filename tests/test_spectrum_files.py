@@ -109,7 +109,7 @@ def test_images_may_have_wavelengths_in_air_and_logarithms(tmp_path, cards, medi
 
 @pytest.mark.parametrize(("first", "table", "medium"), [
     ({"VACUUM": True}, {}, "vacuum"), ({"VACUUM": "T"}, {}, "vacuum"),
-    ({"VACUUM": False}, {}, "air"),
+    ({"VACUUM": False}, {}, "air"), ({"VACUUM": 1}, {}, "vacuum"), ({"VACUUM": 0}, {}, "air"),
     ({}, {"TUCD1": "em.wl;obs.atmos"}, "air"), ({}, {"TUCD1": "em.wl"}, None),
     ({"PRODCATG": "SCIENCE.SPECTRUM"}, {"TUCD1": "em.wl"}, "vacuum"),
     ({"TELESCOP": "JWST"}, {}, "vacuum"), ({"SURVEY": "apogee2"}, {}, "vacuum"),
@@ -123,6 +123,16 @@ def test_headers_of_tables_may_say_the_medium(tmp_path, first, table, medium):
     assert read_spectrum(tmp_path / "star.fits").meta.get("medium") == medium
     given = read_spectrum(tmp_path / "star.fits", meta={"medium": "air"})
     assert given.meta["medium"] == "air"
+
+
+@pytest.mark.parametrize(("said", "resolution"), [(115000, 115000.0), (0.0, None), ("?", None)])
+def test_headers_of_eso_say_the_resolution(tmp_path, said, resolution):
+    rows = fits.table_to_hdu(QTable({"WAVE": WAVELENGTH * u.AA, "FLUX": FLUX * u.Jy}))
+    primary = fits.PrimaryHDU(header=fits.Header({"SPEC_RES": said}))
+    fits.HDUList([primary, rows]).writeto(tmp_path / "star.fits")
+    assert read_spectrum(tmp_path / "star.fits").meta.get("resolution") == resolution
+    given = read_spectrum(tmp_path / "star.fits", meta={"resolution": 18000})
+    assert given.meta["resolution"] == 18000
 
 
 def test_wavelengths_of_apogee_are_in_vacuum(tmp_path):
