@@ -226,7 +226,14 @@ class _Pairs(click.ParamType):
 
     def convert(self, value, param, ctx):
         name, equals, text = value.partition("=")
-        parts = [_value(part) for part in text.split(":")]
+        try:
+            parts = [_value(part) for part in text.split(":")]
+        except ValueError:  # there is no such unit, or several pairs are in one
+            self.fail(
+                f"{value!r} should be like {self.name}, one at a time, in units of astropy",
+                param,
+                ctx,
+            )
         if not (name and equals and text) or len(parts) != self.size:
             self.fail(f"{value!r} should be like {self.name}", param, ctx)
         return name.strip(), parts[0] if self.size == 1 else tuple(parts)

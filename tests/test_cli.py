@@ -188,6 +188,8 @@ def test_errors_are_sentences_unless_one_debugs(model_file, folder):
         (("predict", "-o", "x.txt"), "Give labels"),
         (("predict", "teff=5777", "-o", "x.txt", "--rv", "12foo"), "'--rv': '12foo' should be"),
         (("predict", "teff", "-o", "x.txt"), "should be like NAME=VALUE"),
+        (("predict", "teff=5777,", "-o", "x.txt"), "'teff=5777,' should be like NAME=VALUE, one"),
+        (("plan", "teff=5777Kelvins"), "in units of astropy"),
         (("fit", "a.txt", "-o", "x.ecsv", "--bounds", "teff=5000"), "should be like NAME=A:B"),
         (("fit", "a.txt", "-o", "x.ecsv", "--region", "5160-5240"), "should be like 5160:5240"),
         (("fit", "-o", "x.ecsv"), "Missing argument"),
