@@ -12,6 +12,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.fitting import Flag, Interrupted, fit_spectra
 from astropayne.formats.container import refuse_existing, replacing
+from astropayne.forward import VELOCITIES
 from astropayne.labels import Label
 from astropayne.observation import degrade_spectrum
 from astropayne.spectrum_reader import OF_NOISE, floats, guessed_table, read_spectrum
@@ -526,7 +527,7 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
         return [spectrum], [Path(output)]
     if Path(output).is_file():
         raise FileExistsError(f"{output} is a file: spectra of a table go into a folder")
-    table = _label_table(Path(labels))
+    table = _label_table(Path(labels), model)
     names = [str(name) for name in _taken(table, "name", np.arange(len(table)))]
     velocities = {name: _taken(table, name, value) for name, value in given.items()}
     folder = Path(output)
@@ -543,7 +544,7 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     return first, files
 
 
-def _label_table(path):
+def _label_table(path, model):
     """Read a table of labels; of one of fits, what is measured and can be predicted from."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -555,15 +556,17 @@ def _label_table(path):
             f"{path} is not a table that can be read (*{', *'.join(_TABLES)}): {reason}"
         ) from None
     if {"chi2", "flags"} <= set(table.colnames):
-        table = _of_fits(table, path)
+        table = _of_fits(table, path, model)
     if not len(table):
         raise ValueError(f"{path} has no row to predict a spectrum from")
     return table
 
 
-def _of_fits(table, path):
+def _of_fits(table, path, model):
     """Return labels and velocities of a table of fits, which are what has errors."""
     names = [name for name in table.colnames if f"{name}_err" in table.colnames]
+    if set(model.labels.names) <= set(names):  # what was reported beside them says the same
+        names = [name for name in names if name in {*model.labels.names, *VELOCITIES}]
     whole = np.all([np.isfinite(floats(table[name])) for name in names], axis=0)
     if not whole.all():
         warnings.warn(
