@@ -586,10 +586,11 @@ class FitSetup:
         ``say`` says those of a label in the model's own.
         """
         pairs = {}
+        meant = "mean and standard deviation" if what == "priors" else "lower and upper end"
         for name, pair in _mapping(given, what).items():
             name = self._said(name, what)
-            if len(pair) != 2:
-                raise ValueError(f"{what}: {name} needs two values, got {pair!r}")
+            if not np.iterable(pair) or len(pair) != 2:
+                raise ValueError(f"{what}: {name} needs two values, {meant}, got {pair!r}")
             label = None if name in VELOCITIES else Label(name)
             first, second = (
                 one_value(
@@ -598,9 +599,10 @@ class FitSetup:
                 )
                 for v in pair
             )
-            if not (second > 0 if what == "priors" else second > first):
+            sound = second > 0 and np.isfinite(first) if what == "priors" else second > first
+            if not sound:
                 raise ValueError(
-                    f"{what}: {name} has ({first:g}, {second:g}), which leaves nothing"
+                    f"{what}: {name} has ({first:g}, {second:g}), which are no {meant}"
                 )
             if label is not None:
                 name, (first, second) = say(name, (first, second))
