@@ -122,7 +122,7 @@ class StarReader:
         self.model, self.resolution, self.medium = model, resolution, medium
         self.regions, self.exclude = _region(regions, "regions"), _region(exclude, "exclude")
         self.degree, self.continuum = _continuum(continuum)
-        self.noise_floor = _not_negative(noise_floor)
+        self.noise_floor = _part_of_flux(noise_floor)
 
     def star(self, spectrum):
         """Unpack one star: a spectrum, or a list of its arms.
@@ -303,7 +303,9 @@ def _continuum(given):
     return int(given), None
 
 
-def _not_negative(noise_floor):
+def _part_of_flux(noise_floor):
     if not 0 <= noise_floor < np.inf:
         raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
+    if noise_floor > 1:
+        raise ValueError(f"noise_floor={noise_floor!r} is a part of the flux: 2 % are 0.02")
     return float(noise_floor)

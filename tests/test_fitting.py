@@ -307,6 +307,7 @@ def test_two_dimensional_spectra_are_rows(model, exact, rng):
         ({"limb_darkening": 1.4}, ValueError, "from 0 to 1"),
         ({"loss": "cauchy"}, ValueError, "not one of linear, huber"),
         ({"noise_floor": -1}, ValueError, "zero or positive"),
+        ({"noise_floor": 2}, ValueError, "part of the flux: 2 % are 0.02"),
         ({"report": ["Mn_H"]}, ValueError, "Mn_H"),
         ({"fixed": dict.fromkeys([*TRUTH, *VELOCITIES], 1)}, ValueError, "nothing to fit"),
     ],
