@@ -567,11 +567,13 @@ def _of_fits(table, path, model):
     names = [name for name in table.colnames if f"{name}_err" in table.colnames]
     if set(model.labels.names) <= set(names):  # what was reported beside them says the same
         names = [name for name in names if name in {*model.labels.names, *VELOCITIES}]
-    whole = np.all([np.isfinite(floats(table[name])) for name in names], axis=0)
+    known = np.array([np.isfinite(floats(table[name])) for name in names])
+    whole = known.all(axis=0)
     if not whole.all():
+        lacking = ", ".join(np.array(names)[~known.all(axis=1)])
         warnings.warn(
             f"{path}: {', '.join(map(str, table['name'][~whole]))} left out, as labels or "
-            "velocities were not measured",
+            f"velocities were not measured ({lacking}); fits may be told them, as `fixed`",
             AstropyUserWarning,
             stacklevel=4,
         )

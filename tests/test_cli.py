@@ -260,6 +260,7 @@ def test_predict_takes_a_table_of_fits(model, model_file, folder):
         result = _run("predict", "-t", f"fits.{ending}", "-m", model_file, "-o", ending)
         assert result.exit_code == 0, result.output
         assert f"Warning: fits.{ending}: bad left out, as labels" in result.output
+        assert "were not measured (teff, logg, " in result.output
         assert [file.name for file in Path(ending).iterdir()] == ["sun.ecsv"]
         flux = QTable.read(f"{ending}/sun.ecsv")["flux"]
         assert flux == pytest.approx(sun.flux.value, abs=1e-4, nan_ok=True)
