@@ -29,7 +29,7 @@ from astropayne.lines import LineList, find
 from astropayne.network import one_thread, without_gradients
 from astropayne.profiles import Problem, Stars
 from astropayne.stars import filled
-from astropayne.wavelengths import effective_arms
+from astropayne.wavelengths import checked_region, effective_arms
 
 __all__ = ["ElementFlag", "Stage", "fit_abundances", "read_stages"]
 
@@ -379,8 +379,13 @@ def _with_lines(model, options, lines):
         return options
     if options.get("regions") is not None:
         raise ValueError("lines of the stellar labels and regions say the same: choose one")
-    lines = lines.in_medium(options.get("medium") or model.medium)
-    return {**options, "regions": lines.region()}
+    # Windows move with the star, as regions do not: what lies between them is left out at rest.
+    windows = lines.in_medium(model.medium).region()
+    ends = u.Quantity([windows.lower, windows.upper, *model.wavelength[[0, -1]]])
+    outside = windows.invert(ends.min() - 1 * u.AA, ends.max() + 1 * u.AA)
+    if (wrong := options.get("exclude_at_rest")) is not None:
+        outside += checked_region(wrong, "exclude_at_rest")
+    return {**options, "exclude_at_rest": outside}
 
 
 class _Step:

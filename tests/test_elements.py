@@ -364,6 +364,21 @@ def test_symbols_are_short_for_two_stages(network, rng):
         assert np.asarray(short[name]) == pytest.approx(np.asarray(long[name]), rel=1e-12)
 
 
+def test_windows_of_the_stellar_labels_move_with_the_star(network):
+    """At 150 km/s they are their own width away from where they were."""
+    iron = LineList.sample().select("Fe")
+    options = {"stellar_lines": iron, "noise_floor": 0.01}
+    stars = [network(**SUN, rv=rv) for rv in (0, 150)]
+    still, moving = fit_abundances(stars, network, ["Mg"], **options)
+    for name in ("teff_err", "feh_err"):
+        assert u.Quantity(moving[name]).value == pytest.approx(
+            u.Quantity(still[name]).value, rel=0.03
+        )
+    wrong = {"exclude_at_rest": iron[5:].region()}
+    fewer = fit_abundances(stars[:1], network, ["Mg"], **options, **wrong)[0]
+    assert fewer["dof"] < still["dof"]
+
+
 def test_a_stage_fixes_frees_and_ties(network, rng):
     """Wrong sodium in the first stage does no harm, when it is freed; what is fixed is exact."""
     stars = _stars(network, rng, 2, snr=300)
