@@ -217,7 +217,9 @@ def fit_spectrum(
         ``lambda s: fit_generic_continuum(s)(s.spectral_axis)``; a list of continua goes with a
         list of arms. By default the spectrum is taken to be normalised, and has to be about one.
     regions, exclude : `~specutils.SpectralRegion`, optional
-        Use only these parts of the spectrum; leave these out.
+        Use only these parts of the spectrum; leave these out. They are where they are observed,
+        whatever the star's velocity; windows of lines move with it in
+        `~astropayne.fit_abundances`, as ``stellar_lines``.
     exclude_at_rest : `~specutils.SpectralRegion`, optional
         Leave out these parts of the star's spectrum, wherever its velocity moves them, in the
         model's medium: ``model.untrusted`` are those where the model is known to be wrong.
