@@ -279,6 +279,15 @@ class _Windows:
             pixels = self.order[window]
             ax.fill_between(self.x[window], low[pixels], high[pixels], **style)
 
+    def show(self, row, *several):
+        """Limit a row to the values that these have in it."""
+        values = np.concatenate([np.asarray(y)[self.order] for y in several])
+        values = values[np.isfinite(values)]
+        if len(values):
+            low, high = values.min(), values.max()
+            margin = 0.05 * (high - low) or 0.05
+            self.axes[row, 0].set_ylim(low - margin, high + margin)
+
     def level(self, row):
         for ax in self.axes[row]:
             ax.axhline(0, color="0.5", lw=0.6)
@@ -339,6 +348,8 @@ def _compared(spectrum, observed, used, what, regions, unit, figure):
     drawing.plot(0, flux, color="0.7", lw=1.0, label="not used")
     drawing.plot(0, kept, color=_OBSERVED, lw=1.2, label="observed")
     drawing.plot(0, spectrum.flux.value, color=_MODEL, lw=0.9, label=what)
+    if used is not None:
+        drawing.show(0, kept, spectrum.flux.value)  # whatever cosmic rays among the others say
     drawing.level(1)
     drawing.plot(1, kept - spectrum.flux.value, color=_ERROR, lw=0.7)
     drawing.axes[1, 0].set_ylabel(f"observed\n− {what.removeprefix('best ')}")

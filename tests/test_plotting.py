@@ -56,6 +56,14 @@ def test_a_fit_is_drawn_with_what_was_used(model):
     assert drawn == result.used.sum()
 
 
+def test_pixels_that_are_not_used_do_not_say_how_high_a_picture_is(model):
+    star = model(teff=5600, logg=4.2, feh=0, vmic=1, rv=10, vsini=8)
+    star.flux[1700] = 1e37  # fills a gap, or is a cosmic ray
+    axes = plot_fit(fit_spectrum(star, model))
+    low, high = axes[0, 1].get_ylim()
+    assert 0 < low < np.nanmin(star.flux.value) < 1 < high < 1.2
+
+
 def test_several_spectra_of_a_star_are_drawn_one_below_the_other(model, tmp_path):
     star = model(teff=5600, logg=4.2, feh=0, vmic=1, rv=10, vsini=8)
     result = fit_spectrum(SpectrumList([star[:1601], star[1601:]]), model)
