@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 
 from astropayne.broadening import instrument_fwhm, is_reachable
+from astropayne.labels import one_value, strip_unit
 from astropayne.observation import guessed_noise, observe, shared_noise
 from astropayne.wavelengths import (
     FASTEST_RV,
@@ -304,8 +305,11 @@ def _continuum(given):
 
 
 def _part_of_flux(noise_floor):
-    if not 0 <= noise_floor < np.inf:
+    floor = one_value(
+        strip_unit(noise_floor, "noise_floor", u.dimensionless_unscaled), "noise_floor"
+    )
+    if not 0 <= floor < np.inf:
         raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
-    if noise_floor > 1:
+    if floor > 1:
         raise ValueError(f"noise_floor={noise_floor!r} is a part of the flux: 2 % are 0.02")
-    return float(noise_floor)
+    return floor

@@ -308,6 +308,7 @@ def test_two_dimensional_spectra_are_rows(model, exact, rng):
         ({"loss": "cauchy"}, ValueError, "not one of linear, huber"),
         ({"noise_floor": -1}, ValueError, "zero or positive"),
         ({"noise_floor": 2}, ValueError, "part of the flux: 2 % are 0.02"),
+        ({"noise_floor": np.full(2, 0.01)}, ValueError, "noise_floor needs one value, got 2"),
         ({"report": ["Mn_H"]}, ValueError, "Mn_H"),
         ({"fixed": dict.fromkeys([*TRUTH, *VELOCITIES], 1)}, ValueError, "nothing to fit"),
     ],
