@@ -405,12 +405,13 @@ def file_names(paths):
     >>> file_names(["a/star.fits", "b/star.fits"])
     ['star', 'star-2']
     """
-    names = {}
+    names, last = {}, {}  # a survey may have "spectrum.fits" in each of many thousand folders
     for path in paths:
-        stem, n = Path(path).name.removesuffix(Path(path).suffix), 1
+        stem = Path(path).name.removesuffix(Path(path).suffix)
+        n = last.get(stem, 0) + 1
         while (name := stem if n == 1 else f"{stem}-{n}") in names:
             n += 1
-        names[name] = path
+        names[name], last[stem] = path, n
     return list(names)
 
 

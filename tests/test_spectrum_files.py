@@ -14,6 +14,7 @@ from astropayne import Flag, degrade_spectrum, fit_spectra
 from astropayne.formats.container import write_container
 from astropayne.spectrum_files import (
     describe_fits,
+    file_names,
     fit_files,
     read_spectrum,
     read_star,
@@ -568,6 +569,14 @@ def test_flags_are_told_with_the_labels_they_concern(model):
     *_, row, _ = describe_fits(table)
     assert "LOW_INFORMATION (" in row
     assert "A_Li" in row.partition("LOW_INFORMATION (")[2]
+
+
+def test_names_that_are_alike_take_no_longer():
+    paths = [f"{i}/spectrum.fits" for i in range(30_000)]  # all pairs of them would take minutes
+    names = file_names([*paths, "spectrum-2.fits", "spectrum.txt"])
+    assert len({*names}) == len(names)
+    assert names[:2] == ["spectrum", "spectrum-2"]
+    assert names[-2:] == ["spectrum-2-2", "spectrum-30001"]
 
 
 @pytest.mark.parametrize(
