@@ -450,7 +450,7 @@ def describe_fits(table, *, everything=False, n_rows=20):
 def _shown(row, name, digits):
     """Return a value with its error, or as an upper limit."""
     value, error, limit = (
-        u.Quantity(row[column]).value if column in row.colnames else np.nan
+        u.Quantity(np.ma.filled(row[column], np.nan)).value if column in row.colnames else np.nan
         for column in (name, f"{name}_err", f"{name}_limit")
     )
     if np.isfinite(limit):

@@ -571,6 +571,15 @@ def test_flags_are_told_with_the_labels_they_concern(model):
     assert "A_Li" in row.partition("LOW_INFORMATION (")[2]
 
 
+def test_what_tables_mask_when_they_are_read_is_told_as_not_measured(model, tmp_path):
+    star = model(teff=5700, logg=4.4, feh=0, vmic=1)
+    table = fit_spectra([star, star[:0]], model)
+    told = list(describe_fits(table))
+    for ending in ("fits", "ecsv"):
+        write_table(table, tmp_path / f"stars.{ending}")
+        assert list(describe_fits(QTable.read(tmp_path / f"stars.{ending}"))) == told
+
+
 def test_names_that_are_alike_take_no_longer():
     paths = [f"{i}/spectrum.fits" for i in range(30_000)]  # all pairs of them would take minutes
     names = file_names([*paths, "spectrum-2.fits", "spectrum.txt"])
