@@ -171,6 +171,8 @@ def _refuse_existing(path, overwrite):
     """Complain before the work about a file that could not be written after it."""
     if not Path(path).absolute().parent.is_dir():
         raise click.ClickException(f"{path}: there is no folder {Path(path).absolute().parent}")
+    if not os.access(Path(path).absolute().parent, os.W_OK):
+        raise click.ClickException(f"{path} may not be written: its folder is read-only for you")
     if Path(path).exists() and not overwrite:
         raise click.ClickException(f"{path} exists already; --overwrite replaces it")
 

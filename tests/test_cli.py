@@ -428,6 +428,18 @@ def test_what_could_not_be_written_is_said_before_the_work(model_file, folder):
         assert "there is no folder" in result.output
 
 
+def test_a_folder_that_is_read_only_is_said_before_the_work(model_file, folder, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    for words in (("fit", "a.txt", "-o", "table.ecsv"), ("grid", "g", "-o", "g.asdf")):
+        result = _run(*words)
+        assert result.exit_code == 1
+        assert "may not be written: its folder is read-only" in result.output
+    with pytest.raises(
+        PermissionError, match=r"g\.ecsv may not be written: its folder is read-only"
+    ):
+        write_table(QTable({"teff": [5777.0]}), "g.ecsv")
+
+
 def test_a_picture_that_could_not_be_drawn_is_said_before_the_work(model_file, folder):
     Path("old.png").write_text("old")
     for command in ("predict", "plan"):

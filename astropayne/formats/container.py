@@ -3,6 +3,7 @@
 
 import contextlib
 import io
+import os
 import re
 import struct
 import tempfile
@@ -166,6 +167,8 @@ def refuse_existing(path, overwrite):
 def _require_folder(path):
     if not path.parent.is_dir():  # what is written first has a name that says nothing to people
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"{path} may not be written: its folder is read-only for you")
 
 
 def sniff_container(path, kind):
