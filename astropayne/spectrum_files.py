@@ -45,6 +45,25 @@ class _Unreadable:
         self.meta = {"name": name}
 
 
+class _FromFiles:
+    """Spectra that are read as they are asked for; ``reasons`` are those of the unreadable."""
+
+    def __init__(self, stars, options):
+        self.stars, self.options, self.reasons = stars, options, {}
+
+    def __len__(self):  # a progress bar says of how many
+        return len(self.stars)
+
+    def __iter__(self):
+        for i, star in enumerate(self.stars):
+            files = [star] if isinstance(star, str | Path) else list(star)
+            try:
+                yield read_star(files, **self.options)
+            except Exception as error:  # loaders raise what they like; the others are fitted
+                self.reasons[i] = str(error) or type(error).__name__
+                yield _Unreadable(_name_of(files))
+
+
 def files_of(text):
     """Return the files of one star: what is between commas, unless there is such a file.
 
@@ -127,7 +146,7 @@ def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
 
     Parameters
     ----------
-    stars : sequence of path-like, or of sequences of them
+    stars : iterable of path-like, or of sequences of them
         A file for each star, or several: its arms, which are fitted together.
     model : `~astropayne.PayneModel`
     read : dict, optional
@@ -160,19 +179,10 @@ def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
     >>> print(table["rv"].round(1))
     [12.] km / s
     """
-    reasons = {}
-
-    def spectra():
-        for i, star in enumerate(stars):
-            files = [star] if isinstance(star, str | Path) else list(star)
-            try:
-                yield read_star(files, **(read or {}))
-            except Exception as error:  # loaders raise what they like; the others are fitted
-                reasons[i] = str(error) or type(error).__name__
-                yield _Unreadable(_name_of(files))
-
+    stars = list(stars)
+    spectra = _FromFiles(stars, read or {})
     try:
-        table = measure(spectra(), model, **options)
+        table = measure(spectra, model, **options)
     except Interrupted as interrupt:
         table = interrupt.table
         if not len(table):
@@ -182,7 +192,9 @@ def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
             AstropyUserWarning,
             stacklevel=2,
         )
-    table["message"] = [reasons.get(i, str(said)) for i, said in enumerate(table["message"])]
+    table["message"] = [
+        spectra.reasons.get(i, str(said)) for i, said in enumerate(table["message"])
+    ]
     return table
 
 

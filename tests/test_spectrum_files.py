@@ -563,6 +563,11 @@ def test_an_image_may_have_a_unit_that_is_none(tmp_path):
     assert spectrum.flux.value == pytest.approx(np.linspace(0.9, 1, 50))
 
 
+def test_progress_says_of_how_many_files(model, tmp_path, capsys):
+    fit_files((tmp_path / f"{i}.txt" for i in range(3)), model, progress=True)
+    assert "3/3" in capsys.readouterr().err
+
+
 def test_flags_are_told_with_the_labels_they_concern(model):
     star = model(teff=5700, logg=4.4, feh=0, vmic=1, A_Li=2)
     table = fit_spectra([star[:1601]], model)
