@@ -43,6 +43,7 @@ from astropayne.wavelengths import (
     checked_region,
     find_windows,
     inside_regions,
+    require_axis,
     require_medium,
     spectral_equivalencies,
     to_air,
@@ -81,7 +82,8 @@ class SpectralGrid:
     Raises
     ------
     ValueError
-        If sizes do not go together, or wavelengths do not increase.
+        If sizes do not go together, wavelengths do not increase or are those of no star, or there
+        is no such medium or resolution.
 
     Examples
     --------
@@ -113,8 +115,7 @@ class SpectralGrid:
                 f"{len(self.names)} names and {len(self.wavelength)} wavelengths: "
                 "flux needs a row a spectrum and a column a pixel"
             )
-        if np.any(np.diff(self.wavelength.value) <= 0):
-            raise ValueError("wavelengths of a grid have to increase from pixel to pixel")
+        require_axis(self.wavelength.value, self.meta["medium"], self.meta["resolution"])
 
     # --- what is in it
 

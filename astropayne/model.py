@@ -44,7 +44,7 @@ from astropayne.training import TrainingOptions, require_known, train_network
 from astropayne.wavelengths import (
     checked_velocity,
     find_windows,
-    require_medium,
+    require_axis,
     resolution_at,
     to_vacuum,
     vacuum_angstrom,
@@ -343,7 +343,7 @@ class PayneModel:
                 )
             setattr(model, name, value)
         wavelength = u.Quantity(wavelength, u.AA, dtype=float)
-        _require_axis(wavelength.value, medium, resolution)
+        require_axis(wavelength.value, medium, resolution)
         for name, value in network.state_dict().items():
             if not torch.isfinite(value).all():
                 raise ValueError(f"the weights {name} of the network are not finite everywhere")
@@ -1206,24 +1206,6 @@ def _tell_how_it_stopped(run):
         raise FloatingPointError(
             f"the loss was not finite any more after step {step}; the model is the best network "
             f"until then ({best}). A lower learning_rate helps, mostly"
-        )
-
-
-def _require_axis(wavelength, medium, resolution):
-    """Refuse pixels that are those of no spectrum."""
-    step = np.diff(wavelength, prepend=0.0)
-    wrong = ~((step > 0) & (step < np.inf))
-    if wrong.any():
-        i = np.argmax(wrong)
-        raise ValueError(
-            f"the wavelength of pixel {i} is {wavelength[i]}: wavelengths have to be finite, "
-            "positive and increasing"
-        )
-    require_medium(medium)
-    if resolution is not None and not 0 < resolution < np.inf:
-        raise ValueError(
-            f"resolution is {resolution!r}; it can be a positive number, λ/FWHM, or None where it "
-            "is not known"
         )
 
 

@@ -16,7 +16,7 @@ from astropayne.abundances import same_scale
 from astropayne.labels import Label, label_values
 from astropayne.loading import Loader, load_blocks, reason
 from astropayne.plugins import GridSource
-from astropayne.wavelengths import MEDIA
+from astropayne.wavelengths import require_axis, require_medium, require_resolution
 
 __all__ = [
     "canonical_labels",
@@ -100,12 +100,8 @@ def check_source(source, name):
             "have to tell them apart"
         )
     meta = {"reader": name, **source.meta}
-    medium, resolution = meta.get("medium", "air"), meta.get("resolution")
-    if medium not in MEDIA:
-        raise ValueError(f"the grid has medium {medium!r}; it can be {' or '.join(MEDIA)}")
-    is_number = isinstance(resolution, int | float | np.number)
-    if resolution is not None and not (is_number and resolution > 0):
-        raise ValueError(f"the grid has resolution {resolution!r}: λ/FWHM is a positive number")
+    require_medium(meta.get("medium", "air"))
+    require_resolution(meta.get("resolution"))
     return replace(source, names=names, labels=labels, meta=meta, rejected=dict(source.rejected))
 
 
@@ -240,6 +236,7 @@ def common_wavelength(source, n_tried=21):
     for content, _ in axes.most_common():
         axis = np.frombuffer(content)
         if np.isfinite(axis).all() and (np.diff(axis) > 0).all() and len(axis):
+            require_axis(axis, source.meta.get("medium", "air"), None)
             return axis
     reasons.update(dict.fromkeys(source.names[: axes.total()], "has wavelengths out of order"))
     found = summary({**source.rejected, **reasons}) or "there is none"

@@ -23,7 +23,9 @@ __all__ = [
     "find_windows",
     "inside_regions",
     "pixel_width",
+    "require_axis",
     "require_medium",
+    "require_resolution",
     "resolution_at",
     "spectral_equivalencies",
     "to_air",
@@ -41,6 +43,8 @@ _WIDEST = 1000.0  # km/s; no star turns so fast
 
 # Å. Below, Morton's formula does not hold, and air's index of refraction is taken to be as here.
 _SHORTEST = 2500.0
+
+_OF_STARS = (100.0, 1e8)  # Å; other numbers are logarithms, or in another unit
 
 #: What wavelengths may be measured in.
 MEDIA = ("air", "vacuum")
@@ -179,6 +183,44 @@ def require_medium(medium):
     """Refuse (ValueError) what is none of `MEDIA`."""
     if medium not in MEDIA:
         raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
+
+
+def require_axis(wavelength, medium, resolution):
+    """Refuse (ValueError) pixels that are those of no spectrum.
+
+    Parameters
+    ----------
+    wavelength : numpy.ndarray
+        In Å.
+    medium : str
+    resolution : float or None
+    """
+    step = np.diff(wavelength, prepend=0.0)
+    wrong = ~((step > 0) & (step < np.inf))
+    if wrong.any():
+        i = np.argmax(wrong)
+        raise ValueError(
+            f"the wavelength of pixel {i} is {wavelength[i]}: wavelengths have to be finite, "
+            "positive and increasing"
+        )
+    if len(wavelength) and not (_OF_STARS[0] <= wavelength[0] and wavelength[-1] <= _OF_STARS[1]):
+        raise ValueError(
+            f"wavelengths go from {wavelength[0]:.6g} to {wavelength[-1]:.6g} Angstrom, which no "
+            "spectrum of a star does: say their unit, such as nm; if they are logarithms, give "
+            "10**value, or call their column 'loglam'"
+        )
+    require_medium(medium)
+    require_resolution(resolution)
+
+
+def require_resolution(resolution):
+    """Refuse (ValueError) what is neither a positive number nor `None`."""
+    number = np.ndim(resolution) == 0 and np.asarray(resolution).dtype.kind in "iuf"
+    if resolution is not None and not (number and 0 < resolution < np.inf):
+        raise ValueError(
+            f"resolution is {resolution!r}; it can be a positive number, λ/FWHM, or None where it "
+            "is not known"
+        )
 
 
 def to_vacuum(wavelength, medium):

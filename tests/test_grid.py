@@ -154,10 +154,26 @@ def test_a_failed_write_leaves_no_file(sample, tmp_path):
 def test_shapes_that_do_not_match_are_refused(sample):
     with pytest.raises(ValueError, match="a row a spectrum"):
         SpectralGrid(sample.wavelength, sample.flux[:5], sample.labels[:4])
-    with pytest.raises(ValueError, match="increase"):
+    with pytest.raises(ValueError, match="increasing"):
         SpectralGrid(sample.wavelength[::-1], sample.flux[:5], sample.labels[:5])
     with pytest.raises(ValueError, match="'feh' is there twice"):
         SpectralGrid([1, 2] * u.nm, [[1, 1]], QTable({"feh": [0.0], "[Fe/H]": [0.0]}))
+
+
+@pytest.mark.parametrize(
+    ("wavelength", "meta", "match"),
+    [
+        ([5000, np.nan], {}, "the wavelength of pixel 1 is nan"),
+        ([3.71, 3.72], {}, "from 3.71 to 3.72 Angstrom, which no spectrum of a star does"),
+        ([5.0, 5.1] * u.km, {}, "which no spectrum of a star does: say their unit"),
+        ([5000, 5001], {"medium": "Air"}, "medium is 'Air'; it can be 'air' or 'vacuum'"),
+        ([5000, 5001], {"resolution": -5}, "resolution is -5; it can be a positive number"),
+        ([5000, 5001], {"resolution": np.array([2e4, 3e4])}, "it can be a positive number"),
+    ],
+)
+def test_axes_that_are_those_of_no_grid_are_refused(wavelength, meta, match):
+    with pytest.raises(ValueError, match=match):
+        SpectralGrid(wavelength, np.ones((2, 2)), {"teff": [5000, 6000]}, meta=meta)
 
 
 @pytest.mark.parametrize("masked", [np.ma.MaskedArray, Masked])
