@@ -32,6 +32,7 @@ _CALLED = {
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _NO_WAVELENGTH = re.compile(r"^(freq|nu$|wavenum|energy|vel|log|ln|pix|order)")
 _MEDIUM_IN_NAME = re.compile(r"(?:^|[_ (\[])(air|vac)")
+_METRES = 1e-3  # up to where wavelengths without a unit are in metres, as FITS has it
 _IN_AIR = "em.wl;obs.atmos"  # ESO's standard of products: without obs.atmos it is vacuum
 # The unit at the end of a wavelength's name, as in "wave_nm" or "lambda[A]".
 _UNIT_IN_NAME = re.compile(r"[_ (\[]([a-zåµ]+)[)\]]?$")
@@ -74,7 +75,7 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     format : str, optional
         Of `specutils.Spectrum.read`; found out if not given.
     wavelength_unit : `~astropy.units.Unit` or str
-        Of text files and tables, where the file does not say it.
+        Of text files, tables and images, where the file does not say it.
     columns : int, optional
         How many columns of a text file to use; 2 takes wavelength and flux only, of any file, and
         leaves out what is called an uncertainty, or comes third, and is none.
@@ -152,7 +153,9 @@ def read_spectrum(path, *, format=None, wavelength_unit=u.AA, columns=None, meta
     header = spectrum.meta.get("header", {})
     # IRAF's; some of specutils' loaders know it, but not the one of plain images
     if header.get("DC-FLAG") == 1 and axis.to_value(u.AA, u.spectral()).max() < 10:
-        spectrum = _of_logarithms(spectrum)
+        spectrum = _on_axis(spectrum, 10**axis.value * u.AA)
+    elif _says_no_unit(header) and axis.unit in (u.m, u.AA) and axis.value.max() > _METRES:
+        spectrum = _on_axis(spectrum, axis.value * u.Unit(wavelength_unit))
     spectrum.meta.update(more)
     noise = spectrum.uncertainty
     if columns == 2 or (noise is not None and not _says_noise(noise.array)):
@@ -353,12 +356,18 @@ def _by_specutils(path, format):
     return (image, None) if spectrum is None or with_noise else (spectrum, None)
 
 
-def _of_logarithms(spectrum):
-    """Return the spectrum whose axis is log10 of wavelengths in Å, not said by its unit."""
+def _says_no_unit(header):
+    """Say whether the header of a one-dimensional image leaves out the unit of its wavelengths."""
+    one_image = header.get("NAXIS") == 1 and "CRVAL1" in header
+    return one_image and not str(header.get("CUNIT1", "")).strip()
+
+
+def _on_axis(spectrum, axis):
+    """Return the spectrum with other wavelengths, where its unit does not say what they are."""
     from specutils import Spectrum
 
     return Spectrum(
-        spectral_axis=10**spectrum.spectral_axis.value * u.AA,
+        spectral_axis=axis,
         flux=spectrum.flux,
         uncertainty=spectrum.uncertainty,
         mask=spectrum.mask,

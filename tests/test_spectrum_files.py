@@ -98,6 +98,8 @@ def test_the_medium_may_be_in_the_name_of_the_wavelength(tmp_path, names, medium
 @pytest.mark.parametrize(("cards", "medium"), [
     ({"CTYPE1": "AWAV", "CUNIT1": "nm", "CRVAL1": 516.0, "CDELT1": 0.005}, "air"),
     ({"DC-FLAG": 1, "CRVAL1": np.log10(5160), "CDELT1": np.log10(5160.05 / 5160)}, None),
+    ({"CTYPE1": "WAVE", "CRVAL1": 5160.0, "CDELT1": 0.05}, None),  # in m, by the standard
+    ({"CTYPE1": "AWAV", "CUNIT1": " ", "CRVAL1": 5160.0, "CDELT1": 0.05}, "air"),
 ])  # fmt: skip
 def test_images_may_have_wavelengths_in_air_and_logarithms(tmp_path, cards, medium):
     image = fits.PrimaryHDU(FLUX)
@@ -187,6 +189,21 @@ def test_the_only_order_of_iraf_is_a_spectrum(tmp_path):
     spectrum = read_spectrum(tmp_path / "order.fits")
     assert np.array_equal(spectrum.flux.value, FLUX)
     assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH, abs=1e-3)
+
+
+@pytest.mark.parametrize("cards", [{}, {"CTYPE1": "WAVE"}, {"CTYPE1": "LINEAR"}])
+def test_the_unit_of_an_image_can_be_given(tmp_path, cards):
+    header = fits.Header({"CRPIX1": 1.0, "CRVAL1": 516.0, "CDELT1": 0.005, **cards})
+    fits.PrimaryHDU(FLUX, header).writeto(tmp_path / "star.fits")
+    spectrum = read_spectrum(tmp_path / "star.fits", wavelength_unit="nm")
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH, abs=1e-5)
+
+
+def test_metres_of_an_image_are_the_standards(tmp_path):
+    cards = {"CTYPE1": "WAVE", "CRPIX1": 1.0, "CRVAL1": 516e-9, "CDELT1": 5e-12}
+    fits.PrimaryHDU(FLUX, fits.Header(cards)).writeto(tmp_path / "star.fits")
+    spectrum = read_spectrum(tmp_path / "star.fits")
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVELENGTH, abs=1e-5)
 
 
 def test_an_image_without_wavelengths_is_none_of_a_spectrum(tmp_path):
