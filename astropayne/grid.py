@@ -628,8 +628,12 @@ class SpectralGrid:
                 f"no spectrum of {source.meta['source']} is sound: {summary(rejected)}"
             )
         names = [source.names[i] for i in kept]
-        labels = source.labels[kept]
-        return cls(wavelength * u.AA, flux, labels, names, source.meta, _report(rejected))
+        # what varied in spectra that are set aside only does not vary any more
+        source, constant = _without_constant_labels(replace(source, labels=source.labels[kept]))
+        meta = dict(source.meta)
+        if constant:
+            meta["constant_labels"] = {**meta.get("constant_labels", {}), **constant}
+        return cls(wavelength * u.AA, flux, source.labels, names, meta, _report(rejected))
 
     @classmethod
     def concatenate(cls, grids):

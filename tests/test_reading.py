@@ -172,6 +172,24 @@ def test_labels_that_are_constant_are_kept_apart(tsfitpy_folder):
     assert grid.meta["constant_labels"] == {"vmic": 1.5}
 
 
+@pytest.mark.parametrize("output", [None, "grid.asdf"])
+def test_labels_that_vary_in_what_is_set_aside_only_are_constant(read, tmp_path, output):
+    labels = {
+        "teff": [4000.0, 4500, 5000, 5500, 6000],
+        "vmic": [1.5, np.nan, 1.5, 1.5, 1.5],
+        "logg": [4.0, 4.0, -9999, 4.0, 4.0],
+    }
+    grid = read(
+        lambda i: (AXIS, FLUX[0] * (1 - 0.1 * i)),
+        labels,
+        "abcde",
+        output=output and tmp_path / output,
+    )
+    assert grid.names == ["a", "d", "e"]
+    assert grid.labels.colnames == ["teff"]
+    assert grid.meta["constant_labels"] == {"vmic": 1.5, "logg": 4.0}
+
+
 def test_several_folders_are_one_grid(sample, tmp_path, write_tsfitpy):
     one = write_tsfitpy(sample[:4], tmp_path / "one")
     two = write_tsfitpy(sample[4:7], tmp_path / "two")
