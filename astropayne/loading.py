@@ -65,6 +65,8 @@ class Limits:
             return "has flux that is NaN"
         if np.isinf(low) or np.isinf(high):
             return "has flux that is infinite"
+        if low == high == 0:  # what fills a place that was not computed
+            return "has flux that is zero everywhere"
         if self.minimum_flux is not None and low < self.minimum_flux:
             below = "negative flux" if self.minimum_flux == 0 else f"flux below {self.minimum_flux}"
             return f"has {below}"

@@ -73,6 +73,11 @@ def _like_first(folder):
     (folder / "2.spec").write_text((folder / "0.spec").read_text())
 
 
+def _no_flux(folder):
+    path = folder / "2.spec"
+    path.write_text(re.sub(r"(?m)^(\d\S+)\s+\S+", r"\1  0.0", path.read_text()))
+
+
 def _shift(folder):
     def change(lines):
         for i, line in enumerate(lines):
@@ -88,6 +93,7 @@ FAULTS = {
     "infinite flux": (_row("inf", 1), "infinite"),
     "negative infinite flux": (_row("-inf", 1), "infinite"),
     "negative flux": (_row("-0.01", 1), "negative flux"),
+    "no flux": (_no_flux, "zero everywhere"),
     "emission": (_row("1.9", 1), "above 1.2"),
     "text for a flux": (_row("bright", 1), "cannot be read"),
     "NaN wavelength": (_row("nan", 0), "not finite"),
