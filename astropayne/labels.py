@@ -328,7 +328,8 @@ class LabelSpace:
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
                 raise ValueError(
                     f"label {name!r} ranges from {low} to {high}: a label of a grid has to take "
-                    "at least two finite values; drop the constant ones"
+                    "at least two finite values; leave out the constant ones, as by "
+                    f"del grid.labels[{name!r}]"
                 )
 
     @classmethod

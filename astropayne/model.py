@@ -30,6 +30,7 @@ from astropayne.forward import VELOCITIES, ForwardModel, a_row
 from astropayne.grid import SpectralGrid, require_alike
 from astropayne.labels import Label, label_values, named_columns, strip_unit
 from astropayne.network import SpectralNetwork, no_default_device, pick_device, without_gradients
+from astropayne.reading import unusable_labels
 from astropayne.residuals import (
     label_shifts,
     leading_components,
@@ -1145,10 +1146,10 @@ def _divided(grid, validation, train_fraction, seed):
 
 def _scaled_labels(grid, validation):
     """Return the labels, and the values of both parts on their scale."""
+    for part in (grid, validation):
+        _require_labels(part)
     labels = grid.label_space
-    values, valid_values = (
-        _finite(labels.to_array(part.labels), labels.names) for part in (grid, validation)
-    )
+    values, valid_values = (labels.to_array(part.labels) for part in (grid, validation))
     labels = labels.covering(valid_values)
     return labels, labels.scale(values), labels.scale(valid_values)
 
@@ -1182,6 +1183,14 @@ def _require_grid(grid):
 def _require_spectra(grid):
     if not len(grid):
         raise ValueError(f"there is no spectrum in {grid!r}: training and validation need some")
+
+
+def _require_labels(grid):
+    for i, fault in unusable_labels(grid.labels).items():
+        raise ValueError(
+            f"spectrum {grid.names[i]!r} {fault}; take all such out, as by "
+            "grid[np.isfinite(grid.labels['logg'])]"
+        )
 
 
 def _require_plain_flux(grid):

@@ -25,6 +25,7 @@ __all__ = [
     "common_wavelength",
     "read_blocks",
     "summary",
+    "unusable_labels",
 ]
 
 # Spectra are loaded, checked and passed on in blocks of so many pixels, or fewer: of so many
@@ -197,26 +198,49 @@ def _impossible(name, values):
     return (label.unit == u.dex) & (np.abs(values) > _NO_DEX)
 
 
+def unusable_labels(labels):
+    """Return the rows of a table of labels that are missing or impossible, with the reason.
+
+    Parameters
+    ----------
+    labels : `~astropy.table.QTable`
+        Under their canonical names.
+
+    Returns
+    -------
+    dict of int to str
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne.reading import unusable_labels
+    >>> unusable_labels(QTable({"logg": [4.0, -9999, 4.5]}))
+    {1: 'has labels that no star has: logg = -9999'}
+    """
+    names, values = labels.colnames, label_values(labels)
+    missing = ~np.isfinite(values)
+    no_star = np.transpose([_impossible(*pair) for pair in zip(names, values.T, strict=True)])
+    faults = {}
+    for i in np.flatnonzero((missing | no_star).any(axis=1)).tolist():
+        if missing[i].any():
+            which = ", ".join(name for name, gone in zip(names, missing[i], strict=True) if gone)
+            faults[i] = f"has labels that are missing or not finite: {which}"
+        else:
+            k = int(np.argmax(no_star[i]))
+            faults[i] = f"has labels that no star has: {names[k]} = {values[i, k]:g}"
+    return faults
+
+
 def _label_faults(source):
     """Return name and reason of spectra whose labels are missing, impossible or another's."""
-    labels = source.labels.colnames
-    values = label_values(source.labels)
-    missing = ~np.isfinite(values)
-    no_star = np.transpose([_impossible(*pair) for pair in zip(labels, values.T, strict=True)])
-    bad = (missing | no_star).any(axis=1)
-    _, first, same = np.unique(values, axis=0, return_index=True, return_inverse=True)
+    faults = unusable_labels(source.labels)
+    _, first, same = np.unique(
+        label_values(source.labels), axis=0, return_index=True, return_inverse=True
+    )
     first = first[same]
-    faults = {}
-    for i in np.flatnonzero(bad | (first != np.arange(len(values)))):
-        if missing[i].any():
-            which = ", ".join(label for label, gone in zip(labels, missing[i], strict=True) if gone)
-            faults[source.names[i]] = f"has labels that are missing or not finite: {which}"
-        elif no_star[i].any():
-            k = int(np.argmax(no_star[i]))
-            faults[source.names[i]] = f"has labels that no star has: {labels[k]} = {values[i, k]:g}"
-        else:
-            faults[source.names[i]] = f"has the labels of another: {source.names[first[i]]}"
-    return faults
+    for i in np.flatnonzero(first != np.arange(len(first))).tolist():
+        faults.setdefault(i, f"has the labels of another: {source.names[first[i]]}")
+    return {source.names[i]: faults[i] for i in sorted(faults)}
 
 
 def common_wavelength(source, n_tried=21):

@@ -195,7 +195,7 @@ def test_validation_spectra_need_not_differ(sample):
     assert np.isfinite(model.error_rest).all()
     labels = valid.labels.copy()
     labels["feh"] = np.nan
-    with pytest.raises(ValueError, match="not finite in some rows: feh"):
+    with pytest.raises(ValueError, match="missing or not finite: feh; take all such out"):
         model.train(train, valid._with(labels=labels))
 
 
@@ -220,6 +220,22 @@ def test_flux_may_be_in_percent_and_in_any_order_of_bytes(sample):
     percent.train(grid._with(flux=100 * grid.flux * u.percent), max_epochs=2)
     rms = plain.meta["validation_rms"]
     assert percent.meta["validation_rms"] == pytest.approx(rms, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("value", "match"),
+    [
+        (np.nan, "has labels that are missing or not finite: logg; take all such out"),
+        (-9999, "has labels that no star has: logg = -9999; take all such out"),
+        (4.0, r"'logg' ranges from 4.0 to 4.0: .* del grid.labels\['logg'\]"),
+    ],
+)
+def test_labels_that_cannot_be_learnt_are_refused(sample, value, match):
+    grid = sample[:20]
+    rows = slice(None) if value == 4.0 else slice(3, 4)
+    grid.labels["logg"][rows] = value
+    with pytest.raises(ValueError, match=match):
+        PayneModel().train(grid, max_epochs=1)
 
 
 def test_training_resumes_from_the_model(sample, tmp_path):
