@@ -312,7 +312,7 @@ def _parsed_or_none(name):
         return None
 
 
-def labels_in(names, labels, solar=None):
+def labels_in(names, labels, solar=None, constant=()):
     """Say labels, given in any convention, by certain names.
 
     Parameters
@@ -325,6 +325,8 @@ def labels_in(names, labels, solar=None):
         them, α elements that are left out have [X/Fe] = [α/Fe].
     solar : str, `~astropayne.abundances.SolarScale` or mapping, optional
         The solar scale.
+    constant : mapping of str to float
+        Labels that cannot be had as they have one value always, for the error.
 
     Returns
     -------
@@ -358,7 +360,7 @@ def labels_in(names, labels, solar=None):
     wanted = [name for name in names if network.same(name) & given.keys()]
     found, by = _convert(given, wanted, solar)
     for name in given.keys() - used - by:
-        raise ValueError(unknown_label_message(name, names))
+        raise ValueError(unknown_label_message(name, names, constant=constant))
     return found
 
 

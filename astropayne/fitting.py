@@ -537,7 +537,9 @@ class FitSetup:
         if name not in self.model.labels:
             if (own := same_label(self.model.labels.names, name)) is not None:
                 raise ValueError(f"{what}: {parse_label(name)!r} is said by {own!r} here")
-            raise ValueError(f"{what}: {unknown_label_message(name, self.names)}")
+            constant = self.model.constant_labels
+            unknown = unknown_label_message(name, self.names, constant=constant)
+            raise ValueError(f"{what}: {unknown}")
         return self.names[self.model.labels.index(name)]
 
     def _said(self, name, what):

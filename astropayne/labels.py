@@ -605,8 +605,16 @@ def named_columns(labels):
     return {name: labels[name] for name in names}
 
 
-def unknown_label_message(name, known, what="label"):
-    """Say that a label, or what else it is, is not known, which are, and what may be meant."""
+def unknown_label_message(name, known, what="label", constant=()):
+    """Say that a label, or what else it is, is not known, which are, and what may be meant.
+
+    ``constant`` are values of labels that the training spectra had in common, by their names.
+    """
+    if constant and (own := _parsed(str(name))) in constant:
+        return (
+            f"{what} {str(name)!r} was {constant[own]:g} in all spectra that the model was trained "
+            f"on, so it cannot be changed: leave it out. The model's are {', '.join(known)}"
+        )
     message = f"{what} {str(name)!r} is not one of {', '.join(known)}"
     close = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1)
     if close:

@@ -744,11 +744,16 @@ class PayneModel:
         named = named_columns(labels)
         if named is None:
             return self.labels.to_array(labels)
-        said = labels_in(self.labels.names, named, self.solar_scale)
-        grid = self.meta.get("grid")
-        constant = grid.get("constant_labels", {}) if isinstance(grid, dict) else {}
+        constant = self.constant_labels
+        said = labels_in(self.labels.names, named, self.solar_scale, constant)
         feh = constant.get("feh", 0.0)
         return self.labels.to_array(said, solar=solar_scale(self.solar_scale), feh=feh)
+
+    @property
+    def constant_labels(self):
+        """Labels that had one value in all training spectra, a dict of name to that value."""
+        grid = self.meta.get("grid")
+        return grid.get("constant_labels", {}) if isinstance(grid, dict) else {}
 
     def _finite_labels(self, labels):
         """Return labels as an array; what is missing or not finite is an error."""

@@ -12,7 +12,7 @@ from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
-from astropayne import PayneModel, broaden_spectrum
+from astropayne import PayneModel, broaden_spectrum, fit_spectrum
 from astropayne.formats.container import read_container, write_container
 from astropayne.labels import LabelRangeWarning, LabelSpace
 from astropayne.network import SpectralNetwork
@@ -460,6 +460,19 @@ def test_pixels_of_no_spectrum_are_refused(change, match):
     PayneModel.from_network(network, **parts)
     with pytest.raises(ValueError, match=match):
         PayneModel.from_network(network, **{**parts, **change})
+
+
+def test_labels_that_the_training_spectra_had_in_common_are_said_to_be_that():
+    parts = {"labels": LabelSpace(["feh"], [-1], [0]), "wavelength": [5000, 5001, 5002] * u.AA}
+    model = PayneModel.from_network(SpectralNetwork(1, 3, (4,)), **parts)
+    model.meta["grid"] = {"constant_labels": {"vmic": 1.5}}
+    match = "label 'vturb' was 1.5 in all spectra that the model was trained on"
+    with pytest.raises(ValueError, match=match.replace("vturb", "vmic")):
+        model(feh=-0.5, vmic=2.0)
+    with pytest.raises(ValueError, match=f"fixed: {match}"):
+        fit_spectrum(model(feh=-0.5), model, fixed={"vturb": 2.0})
+    with pytest.raises(ValueError, match="label 'logg' is not one of feh"):
+        model(feh=-0.5, logg=4)
 
 
 def test_coverage(model, sample):
