@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable, Table
+from astropy.utils.exceptions import AstropyUserWarning
 from hypothesis import given
 from hypothesis import strategies as st
 from specutils import Spectrum
@@ -619,6 +620,28 @@ def test_spectra_may_say_medium_resolution_mask_and_percent(spectra, tmp_path, s
     assert found[f"1{suffix}"] == "has medium = air, not vacuum"
     assert found[f"2{suffix}"] == "has flux that is NaN"
     assert len(SpectralGrid.read(tmp_path, medium="air")) == 3  # what is given comes first
+
+
+@pytest.mark.parametrize("highest", [20000.0, 30000.0])
+def test_a_resolution_of_each_pixel_is_one_number_or_said_to_be_left_out(
+    spectra, tmp_path, highest
+):
+    wavelength, flux, labels = spectra
+    names = [f"{i}.ecsv" for i in range(len(flux))]
+    for name, values in zip(names, flux, strict=True):
+        resolution = np.linspace(20000, highest, len(wavelength))
+        columns = {"wavelength": wavelength, "flux": values, "resolution": resolution}
+        QTable(columns).write(tmp_path / name)
+    labels["file"] = names
+    labels.write(tmp_path / "labels.ecsv")
+    if highest == 20000:
+        assert SpectralGrid.read(tmp_path, medium="air").meta["resolution"] == 20000
+        return
+    with pytest.warns(AstropyUserWarning, match="varies from 20000 to 30000"):
+        grid = SpectralGrid.read(tmp_path, medium="air")
+    assert grid.meta["resolution"] is None
+    given = SpectralGrid.read(tmp_path, medium="air", resolution=25000)  # without a warning
+    assert given.meta["resolution"] == 25000
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reader for spectra in files of nearly any form, and a table of their labels."""
 
+import warnings
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.reader import GridReader, GridSource
@@ -86,6 +88,7 @@ class SpecutilsReader(GridReader):
         options = {"format": spectrum_format, "wavelength_unit": u.Unit(wavelength_unit)}
         first = _first(paths, options)
         if first is not None:
+            _warn_varying(first, resolution)
             meta |= {k: v for k, v in _stated(first).items() if meta[k] is None}
         if meta["medium"] not in MEDIA:
             raise ValueError(
@@ -205,7 +208,23 @@ def _first(paths, options):
 def _stated(spectrum):
     """Return what a file says that a grid needs to know; a resolution of each pixel is not one."""
     stated = {key: spectrum.meta.get(key) for key in _STATED}
+    own = stated["resolution"]
+    if np.ndim(own) and np.ptp(own) == 0:
+        stated["resolution"] = float(own[0])
     return {k: v for k, v in stated.items() if v is not None and np.ndim(v) == 0}
+
+
+def _warn_varying(spectrum, given):
+    """Say that a resolution of each pixel is left out, unless another one is given."""
+    own = spectrum.meta.get("resolution")
+    if given is None and "resolution" not in _stated(spectrum) and own is not None:
+        warnings.warn(
+            f"the spectra have a resolution that varies from {np.nanmin(own):g} to "
+            f"{np.nanmax(own):g}, and a grid has one number: it is left unknown. Give resolution=, "
+            "if one number is good enough",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
 
 
 def _read(path, options):
