@@ -241,6 +241,30 @@ def test_tables_may_have_comments_above_and_names_of_columns_in_them(
         assert grid.flux == pytest.approx(sample.flux[:6], abs=1e-6)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_tables_of_labels_may_be_latin_1_and_have_exponents_of_fortran(
+    tsfitpy_folder, sample, encoding
+):
+    path = tsfitpy_folder / "spectra_parameters.csv"
+    rows = pd.read_csv(path)
+    teff = rows["teff"]
+    rows["teff"] = [f"{value:.6E}".replace("E", "D") for value in teff]
+    rows["logg"] = [f"{value:.6e}".replace("e", "d") for value in rows["logg"]]
+    rows = rows.rename(columns={"vmic": "Größe"})
+    path.write_bytes(("# für Sterne\n" + rows.to_csv(index=False)).encode(encoding))
+    options = {"format": "specutils", "ignore": "rv", "medium": "air"}
+    for grid in (SpectralGrid.read(tsfitpy_folder), SpectralGrid.read(path, **options)):
+        assert grid.labels["teff"].value == pytest.approx(teff.to_numpy())
+        assert grid.labels["logg"] == pytest.approx(np.asarray(sample.labels["logg"][:6]))
+        assert "Größe" in grid.labels.colnames
+
+
+def test_what_is_wrong_with_a_table_of_labels_is_said_once(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,teff\na,5000,4\nb,5500,3\n")
+    with pytest.raises(ValueError, match=r"^\S*labels\.csv has rows of more fields than"):
+        SpectralGrid.read(tmp_path, medium="air")
+
+
 @pytest.mark.parametrize("folder", ["out/", "/data/me/", "C:\\grids\\"])
 def test_names_may_have_folders_in_front_that_are_elsewhere(tsfitpy_folder, folder):
     rewrite_table(tsfitpy_folder, lambda t: t.assign(specname=folder + t.specname))

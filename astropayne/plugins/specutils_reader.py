@@ -124,10 +124,10 @@ def _table(path, labels, name_column):
     if isinstance(labels, Table):
         return QTable(labels), None, {}
     file = _table_file(path, labels)
+    if file.name.lower().removesuffix(".gz").endswith(_TEXT):
+        rows, rejected = read_csv(file, _NAMES if name_column is None else (name_column,))
+        return QTable.from_pandas(rows), file, rejected
     try:
-        if file.name.lower().removesuffix(".gz").endswith(_TEXT):
-            rows, rejected = read_csv(file, _NAMES if name_column is None else (name_column,))
-            return QTable.from_pandas(rows), file, rejected
         return QTable.read(file), file, {}
     except Exception as error:  # astropy's readers raise what they like
         reason = str(error).partition("\n")[0]  # astropy lists all its formats below

@@ -68,7 +68,8 @@ def read_csv(file, name_columns):
     rejected = {}
     try:
         above, _ = header_of(file, name_columns)
-        written = {"skiprows": above, **_separators(file, above)}
+        encoding = _encoding(file)
+        written = {"skiprows": above, "encoding": encoding, **_separators(file, above, encoding)}
         columns = pd.read_csv(file, nrows=0, **written).columns.str.strip("# \t")
         header = [column for column in columns if column]
         if len(header) < len(columns):  # "# name teff", where # is no column
@@ -101,11 +102,25 @@ def read_csv(file, name_columns):
     return table.loc[:, ~table.columns.str.fullmatch(r"Unnamed: \d+")], rejected
 
 
-def _separators(file, above):
+def _encoding(file):
+    """Return the encoding of a text: if not UTF-8, Latin-1, which has a letter for every byte."""
+    from astropy.utils.data import get_readable_fileobj
+
+    with get_readable_fileobj(file, encoding="binary") as opened:
+        content = opened.read()
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def _separators(file, above, encoding):
     """Return what separates fields, as most in the first line, and what decimals."""
     import pandas as pd
 
     options = {"nrows": 20, "dtype": str, "on_bad_lines": "skip", "skiprows": above}
+    options["encoding"] = encoding
     first = {sep: pd.read_csv(file, sep=sep, **options) for sep in (",", ";", "\t")}
     sep = max(first, key=lambda sep: len(first[sep].columns))
     if len(first[sep].columns) == 1:  # spaces are in the names of columns, where others separate
@@ -273,8 +288,10 @@ def _numbers(label, given, values, unit):
         import pandas as pd
 
         plain = np.ma.filled(values.astype(object), np.nan) if np.ma.isMA(values) else values
-        values = pd.to_numeric(pd.Series(np.asarray(plain, dtype=object)), errors="coerce")
-        values = values.to_numpy(dtype=float)
+        values = pd.Series(np.asarray(plain, dtype=object))
+        # Fortran writes 1.0D0
+        values = values.replace(r"(?i)^(\s*[-+]?[\d.]+)d([-+]?\d+\s*)$", r"\1e\2", regex=True)
+        values = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)
     if unit is not None and getattr(values, "unit", None) is None:
         values = _quantity(values, unit, given)
     numbers = np.asarray(label.to_value(values), dtype=float)
