@@ -42,6 +42,24 @@ class _Step:
     def inputs(self):
         return (self.source, *self.needs)
 
+    def __call__(self, columns, solar):
+        try:
+            values = self.compute(columns, solar)
+        except ValueError:  # in its own words
+            raise
+        except Exception as error:  # whatever a stranger's transform raises
+            raise ValueError(
+                f"the label transform from {self.source!r} to {self.output!r} failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if values is None or np.shape(values) not in ((), np.shape(columns[self.source])):
+            raise ValueError(
+                f"the label transform from {self.source!r} to {self.output!r} gave "
+                f"{'nothing' if values is None else f'values of shape {np.shape(values)}'}, and "
+                f"needs one for each of the shape {np.shape(columns[self.source])}"
+            )
+        return values
+
 
 class _Network:
     """All steps that the registered transforms make possible; labels have their own names there."""
@@ -192,7 +210,7 @@ class LabelConversion:
         values = np.asarray(values, dtype=float)
         columns = {name: values[..., i] for i, name in enumerate(self.given)}
         for step in self._steps:
-            columns[step.output] = step.compute(columns, self.solar)
+            columns[step.output] = step(columns, self.solar)
         columns = [np.broadcast_to(columns[name], values.shape[:-1]) for name in self.wanted]
         return np.stack(columns, axis=-1) if columns else np.empty((*values.shape[:-1], 0))
 

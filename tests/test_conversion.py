@@ -134,6 +134,35 @@ def test_transforms_of_others_are_in_the_chain(mine):
     assert labels_in(["vmic", "logg"], {"vmic": "linear", "logg": 4.0})["vmic"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("compute", "match"),
+    [
+        (lambda values: values["alpha_Fe"], "failed: KeyError: 'alpha_Fe'"),
+        (lambda values: None, "gave nothing, and needs one"),
+        (lambda values: values["M_H"][:1], r"gave values of shape \(1,\), and needs one"),
+    ],
+)
+def test_transforms_of_others_that_fail_are_named(compute, match):
+    class Broken(LabelTransform):
+        source, target = "M_H", "feh"
+
+        def forward(self, values, solar):
+            return compute(values)
+
+    class Theirs:
+        @astropayne.hookimpl
+        def astropayne_label_transforms(self):
+            return [Broken()]
+
+    name = astropayne.register_plugin(Theirs())
+    try:
+        conversion = LabelConversion(["M_H"], ["feh"], SUN)
+        with pytest.raises(ValueError, match=f"from 'M_H' to 'feh' {match}"):
+            conversion([[-1.0], [0.0]])
+    finally:
+        astropayne.unregister_plugin(name)
+
+
 def test_transforms_that_are_gone_are_gone():
     with pytest.raises(ValueError, match="no label transform leads to 'feh' from M_H"):
         LabelConversion(["M_H", "alpha_Fe"], ["feh"])
