@@ -374,6 +374,22 @@ class PayneModel:
             f"R = {'unknown' if self.resolution is None else f'{self.resolution:g}'}>"
         )
 
+    def warn_if_taken_for_sharp(self, resolution):
+        """Warn if spectra are to have a resolution, and it is not known which one they have.
+
+        Parameters
+        ----------
+        resolution : float, array_like or None
+        """
+        if resolution is not None and self.resolution is None:
+            warnings.warn(
+                "the resolution of the model's spectra is not known, and they are taken for "
+                "perfectly sharp: if they are not, lines are smoothed twice, and labels wrong. Set "
+                "model.resolution to their λ/FWHM, or say it of the grid before training",
+                AstropyUserWarning,
+                stacklevel=2,
+            )
+
     def require_trained(self):
         """Refuse a model without a network (RuntimeError)."""
         if self.network is None:
@@ -695,6 +711,7 @@ class PayneModel:
                 "as [5200, 5201] * u.AA"
             )
         resolution = resolution_at(resolution, wavelength)
+        self.warn_if_taken_for_sharp(resolution)
         meta = {
             "medium": self.medium,
             "resolution": self.resolution if resolution is None else resolution,

@@ -82,6 +82,7 @@ class PayneSpectrum(Fittable1DModel):
         model.forward_model(limb_darkening=limb_darkening, macroturbulence=macroturbulence)
         if not callable(resolution):
             instrument_fwhm(resolution, model.resolution)  # complains if it is too high
+        model.warn_if_taken_for_sharp(resolution)
         self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
         self.model, self.resolution = model, resolution
         self.limb_darkening, self.macroturbulence = limb_darkening, macroturbulence

@@ -124,6 +124,7 @@ class StarReader:
         self.regions, self.exclude = _region(regions, "regions"), _region(exclude, "exclude")
         self.degree, self.continuum = _continuum(continuum)
         self.noise_floor = _part_of_flux(noise_floor)
+        self._warned = False
 
     def star(self, spectrum):
         """Unpack one star: a spectrum, or a list of its arms.
@@ -199,6 +200,9 @@ class StarReader:
         resolution = resolution_at(said, spectrum.spectral_axis)
         if resolution is None or (np.ndim(resolution) == 0 and not resolution):
             return self.model.resolution, observation
+        if not self._warned:  # once in a run
+            self.model.warn_if_taken_for_sharp(resolution)
+            self._warned = True
         if not np.ndim(resolution):
             instrument_fwhm(resolution, self.model.resolution)  # complains if it is too high
             return float(resolution), observation

@@ -12,9 +12,10 @@ from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
-from astropayne import PayneModel, broaden_spectrum, fit_spectrum
+from astropayne import PayneModel, broaden_spectrum, fit_spectra, fit_spectrum
 from astropayne.formats.container import read_container, write_container
 from astropayne.labels import LabelRangeWarning, LabelSpace
+from astropayne.modeling import PayneSpectrum
 from astropayne.network import SpectralNetwork
 from astropayne.residuals import (
     label_shifts,
@@ -35,6 +36,21 @@ def test_training_learns_spectra(model, sample):
     assert model.meta["validation_rms"] == pytest.approx(np.sqrt(np.mean(model.error**2)))
     assert model.history["time"].unit == u.s
     assert model.history["valid_rms"].min() == pytest.approx(model.meta["validation_rms"], rel=1e-4)
+
+
+def test_spectra_of_unknown_resolution_are_said_to_be_taken_for_sharp(model):
+    other = copy.copy(model)
+    other.resolution, other._forward_models = None, {}
+    other(**SUN)  # as they are, which is right
+    with pytest.warns(AstropyUserWarning, match="lines are smoothed twice"):
+        star = other(**SUN, resolution=10000)
+    with pytest.warns(AstropyUserWarning, match="lines are smoothed twice") as said:
+        fit_spectra([star, star], other)
+    assert len(said) == 1
+    with pytest.warns(AstropyUserWarning, match="Set model.resolution"):
+        PayneSpectrum(other, resolution=10000)
+    other.resolution = 20000
+    PayneSpectrum(other, resolution=10000)
 
 
 def test_a_prediction_is_a_spectrum_with_units(model):
