@@ -51,7 +51,17 @@ from astropayne.wavelengths import (
     vacuum_angstrom,
 )
 
-__all__ = ["PayneModel", "PayneModelRead", "PayneModelWrite", "TrainingHistory", "require_model"]
+__all__ = [
+    "ABOUT_ONE",
+    "PayneModel",
+    "PayneModelRead",
+    "PayneModelWrite",
+    "TrainingHistory",
+    "require_model",
+]
+
+#: Medians of normalised flux, whatever its lines and its noise.
+ABOUT_ONE = (0.1, 1.5)
 
 _BLOCK = 1 << 18  # pixels that are predicted at a time
 _ERROR_COMPONENTS = 32
@@ -477,8 +487,8 @@ class PayneModel:
         Warns
         -----
         `~astropy.utils.exceptions.AstropyUserWarning`
-            If training is interrupted by Ctrl-C (the model is the best network so far), or a
-            checkpoint cannot be written.
+            If training is interrupted by Ctrl-C (the model is the best network so far), a
+            checkpoint cannot be written, or the flux is not about one.
         """
         options = _training_options(options, max_time, memory)
         device = pick_device(device or conf.device)
@@ -1163,6 +1173,7 @@ def _divided(grid, validation, train_fraction, seed):
     require_alike(grid, validation, ("the training grid", "the validation grid"))
     for part in (grid, validation):
         _require_plain_flux(part)
+    _warn_of_level(grid)
     return grid, validation
 
 
@@ -1221,6 +1232,19 @@ def _require_plain_flux(grid):
         raise ValueError(
             f"the flux of the grid is in {unit}, but a network learns plain numbers: "
             "normalise it to the continuum, or divide it by its unit"
+        )
+
+
+def _warn_of_level(grid):
+    """Warn of flux that no normalised spectrum can be compared with."""
+    level = np.median(np.abs(grid.flux[_some(np.arange(len(grid)), 64)]))
+    if not ABOUT_ONE[0] < level < ABOUT_ONE[1]:
+        warnings.warn(
+            f"the flux of the grid is {level:.3g} in the median, not about one: the model cannot "
+            "be fitted to normalised spectra. Normalise the grid to the continuum, unless it is "
+            "fluxes that the model is for",
+            AstropyUserWarning,
+            stacklevel=6,  # as below, and what divides the grid
         )
 
 

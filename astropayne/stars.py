@@ -8,6 +8,7 @@ import numpy as np
 
 from astropayne.broadening import instrument_fwhm, is_reachable
 from astropayne.labels import one_value, strip_unit
+from astropayne.model import ABOUT_ONE
 from astropayne.observation import guessed_noise, observe, shared_noise
 from astropayne.wavelengths import (
     FASTEST_RV,
@@ -21,7 +22,6 @@ __all__ = ["Star", "StarReader", "filled", "resolution_of"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
 _MOST = 50  # degree of a polynomial: higher ones follow lines, and take memory by their square
-_LOWEST, _HIGHEST = 0.1, 1.5  # medians of normalised flux, whatever its lines and its noise
 _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
 
 
@@ -240,7 +240,7 @@ def _require_normalised(observation, needed):
     level = np.median(observation.flux[needed]) if needed.any() else 1.0
     if unit != u.dimensionless_unscaled:
         what = f"the flux is in {unit}"
-    elif level != 0 and not _LOWEST < abs(level) < _HIGHEST:
+    elif level != 0 and not ABOUT_ONE[0] < abs(level) < ABOUT_ONE[1]:
         what = f"the flux is {level:.3g} in the median, not about one"
     else:
         return

@@ -53,6 +53,14 @@ def test_spectra_of_unknown_resolution_are_said_to_be_taken_for_sharp(model):
     PayneSpectrum(other, resolution=10000)
 
 
+def test_flux_that_is_not_normalised_is_learnt_with_a_warning(sample):
+    grid = sample[:40]
+    grid.flux = 8e6 * np.asarray(grid.flux, dtype=np.float32)
+    with pytest.warns(AstropyUserWarning, match=r"7.88e\+06 in the median, not about one") as said:
+        PayneModel((8, 8), components=8).train(grid, max_epochs=2)
+    assert [one.filename for one in said] == [__file__]
+
+
 def test_a_prediction_is_a_spectrum_with_units(model):
     spectrum = model(**SUN)
     assert isinstance(spectrum, Spectrum)
