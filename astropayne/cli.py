@@ -285,7 +285,10 @@ def _regions(pairs):
 @click.argument("paths", nargs=-1, required=True, metavar="FOLDER...", type=click.Path())
 @_file_option("-o", "--output", required=True, help="Grid file to write, *.asdf.")
 @click.option("-f", "--format", help="Format of the spectra. [default: found out]")
-@click.option("--option", "options", multiple=True, type=_Pairs(), help="Option of the format.")
+@click.option(
+    "--option", "options", multiple=True, type=_Pairs(),
+    help="Option of the format, or one value of a mapping: units.Teff=kK.",
+)  # fmt: skip
 @click.option(
     "-l", "--label", "labels", multiple=True, help="Label wanted in place of the grid's own: A(Li)."
 )
@@ -319,7 +322,7 @@ def grid(say, paths, output, format, options, labels, workers, strict, overwrite
             strict=strict,
             transform_labels=labels,
             progress=say.progress,
-            **dict(options),
+            **_nested(options),
         )
     _tell_grid(made, say)
     table = Path(output).with_suffix(".set-aside.ecsv")
@@ -330,6 +333,18 @@ def grid(say, paths, output, format, options, labels, workers, strict, overwrite
         say(f"written   {output}, {table}")
     else:
         say(f"written   {output}")
+
+
+def _nested(pairs):
+    """Put pairs of names and values into a dict; those of NAME.KEY into one of their own."""
+    options = {}
+    for name, value in pairs:
+        name, dot, key = name.partition(".")
+        if dot:
+            options.setdefault(name, {})[key] = value
+        else:
+            options[name] = value
+    return options
 
 
 def _tell_grid(grid, say):

@@ -493,6 +493,20 @@ def test_grid_reads_and_reports(tsfitpy_folder, monkeypatch, tmp_path):
     assert not Path("grid.set-aside.ecsv").exists()
 
 
+def test_units_of_a_grids_labels_are_options_of_the_command(tsfitpy_folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = tsfitpy_folder / "spectra_parameters.csv"
+    table = QTable.read(path)
+    name = next(name for name in table.colnames if name.lower() == "teff")
+    kelvin = np.asarray(table[name], dtype=float)
+    table[name] = kelvin / 1000
+    table.write(path, overwrite=True)
+    assert "if they are in kK, units={" in _run("grid", "grid", "-o", "a.asdf").output
+    result = _run("grid", "grid", "-o", "grid.asdf", "--option", f"units.{name}=kK")
+    assert result.exit_code == 0, result.output
+    assert SpectralGrid.read("grid.asdf").labels["teff"].value == pytest.approx(kelvin)
+
+
 @pytest.mark.parametrize("name", ["model", "model.npz"])
 def test_a_model_that_could_not_be_written_is_not_trained(folder, name):
     result = _run("train", "no-grid-is-read", "-o", name)
