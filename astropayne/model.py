@@ -1237,8 +1237,8 @@ def _require_plain_flux(grid):
 
 def _warn_of_level(grid):
     """Warn of flux that no normalised spectrum can be compared with."""
-    level = np.median(np.abs(grid.flux[_some(np.arange(len(grid)), 64)]))
-    if not ABOUT_ONE[0] < level < ABOUT_ONE[1]:
+    level = np.nanmedian(np.abs(grid.flux[_some(np.arange(len(grid)), 64)]))
+    if level < ABOUT_ONE[0] or level > ABOUT_ONE[1]:  # not so for NaN, which is refused later
         warnings.warn(
             f"the flux of the grid is {level:.3g} in the median, not about one: the model cannot "
             "be fitted to normalised spectra. Normalise the grid to the continuum, unless it is "

@@ -700,6 +700,7 @@ def test_templates_die_with_their_model(exact):
     assert forward() is None
 
 
+@pytest.mark.filterwarnings("ignore:the resolution of the model's spectra is not known")
 def test_stars_of_a_batch_do_not_see_each_other(model, exact, rng):
     """One without a resolution, and one with hardly any pixels, leave the others as they are."""
     unknown = copy.copy(model)
