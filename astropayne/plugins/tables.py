@@ -9,6 +9,8 @@ import numpy as np
 
 __all__ = ["header_of", "label_columns", "match_files", "read_csv"]
 
+_FORTRAN = re.compile(r"^(\s*[-+]?[\d.]+)d([-+]?\d+\s*)$", re.IGNORECASE)  # writes 1.0D0
+
 
 def header_of(file, name_columns):
     """Find the names of a text table's columns: below comments, or in the last of them.
@@ -288,9 +290,8 @@ def _numbers(label, given, values, unit):
         import pandas as pd
 
         plain = np.ma.filled(values.astype(object), np.nan) if np.ma.isMA(values) else values
-        values = pd.Series(np.asarray(plain, dtype=object))
-        # Fortran writes 1.0D0
-        values = values.replace(r"(?i)^(\s*[-+]?[\d.]+)d([-+]?\d+\s*)$", r"\1e\2", regex=True)
+        values = [_FORTRAN.sub(r"\1e\2", v) if isinstance(v, str) else v for v in np.asarray(plain)]
+        values = pd.Series(values, dtype=object)
         values = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)
     if unit is not None and getattr(values, "unit", None) is None:
         values = _quantity(values, unit, given)
