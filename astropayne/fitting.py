@@ -305,12 +305,11 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     Raises
     ------
     TypeError, ValueError
-        If the model or an option makes no sense.
+        If the model or an option makes no sense, or there is something else in place of spectra,
+        such as the name of a file.
     Interrupted
         If Ctrl-C ends it: a `KeyboardInterrupt` with the ``table`` of the spectra before, which are
         fitted some hundred at a time.
-    TypeError
-        If there is something else in place of spectra, such as the name of a file.
 
     Examples
     --------

@@ -304,7 +304,7 @@ def _header_resolution(header):
 
 def _header_medium(header):
     if "VACUUM" in header:  # SDSS, LAMOST
-        return "vacuum" if str(header["VACUUM"]).upper()[:1] in "T1" else "air"
+        return "vacuum" if str(header["VACUUM"]).upper().startswith(("T", "1")) else "air"
     if str(header.get("CTYPE1", "")).startswith("AWAV") or header.get("TUCD1") == _IN_AIR:
         return "air"
     if _is_in_vacuum(header):

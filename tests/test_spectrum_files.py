@@ -114,6 +114,7 @@ def test_images_may_have_wavelengths_in_air_and_logarithms(tmp_path, cards, medi
 @pytest.mark.parametrize(("first", "table", "medium"), [
     ({"VACUUM": True}, {}, "vacuum"), ({"VACUUM": "T"}, {}, "vacuum"),
     ({"VACUUM": False}, {}, "air"), ({"VACUUM": 1}, {}, "vacuum"), ({"VACUUM": 0}, {}, "air"),
+    ({"VACUUM": ""}, {}, "air"),
     ({}, {"TUCD1": "em.wl;obs.atmos"}, "air"), ({}, {"TUCD1": "em.wl"}, None),
     ({"PRODCATG": "SCIENCE.SPECTRUM"}, {"TUCD1": "em.wl"}, "vacuum"),
     ({"TELESCOP": "JWST"}, {}, "vacuum"), ({"SURVEY": "apogee2"}, {}, "vacuum"),
