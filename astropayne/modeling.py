@@ -5,18 +5,16 @@ import astropy.units as u
 import numpy as np
 from astropy.modeling import Fittable1DModel, Parameter
 
-from astropayne.abundances import solar_scale
-from astropayne.broadening import instrument_fwhm
-from astropayne.forward import FASTEST, VELOCITIES, a_row
-from astropayne.labels import one_star, one_value, strip_unit
-from astropayne.model import require_model
-from astropayne.network import without_gradients
-from astropayne.wavelengths import (
-    checked_velocity,
-    resolution_at,
-    spectral_equivalencies,
-    to_vacuum,
-)
+from astropayne.forward.sampling import a_row
+from astropayne.forward.transfer import instrument_fwhm
+from astropayne.labels.columns import one_star
+from astropayne.labels.solar import solar_scale
+from astropayne.models.model import require_model
+from astropayne.utils.quantities import one_value, strip_unit
+from astropayne.utils.torch_state import without_gradients
+from astropayne.wavelengths.media import spectral_equivalencies, to_vacuum
+from astropayne.wavelengths.resolution import resolution_at
+from astropayne.wavelengths.velocity import FASTEST, VELOCITIES, checked_velocity
 
 __all__ = ["PayneSpectrum"]
 

@@ -18,9 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from astropayne import PayneModel, fit_abundances, fit_spectra
-from astropayne.lines import sensitivity
+from astropayne.abundances.planning import plan
+from astropayne.abundances.sensitivities import sensitivity
 from astropayne.modeling import PayneSpectrum
-from astropayne.planning import plan
 
 aten = torch.ops.aten
 MOVES = {aten.copy_.default, aten._to_copy.default}

@@ -1,32 +1,36 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Plugins: hooks, the manager, and what plugins return. The built-in ones use the same hooks.
+"""Plugins: the hooks, the manager, and the interfaces of what plugins provide.
 
-Names are loaded when they are first used: a process that helps with reading needs few of them.
+The built-in readers and transforms are registered by the same hooks.
 """
 
-import importlib
+from astropayne.plugins.hookspecs import hookimpl
+from astropayne.plugins.interfaces import GridReader, GridSource, LabelRelation, LabelTransform
+from astropayne.plugins.manager import (
+    PluginInfo,
+    PluginWarning,
+    fitting_formats,
+    grid_readers,
+    label_transforms,
+    list_plugins,
+    reader_origin,
+    register_plugin,
+    unregister_plugin,
+)
 
-_HOME = {
-    "GridReader": "reader",
-    "GridSource": "reader",
-    "PluginInfo": "manager",
-    "PluginWarning": "manager",
-    "fitting_formats": "manager",
-    "grid_readers": "manager",
-    "hookimpl": "hookspecs",
-    "label_transforms": "manager",
-    "list_plugins": "manager",
-    "reader_origin": "manager",
-    "register_plugin": "manager",
-    "unregister_plugin": "manager",
-}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__all__ = [
+    "GridReader",
+    "GridSource",
+    "LabelRelation",
+    "LabelTransform",
+    "PluginInfo",
+    "PluginWarning",
+    "fitting_formats",
+    "grid_readers",
+    "hookimpl",
+    "label_transforms",
+    "list_plugins",
+    "reader_origin",
+    "register_plugin",
+    "unregister_plugin",
+]

@@ -16,8 +16,8 @@ def astropayne_grid_readers():
 
 @hookspec
 def astropayne_label_transforms():
-    """Return a list of `~astropayne.labels.LabelTransform`, `~astropayne.labels.LabelRelation`.
+    """Return a list of `~astropayne.plugins.interfaces.LabelTransform`, `~astropayne.plugins.interfaces.LabelRelation`.
 
     Names of labels may be in any spelling there; the values they are called with are under the
-    names that `~astropayne.labels.parse_label` gives.
+    names that `~astropayne.labels.names.parse_label` gives.
     """

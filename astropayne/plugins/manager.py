@@ -12,7 +12,7 @@ import pluggy
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.plugins import hookspecs
-from astropayne.plugins.reader import GridReader
+from astropayne.plugins.interfaces import GridReader
 
 __all__ = [
     "PluginInfo",
@@ -26,16 +26,15 @@ __all__ = [
     "unregister_plugin",
 ]
 
-_BUILTIN = (
-    "astropayne.plugins.tsfitpy",
-    "astropayne.plugins.one_payne",
-    "astropayne.plugins.the_payne",
-    "astropayne.plugins.specutils_reader",
-    "astropayne.plugins.asdf_grid",
-    "astropayne.plugins.abundances",
-    "astropayne.plugins.stellar",
-)
-
+_BUILTIN = {
+    "tsfitpy": "astropayne.grids.readers.tsfitpy",
+    "one_payne": "astropayne.grids.readers.one_payne",
+    "the_payne": "astropayne.grids.readers.the_payne",
+    "specutils_reader": "astropayne.grids.readers.spectra",
+    "asdf_grid": "astropayne.grids.readers.astropayne",
+    "abundances": "astropayne.labels.abundance_transforms",
+    "stellar": "astropayne.labels.stellar_transforms",
+}
 _DISABLED = "ASTROPAYNE_DISABLED_PLUGINS"
 
 
@@ -79,9 +78,8 @@ class _Registry:
         self.manager.add_hookspecs(hookspecs)
         self.plugins = []
         self.disabled = set(os.environ.get(_DISABLED, "").replace(",", " ").split())
-        for module in _BUILTIN:
-            load = partial(importlib.import_module, module)
-            self._load(module.rpartition(".")[2], "astropayne", load)
+        for name, module in _BUILTIN.items():
+            self._load(name, "astropayne", partial(importlib.import_module, module))
         for point in entry_points(group="astropayne"):
             source = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             self._load(point.name, source, point.load)
@@ -162,9 +160,15 @@ class _Registry:
         """Return the grid readers of each plugin."""
         return self.collect("astropayne_grid_readers", _check_readers)
 
-    def transforms(self):
+    def transforms(self, prepare=None):
         """Return the label transforms of each plugin."""
-        return self.collect("astropayne_label_transforms", _check_transforms)
+
+        def check(given, found):
+            _check_transforms(given, found)
+            for transform in given if prepare else ():
+                prepare(transform)
+
+        return self.collect("astropayne_label_transforms", check)
 
 
 def _check_readers(readers, others):
@@ -186,27 +190,19 @@ def _check_readers(readers, others):
 
 
 def _check_transforms(transforms, others):
-    """Check, and put the names of labels as astropayne writes them."""
-    from astropayne.labels import LabelRelation, LabelTransform, parse_label
+    from astropayne.plugins.interfaces import LabelRelation, LabelTransform
 
     for transform in transforms:
         if not isinstance(transform, LabelTransform | LabelRelation):
             raise TypeError(
                 f"astropayne_label_transforms gave {transform!r}: it has to give a list of "
-                "instances of subclasses of astropayne.labels.LabelTransform or LabelRelation"
+                "instances of subclasses of astropayne.plugins.interfaces.LabelTransform or LabelRelation"
             )
         if isinstance(transform.needs, str):  # it would be taken for a sequence of letters
             raise TypeError(
                 f"{transform!r} has needs = {transform.needs!r}: it has to be a tuple of labels, "
                 f"such as ({transform.needs!r},)"
             )
-        names = {"target": parse_label(transform.target)}
-        names["needs"] = tuple(parse_label(name) for name in transform.needs)
-        if isinstance(transform, LabelTransform):
-            names["source"] = parse_label(transform.source)
-        for attribute, name in names.items():
-            if name != getattr(transform, attribute):
-                object.__setattr__(transform, attribute, name)  # it may be frozen
 
 
 @cache
@@ -316,9 +312,19 @@ def _note(info, reader, what, error):
         warnings.warn(f"{info}: {info.problem}", PluginWarning, stacklevel=3)
 
 
-def label_transforms():
-    """Return the label transforms of all plugins, as a list."""
-    found = _registry().transforms()
+def label_transforms(prepare=None):
+    """Return the label transforms of all plugins, as a list.
+
+    Parameters
+    ----------
+    prepare : callable, optional
+        Called with each transform first. If it raises, the plugin is set aside with a warning.
+
+    Returns
+    -------
+    list of LabelTransform or LabelRelation
+    """
+    found = _registry().transforms(prepare)
     return [transform for transforms in found.values() for transform in transforms]
 
 

@@ -19,7 +19,7 @@ from scipy.ndimage import binary_dilation
 from specutils import Spectrum
 
 from astropayne import PayneModel, degrade_spectrum, fit_spectrum
-from astropayne.wavelengths import find_windows
+from astropayne.wavelengths.axis import find_windows
 
 SUN = {
     "teff": 5771,

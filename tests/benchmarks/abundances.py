@@ -28,8 +28,10 @@ from scipy.interpolate import CubicSpline
 from specutils import Spectrum
 
 from astropayne import LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
-from astropayne.elements import ElementFlag, Stage
-from astropayne.wavelengths import find_windows, to_vacuum
+from astropayne.abundances.flags import ElementFlag
+from astropayne.abundances.stages import Stage
+from astropayne.wavelengths.axis import find_windows
+from astropayne.wavelengths.media import to_vacuum
 
 ELEMENTS = ("Mg", "Ca", "Ti", "Na", "Al", "Ni", "Ba", "Li")
 LABELS = {e: f"{e}_Fe" if e != "Li" else "A_Li" for e in ELEMENTS}
@@ -271,7 +273,7 @@ def main():
 
 def _as_labels(table, model):
     """Give lithium as A(Li), which the grid has."""
-    from astropayne.abundances import solar_scale
+    from astropayne.labels.solar import solar_scale
 
     solar = solar_scale(model.solar_scale)["Li"]
     for suffix in ("", "_upper_limit"):

@@ -29,7 +29,8 @@ from scipy.special import erf
 from specutils import Spectrum
 
 from astropayne import PayneModel, fit_spectra
-from astropayne.wavelengths import C_KMS, find_windows
+from astropayne.wavelengths.axis import find_windows
+from astropayne.wavelengths.velocity import C_KMS
 
 RESOLUTION, SNR, VMAC = 16000, 100, 3.0
 

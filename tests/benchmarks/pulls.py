@@ -28,7 +28,9 @@ from scipy.signal import fftconvolve
 from specutils import Spectrum
 
 from astropayne import Flag, PayneModel, SpectralGrid, fit_spectra
-from astropayne.wavelengths import C_KMS, find_windows, to_vacuum
+from astropayne.wavelengths.axis import find_windows
+from astropayne.wavelengths.media import to_vacuum
+from astropayne.wavelengths.velocity import C_KMS
 
 STEP = 0.5  # km/s, of the fine axis
 HALVES = (slice(0, None, 2), slice(1, None, 2))

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from astropayne import SpectralGrid
-from astropayne.formats.grid_file import GridWriter
-from astropayne.plugins.tables import match_files
+from astropayne.grids.files import GridWriter
+from astropayne.grids.readers.files import match_files
 
 
 def seconds(call):

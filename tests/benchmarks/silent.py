@@ -18,7 +18,7 @@ from pulls import make_stars, observe
 from specutils import Spectrum
 
 from astropayne import Flag, PayneModel, SpectralGrid, fit_spectra
-from astropayne.wavelengths import C_KMS
+from astropayne.wavelengths.velocity import C_KMS
 
 NOT_TELLING = Flag.LOW_INFORMATION | Flag.EMULATOR_LIMITED | Flag.NO_UNCERTAINTY
 SHOWN = ("teff", "logg", "feh", "rv", "vsini")

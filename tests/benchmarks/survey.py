@@ -22,9 +22,9 @@ from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
 
 from astropayne import PayneModel, fit_spectra
-from astropayne.labels import LabelSpace
-from astropayne.network import SpectralNetwork
-from astropayne.wavelengths import C_KMS
+from astropayne.labels.space import LabelSpace
+from astropayne.networks.network import SpectralNetwork
+from astropayne.wavelengths.velocity import C_KMS
 
 WINDOWS, STEP, RESOLUTION, SNR = ((3926, 4355), (5160, 5730), (6100, 6790)), 0.05, 20000, 100
 ELEMENTS = "C N O Na Mg Al Si Ca Sc Ti V Cr Mn Co Ni Ba Eu".split()

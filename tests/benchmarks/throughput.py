@@ -24,10 +24,11 @@ from astropy.table import Table
 from torch.utils.data import DataLoader, TensorDataset
 
 from astropayne import PayneModel, SpectralGrid
-from astropayne.feed import SpectraFeed
-from astropayne.formats.grid_file import GridWriter
-from astropayne.network import SpectralNetwork
-from astropayne.training import TrainingOptions, train_network
+from astropayne.grids.files import GridWriter
+from astropayne.networks.feed import SpectraFeed
+from astropayne.networks.network import SpectralNetwork
+from astropayne.networks.options import TrainingOptions
+from astropayne.networks.training import train_network
 
 N_LABELS, N_PIXELS, N_SPECTRA = 12, 3903, 1717
 HIDDEN, COMPONENTS, MEMBERS, PARTS = 96, 192, 2, 16

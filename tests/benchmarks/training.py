@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from astropayne import PayneModel, SpectralGrid
-from astropayne.labels import LabelSpace
+from astropayne.labels.space import LabelSpace
 
 
 def one_payne(train, held_out, seconds, batch_size):

@@ -1,0 +1,411 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""χ² of a batch of stars, and its normal equations.
+
+What is linear is never a parameter of the search: the continuum's coefficients and those of the
+emulator's error are solved for, or marginalised, at every step. Plain numpy and torch, no units:
+wavelengths are Å in vacuum, velocities km/s, labels in their own units.
+"""
+
+import copy
+
+import numpy as np
+import torch
+
+from astropayne.engine.continuum import Continuum
+from astropayne.wavelengths.axis import effective_arms, pixel_width
+from astropayne.wavelengths.velocity import VELOCITIES, doppler_factor
+
+__all__ = ["Likelihood"]
+
+_HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
+_REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
+_ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
+_BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache,
+_LARGE_BLOCK = 1 << 22  # or keep a GPU busy
+_WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these,
+_NARROW = 10.0  # or to this, in km/s, if it is more
+_EXACT = 1e-9  # noise of flux around one, that is none
+
+
+class Likelihood:
+    """χ² of a batch of stars, each with its own pixels.
+
+    Parameters
+    ----------
+    forward : `~astropayne.forward.model.ForwardModel`
+    parameters : Parameters
+    arms : sequence of Arm
+        What was observed.
+    theta : numpy.ndarray, shape (n, n_names)
+        All parameters: where the pixels are placed, the continuum is first measured and the
+        emulator's error is broadened; the values of those that are not free.
+    continuum : int, optional
+        Degree of the polynomials; `None` for normalised flux.
+    error : numpy.ndarray, shape (n_model_pixels,), optional
+        The emulator's own error, pixel by pixel.
+    rest, modes : numpy.ndarray, shape (n_model_pixels,) and (k, n_model_pixels), optional
+        The same apart: as white noise of pixels as wide as the model's, and errors that pixels
+        share, each one standard deviation large.
+    scale : numpy.ndarray, shape (n,)
+        How large these are for each star.
+    loss : {"linear", "huber"}
+    coarse : bool
+        Whether derivatives are, see `~astropayne.forward.model.ForwardModel.forward_and_jacobian`.
+    """
+
+    def __init__(
+        self,
+        forward,
+        parameters,
+        arms,
+        theta,
+        *,
+        continuum=None,
+        error=None,
+        rest=None,
+        modes=None,
+        scale=1.0,
+        loss="linear",
+        coarse=False,
+    ):
+        self.forward, self.parameters, self.theta, self.loss = forward, parameters, theta, loss
+        self.coarse = coarse
+        self._moving = parameters.moving
+        velocities = theta[:, -len(VELOCITIES) :]
+        self.pixels = [forward.pixels(arm.wavelength, velocities[:, 0]) for arm in arms]
+        self.resolution = [arm.resolution for arm in arms]
+        self.flux = self._tensor(np.concatenate([arm.flux for arm in arms], axis=1))
+        sigma = np.concatenate([arm.sigma for arm in arms], axis=1)
+        self.continua = self.basis = self.modes = None
+        if continuum is not None:
+            self.continua = [
+                Continuum.over(p, np.isfinite(arm.sigma), continuum, len(forward.start))
+                for p, arm in zip(self.pixels, arms, strict=True)
+            ]
+            self.basis = self._blocks(
+                [c.basis(p) for c, p in zip(self.continua, self.pixels, strict=True)]
+            )
+        level = self._level_at_first(sigma)
+        scale = np.reshape(scale, (-1, 1))
+        emulator = np.abs(level) * scale * self._emulator(error, rest)
+        if len(arms) > 1:
+            emulator *= np.sqrt(self._effective_arms(sigma, np.abs(level)))
+        sigma = np.hypot(sigma, emulator)
+        self.noise_known = (np.isfinite(sigma) & (sigma > 0)).any(axis=1)
+        # Without any noise, all pixels count the same, and more than priors do.
+        equal = 1e-3 * np.median(np.abs(level), axis=1, keepdims=True)
+        sigma = np.where(self.noise_known[:, None] | np.isinf(sigma), sigma, equal)
+        missing = np.concatenate([np.isnan(p.wavelength) for p in self.pixels], axis=1)
+        self.weight = self._tensor(np.where(missing, 0.0, 1 / sigma))
+        if modes is not None and len(modes):
+            self.modes = self._shared_errors(modes, velocities, scale * level)
+            self._of_modes = _root(self.modes)
+
+    def __len__(self):
+        return len(self.theta)
+
+    def of(self, parameters):
+        """Return the same likelihood of other parameters."""
+        other = copy.copy(self)
+        other.parameters, other._moving = parameters, parameters.moving
+        return other
+
+    @property
+    def at_once(self):
+        """How many stars are best computed at a time."""
+        block = _BLOCK if self.flux.device.type == "cpu" else _LARGE_BLOCK
+        return max(1, block // max(1, self.flux.shape[1]))
+
+    def _tensor(self, values):
+        return torch.as_tensor(values, dtype=self.forward.dtype, device=self.forward.device)
+
+    def _blocks(self, parts):
+        """Put arms below each other, and their coefficients beside each other."""
+        widths = [part.shape[2] for part in parts]
+        rows = [
+            np.pad(part, ((0, 0), (0, 0), (sum(widths[:i]), sum(widths[i + 1 :]))))
+            for i, part in enumerate(parts)
+        ]
+        return self._tensor(np.concatenate(rows, axis=1))
+
+    def _emulator(self, error, rest):
+        """Return the emulator's error at all pixels, of either kind, for a continuum of one."""
+        if rest is not None:
+            width = np.sqrt(pixel_width(self.forward.wavelength[None])[0])
+            parts = [
+                self._at_pixels(rest * width, p) / np.sqrt(pixel_width(p.wavelength))
+                for p in self.pixels
+            ]
+        elif error is not None:
+            parts = [self._at_pixels(error, p) for p in self.pixels]
+        else:
+            return 0.0
+        return np.concatenate(parts, axis=1)
+
+    def _effective_arms(self, sigma, level):
+        """Return how many arms like its own, by the photon noise, see what each pixel does.
+
+        The emulator is as wrong in one epoch as in another: its error does not become less with
+        their number, as photon noise does. So its variance is larger in each, by this factor.
+        """
+        axes = [pixels.wavelength for pixels in self.pixels]
+        width = np.concatenate(list(map(pixel_width, axes)), axis=1)
+        return effective_arms(axes, (level / np.maximum(sigma, _EXACT)) ** 2 / width)
+
+    def _at_pixels(self, error, pixels):
+        """Return the emulator's error where a star's pixels are in its own frame."""
+        rest = pixels.wavelength / doppler_factor(pixels.rv)[:, None]
+        return np.nan_to_num(np.interp(rest, self.forward.wavelength, error))
+
+    def _shared_errors(self, modes, velocities, size):
+        """Return the errors of the emulator that pixels share, over σ: (n, n_pixels, n_modes).
+
+        Nobody knows their shapes to a tenth. So they are broadened once for all stars that have
+        about the same widths; where pixels lie is each star's own.
+        """
+        size = self.weight * self._tensor(size)
+        shared, spectra = size.new_empty(*size.shape, len(modes)), self.forward.spectra_of(modes)
+        widths = _rounded(velocities[:, 1:])
+        resolutions = [
+            r if np.ndim(r) != 1 else _rounded_resolution(r, self.forward.resolution)
+            for r in self.resolution
+        ]
+        same = np.column_stack([widths, *(r for r in resolutions if np.ndim(r) == 1)])
+        kinds = np.unique(same, axis=0, return_inverse=True)[1].ravel()
+        for some in (np.flatnonzero(kinds == kind) for kind in range(kinds.max() + 1)):
+            of_kind = [
+                r if r is None else r[some[0]] if r.ndim == 1 else r[some] for r in resolutions
+            ]
+            arms = [
+                self.forward.broaden_rows(spectra, *widths[some[0]], pixels[some], r)
+                for pixels, r in zip(self.pixels, of_kind, strict=True)
+            ]
+            shared[some] = torch.cat(arms, dim=1).mul_(size[some, :, None])
+        return shared
+
+    def _level_at_first(self, sigma):
+        """Return the continuum at the parameters the fit starts from."""
+        if self.basis is None:
+            return np.ones_like(sigma)
+        finite = np.isfinite(sigma)
+        known = finite & (sigma > 0)
+        self.weight = self._tensor(
+            np.where(known.any(1)[:, None], known / np.where(known, sigma, 1), finite)
+        )
+        parts = []
+        for rows in torch.arange(len(self)).split(8 * self.at_once):  # without derivatives
+            flux = self._model(self.theta[rows.numpy()], rows, ())[0]
+            parts.append(self._solve_continuum(flux, _as_slice(rows))[1])
+        return torch.cat(parts).cpu().numpy()
+
+    def _model(self, theta, rows, by):
+        """Return flux and Jacobian over all arms."""
+        everything = len(rows) == len(self) or len(self) == 1  # one star's pixels go for all
+        i, parts = _as_slice(rows), []
+        for pixels, resolution in zip(self.pixels, self.resolution, strict=True):
+            if not everything:
+                pixels = pixels[i]
+                resolution = resolution if resolution is None else resolution[i]
+            parts.append(
+                self.forward.forward_and_jacobian(theta, pixels, resolution, by, coarse=self.coarse)
+            )
+        if len(parts) == 1:
+            return parts[0]
+        return tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+
+    def _solve_continuum(self, flux, rows):
+        """Return the coefficients that fit best, the continuum they make, and what they multiply.
+
+        Shapes (n, n_basis), (n, n_pixels) and (n, n_pixels, n_basis); the last is over σ.
+        """
+        basis, weight = self.basis[rows], self.weight[rows]
+        m = basis.shape[2]
+        columns = flux.new_zeros(*flux.shape, m + 1 + -(m + 1) % _ALIGNED)
+        torch.mul(basis, (flux * weight)[..., None], out=columns[..., :m])
+        torch.mul(self.flux[rows], weight, out=columns[..., m])
+        products = _exact(columns.mT @ columns)
+        coefficients = torch.linalg.solve(_regular(products[:, :m, :m]), products[:, :m, m])
+        level = (basis @ coefficients.to(basis)[..., None])[..., 0]
+        return coefficients, level, columns[..., :m]
+
+    def normal_equations(self, free, rows, *, derivatives=True):
+        """Return χ² and what Levenberg–Marquardt needs of it.
+
+        Parameters
+        ----------
+        free : torch.Tensor, shape (n, n_free), float64
+            On the CPU, as all that is returned.
+        rows : torch.Tensor of int, shape (n,)
+            Which stars of the batch.
+        derivatives : bool
+            Whether gradient and Hessian are wanted; without, they are `None`.
+
+        Returns
+        -------
+        chi2 : torch.Tensor, shape (n,)
+        gradient : torch.Tensor, shape (n, n_free)
+            Jᵀr.
+        hessian : torch.Tensor, shape (n, n_free, n_free)
+            JᵀJ, what is linear eliminated.
+        """
+        vector = free.numpy()
+        base = self.theta[rows.numpy()]
+        theta = self.parameters.expand(vector, base)
+        flux, jacobian = self._model(theta, rows, self._moving if derivatives else ())
+        if self.parameters.tied and derivatives:
+            by_free = self.parameters.chain(vector, base)[:, self._moving]
+            jacobian = jacobian @ self._tensor(by_free)
+        rows, k = _as_slice(rows), jacobian.shape[2]
+        level, residual, design, root, excess, _ = self._linear_part(flux, rows)
+        width = k + design.shape[2] + 1
+        columns = residual.new_empty(*residual.shape, width + -width % _ALIGNED)
+        torch.mul(jacobian, (self.weight[rows] * level)[..., None], out=columns[..., :k])
+        columns[..., k : width - 1], columns[..., width - 1] = design, residual
+        columns[..., width:] = 0
+        modes = None if self.modes is None else self.modes[rows]
+        if root is not None:
+            columns = columns * root[..., None]
+            modes = None if modes is None else modes * root[..., None]
+        products = _exact(columns.mT @ columns)
+        if modes is not None:
+            lower = self._of_modes[rows] if root is None else _root(modes)
+            shared = torch.linalg.solve_triangular(lower, _exact(modes.mT @ columns), upper=False)
+            products = products - shared.mT @ shared
+        return self._eliminate(products[:, :width, :width], k, free, excess)
+
+    def _eliminate(self, products, k, free, excess):
+        """Eliminate the continuum from the products of all columns, and add the priors.
+
+        The first ``k`` columns are derivatives, the last one is the residual.
+        """
+        inner = products[:, k:-1, k:-1]
+        outer = torch.cat([products[:, k:-1, :k], products[:, k:-1, -1:]], dim=2)
+        keep = [*range(k), products.shape[1] - 1]
+        reduced = products[:, keep][:, :, keep]
+        if inner.shape[1]:
+            reduced = reduced - outer.mT @ torch.linalg.solve(_regular(inner), outer)
+        mean, precision = map(torch.as_tensor, self.parameters.prior())
+        away = free - mean
+        chi2 = reduced[:, -1, -1] + excess + (precision * away**2).sum(dim=1)
+        if not k:
+            return chi2, None, None
+        gradient = reduced[:, :-1, -1] + precision * away
+        return chi2, gradient, reduced[:, :-1, :-1] + torch.diag(precision)
+
+    def _linear_part(self, flux, rows):
+        """Solve for what is linear: the continuum, and with a robust loss all of it.
+
+        Returns
+        -------
+        level : torch.Tensor, shape (n, n_pixels)
+            The continuum.
+        residual : torch.Tensor, shape (n, n_pixels)
+            Model minus observed flux over σ.
+        design : torch.Tensor, shape (n, n_pixels, n_basis)
+            What the continuum's coefficients multiply.
+        root : torch.Tensor, shape (n, n_pixels), or None
+            Roots of the weights by which squares of residuals count, if they differ.
+        excess : torch.Tensor, shape (n,)
+            What the loss is more than these squares.
+        coefficients : torch.Tensor, shape (n, n_basis), or None
+            Of the continuum.
+        """
+        weight, observed = self.weight[rows], self.flux[rows]
+        level, coefficients, design = 1.0, None, flux.new_empty(*flux.shape, 0)
+        if self.basis is not None:
+            coefficients, level, design = self._solve_continuum(flux, rows)
+        residual = (flux * level - observed) * weight
+        if self.loss == "linear":
+            return level, residual, design, None, 0.0, coefficients
+        linear = design if self.modes is None else torch.cat([design, self.modes[rows]], dim=2)
+        change, root, excess = self._reweighted(residual, linear)
+        if self.basis is not None:
+            change = change[:, : self.basis.shape[2]]
+            coefficients = coefficients + change
+            level = level + (self.basis[rows] @ change.to(level)[..., None])[..., 0]
+            residual = (flux * level - observed) * weight
+        return level, residual, design, root, excess, coefficients
+
+    def _reweighted(self, residual, linear):
+        """Minimise Huber's loss over what is linear, by squares that are weighted again and again.
+
+        Otherwise the loss would depend on where its weights come from, and no longer fall
+        towards its minimum.
+        """
+        best, coefficients = residual, None
+        for _ in range(_REWEIGHTINGS):
+            size = best.abs()
+            root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
+            excess = _exact((_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1))
+            if not linear.shape[2]:
+                break
+            columns = linear * root[..., None]
+            normal = self._with_priors(_exact(columns.mT @ columns))
+            right = _exact(columns.mT @ (residual * root)[..., None])
+            coefficients = -torch.linalg.solve(_regular(normal), right)[..., 0]
+            before = best
+            best = residual + (linear @ coefficients.to(linear)[..., None])[..., 0]
+            if (best - before).abs().max() < _SETTLED:
+                break
+        return coefficients, root, excess
+
+    def _with_priors(self, normal):
+        """Add the priors of the emulator's errors, standard deviations of one, to JᵀJ."""
+        n_modes = 0 if self.modes is None else self.modes.shape[2]
+        diagonal = torch.arange(normal.shape[1] - n_modes, normal.shape[1])
+        normal[:, diagonal, diagonal] += 1
+        return normal
+
+    def roots(self, theta):
+        """Return roots of the weights by which squares of residuals count: (n, n_pixels).
+
+        With a robust loss, that is less for what is far away at parameters (n, n_names).
+        """
+        if self.loss == "linear":
+            return torch.ones_like(self.weight)
+        rows = torch.arange(len(self))
+        return self._linear_part(self._model(theta, rows, ())[0], rows)[3]
+
+    def coefficients(self, theta):
+        """Return the continuum's coefficients at parameters (n, n_names); `None` without one."""
+        if self.basis is None:
+            return None
+        rows = torch.arange(len(self))
+        return self._linear_part(self._model(theta, rows, ())[0], rows)[-1].numpy()
+
+
+def _rounded(width):
+    """Return widths in km/s, off by a twelfth or 0.8 km/s at most, of which there are few."""
+    return _NARROW * np.sinh(_WIDTHS * np.rint(np.arcsinh(width / _NARROW) / _WIDTHS))
+
+
+def _rounded_resolution(resolution, highest):
+    """Return the same of resolutions, which are never above the model's."""
+    rounded = np.exp(_WIDTHS * np.rint(np.log(resolution) / _WIDTHS))
+    return np.minimum(rounded, highest or np.inf)
+
+
+def _exact(products):
+    """Return sums over pixels in double precision, on the CPU: not every device has it."""
+    return products.cpu().double()
+
+
+def _root(modes):
+    """Return L of MᵀM + 1 = LLᵀ for the emulator's errors M, in units of σ; double precision."""
+    products = _exact(modes.mT @ modes)
+    return torch.linalg.cholesky(products + torch.eye(len(products[0])).to(products))
+
+
+def _as_slice(rows):
+    """Return increasing rows as a slice if they follow each other, which saves a copy."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) else rows.numpy()
+
+
+def _regular(matrix):
+    """Return a matrix whose coefficients without any pixel are zero instead of undefined."""
+    diagonal = matrix.diagonal(dim1=1, dim2=2)
+    largest = diagonal.amax(dim=1, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
+    return matrix + torch.diag_embed(
+        torch.where(diagonal > 1e-14 * largest, 1e-12 * diagonal, largest)
+    )

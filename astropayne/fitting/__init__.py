@@ -1,0 +1,14 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Fits of observed spectra: one star, many stars, and the posterior of one."""
+
+from astropayne.utils.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "fit": "fit_spectra fit_spectrum",
+        "results": "FitResult",
+        "batches": "Interrupted",
+        "posterior": "Posterior Samples",
+    },
+)

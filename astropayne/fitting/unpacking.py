@@ -1,0 +1,253 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""One star's spectra as arrays that a fit can take: scales, noise, resolution."""
+
+from dataclasses import replace
+
+import astropy.units as u
+import numpy as np
+
+from astropayne.engine.arms import Star
+from astropayne.forward.transfer import instrument_fwhm, is_reachable
+from astropayne.models.training import ABOUT_ONE
+from astropayne.spectra.noise import guessed_noise, shared_noise
+from astropayne.spectra.observation import observe
+from astropayne.utils.quantities import one_value, strip_unit
+from astropayne.wavelengths.axis import find_windows
+from astropayne.wavelengths.regions import checked_region
+from astropayne.wavelengths.resolution import resolution_at
+from astropayne.wavelengths.velocity import FASTEST_RV, doppler_factor
+
+__all__ = ["StarReader"]
+
+_AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
+_MOST = 50  # degree of a polynomial: higher ones follow lines, and take memory by their square
+_NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
+
+
+class StarReader:
+    """Makes a `Star` of spectra, with the options that all stars of a run have in common.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    resolution, continuum, regions, exclude, medium, noise_floor
+        As for `~astropayne.fit_spectrum`.
+
+    Attributes
+    ----------
+    degree : int or None
+        Of the polynomials that are to be fitted along.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        model,
+        resolution=None,
+        continuum=None,
+        regions=None,
+        exclude=None,
+        medium=None,
+        noise_floor=0.0,
+    ):
+        self.model, self.resolution, self.medium = model, resolution, medium
+        self.regions, self.exclude = _region(regions, "regions"), _region(exclude, "exclude")
+        self.degree, self.continuum = _continuum(continuum)
+        self.noise_floor = _part_of_flux(noise_floor)
+        self._warned = False
+
+    def star(self, spectrum):
+        """Unpack one star: a spectrum, or a list of its arms.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no spectrum, or has no pixel that can be used, or arms do not go together.
+        """
+        arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
+        if not arms:
+            raise ValueError("this star has no spectrum: its list is empty")
+        resolutions = _for_each(self.resolution, arms, "resolutions")
+        continua = _for_each(self.continuum, arms, "continua")
+        seen = [self._observe(arm) for arm in arms]
+        if not any(o.good.any() for o in seen):
+            seen[0].require_pixels()
+        known = {o.has_uncertainty for o in seen if o.good.any()}  # others do not matter
+        if len(known) > 1:
+            raise ValueError("some arms of this star have an uncertainty, others have not")
+        resolutions, seen = zip(*map(self._resolution, resolutions, arms, seen), strict=True)
+        if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
+            raise ValueError("the resolution varies in one arm and is not known in another")
+        columns = zip(*map(self._arm, arms, seen, continua), strict=True)
+        wavelength, flux, sigma, scale, level, worth = map(list, columns)
+        noise_known = known.pop() or self.noise_floor > 0
+        return Star(wavelength, flux, sigma, list(resolutions), scale, level, worth, noise_known)
+
+    def _observe(self, spectrum):
+        meta = getattr(spectrum, "meta", None) or {}
+        medium = self.medium or meta.get("medium") or self.model.medium
+        observation = observe(spectrum, medium, self.regions, self.exclude)
+        if observation.good.any() and not observation.flux[observation.good].any():
+            raise ValueError("the flux is zero in all usable pixels: there is no light")
+        if self.degree is None and self.continuum is None:
+            _require_normalised(observation, observation.good & self._near(observation))
+        return observation
+
+    def _arm(self, spectrum, observation, continuum):
+        """Return the arrays of an arm, in the order in which `star` names them."""
+        scale = self._scale(spectrum, observation, continuum)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            flux = observation.flux / scale
+        good = observation.good & (np.abs(flux) < _NO_LIGHT)
+        flux = np.where(good, flux, np.nan)
+        level = np.ones_like(flux)
+        if self.degree is not None:
+            level = _level(observation.wavelength, flux)
+        noise = observation.sigma
+        if not observation.has_uncertainty:
+            noise = 0.0 if self.noise_floor else guessed_noise(spectrum, observation)
+        alike = shared_noise(spectrum, good)
+        sigma = np.sqrt(alike) * np.hypot(noise / np.abs(scale), self.noise_floor * level)
+        sigma = np.where(good, sigma, np.inf)
+        return observation.wavelength, flux, sigma, scale, level, 1 / alike
+
+    def _scale(self, spectrum, observation, continuum):
+        """Return what an arm is divided by: its continuum if that is known, or about that."""
+        if continuum is not None:
+            return _given_continuum(continuum, spectrum, observation)
+        if self.degree is None or not observation.good.any():
+            return 1.0
+        return float(np.nanmedian(np.abs(observation.flux))) or 1.0
+
+    def _resolution(self, given, spectrum, observation):
+        """Return the resolution of an arm, and its observation with the pixels that can be used.
+
+        The resolution is that of the options, the arm's own, or the model's. Where it varies,
+        pixels that are bad or far from the model's windows may have any value; they are not used
+        if the model cannot be brought to it, and have the median of the others.
+        """
+        said = spectrum.meta.get("resolution") if given is None else given
+        resolution = resolution_at(said, spectrum.spectral_axis)
+        if resolution is None or (np.ndim(resolution) == 0 and not resolution):
+            return self.model.resolution, observation
+        if not self._warned:  # once in a run
+            self.model.warn_if_taken_for_sharp(resolution)
+            self._warned = True
+        if not np.ndim(resolution):
+            instrument_fwhm(resolution, self.model.resolution)  # complains if it is too high
+            return float(resolution), observation
+        needed = observation.good & self._near(observation)
+        instrument_fwhm(resolution[needed], self.model.resolution)
+        reachable = is_reachable(resolution, self.model.resolution)
+        usual = np.median(resolution[reachable]) if reachable.any() else self.model.resolution
+        resolution = np.where(reachable, resolution, usual or np.inf)
+        return resolution, replace(observation, good=observation.good & reachable)
+
+    def _near(self, observation):
+        """Say which pixels are within the model's windows at usual velocities."""
+        axis, near = self.model.vacuum_wavelength, np.zeros(observation.good.shape, dtype=bool)
+        for window in find_windows(axis):
+            low, high = axis[window][[0, -1]] * doppler_factor(np.array([-1, 1]) * FASTEST_RV)
+            near |= (observation.wavelength > low) & (observation.wavelength < high)
+        return near
+
+
+def _for_each(given, arms, what):
+    """Return an option for each arm: a list of one for each, or the same for all."""
+    if not isinstance(given, list | tuple):
+        return [given] * len(arms)
+    if len(given) != len(arms):
+        raise ValueError(
+            f"{len(given)} {what} for {len(arms)} spectra of a star; "
+            "values for each pixel have to be a numpy array"
+        )
+    return given
+
+
+def _require_normalised(observation, needed):
+    """Refuse flux that cannot have a continuum of one; none at all is another fault."""
+    unit = observation.unit
+    level = np.median(observation.flux[needed]) if needed.any() else 1.0
+    if unit != u.dimensionless_unscaled:
+        what = f"the flux is in {unit}"
+    elif level != 0 and not ABOUT_ONE[0] < abs(level) < ABOUT_ONE[1]:
+        what = f"the flux is {level:.3g} in the median, not about one"
+    else:
+        return
+    raise ValueError(
+        f"{what}, so it is not normalised: give continuum=, the degree of the polynomial that "
+        "multiplies the model, or the continuum itself"
+    )
+
+
+def _given_continuum(continuum, spectrum, observation):
+    """Return a continuum at a spectrum's pixels, in the flux's unit."""
+    values = continuum(spectrum) if callable(continuum) else continuum
+    if isinstance(values, u.Quantity):
+        values = values.to_value(observation.unit)
+    values = np.asarray(values, dtype=float)
+    if not values.ndim:
+        raise ValueError(
+            f"continuum= has {continuum!r} for one of several arms: polynomials have the same "
+            "degree in all, which is one number; a list is of values a pixel, or of functions"
+        )
+    if values.shape != observation.flux.shape:
+        raise ValueError(
+            f"continuum= has shape {values.shape}, the spectrum {observation.flux.shape}: give "
+            "the degree of a polynomial, or a value a pixel"
+        )
+    return np.where(values > 0, values, np.nan)
+
+
+def _level(wavelength, flux):
+    """Return about what the flux is around each pixel: its median within some Ångströms."""
+    level = np.full(len(flux), np.nanmedian(np.abs(np.append(flux, 0.0))))
+    order = np.argsort(wavelength)
+    for window in find_windows(wavelength[order]):
+        log = np.log(wavelength[order[window]])
+        good = order[window][np.isfinite(flux[order[window]])]
+        if len(good):
+            n = min(len(good), 1 + int((log[-1] - log[0]) / _AROUND))
+            parts = np.array_split(good, n)
+            where = [np.median(np.log(wavelength[part])) for part in parts]
+            level[order[window]] = np.interp(
+                log, where, [np.median(np.abs(flux[p])) for p in parts]
+            )
+    return level
+
+
+def _region(given, what):
+    return None if given is None else checked_region(given, what)
+
+
+def _continuum(given):
+    """Return the degree of the polynomials, or the continuum itself; the other is `None`."""
+    if given is None or isinstance(given, list | tuple) or np.ndim(given) or callable(given):
+        return None, given
+    if isinstance(given, bool | str) or given != int(given) or given < 0:
+        raise ValueError(
+            f"continuum={given!r} has to be a degree (0, 1, 2…), a value a pixel, a function that "
+            "gives these of a spectrum, or None"
+        )
+    if given > _MOST:
+        raise ValueError(
+            f"continuum={given!r} is the degree of a polynomial in each window, of which lines "
+            f"leave {_MOST} at most to be told from them: a few are enough for most spectra. For "
+            "another shape give the continuum itself, a value a pixel"
+        )
+    return int(given), None
+
+
+def _part_of_flux(noise_floor):
+    floor = one_value(
+        strip_unit(noise_floor, "noise_floor", u.dimensionless_unscaled), "noise_floor"
+    )
+    if not 0 <= floor < np.inf:
+        raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
+    if floor > 1:
+        raise ValueError(f"noise_floor={noise_floor!r} is a part of the flux: 2 % are 0.02")
+    return floor

@@ -1,0 +1,165 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Arrays in ``.npz`` files, mapped instead of read where that is possible, and never unpickled."""
+
+import struct
+import zipfile
+
+import numpy as np
+
+__all__ = ["NpzSpectra", "labels_of_array", "npz_names", "read_array"]
+
+_BLOCK = 1 << 28  # bytes of spectra that are read at a time where each is scattered over the file
+
+
+def npz_names(path):
+    """Return the names of the arrays in a file; none if it is not an ``.npz``."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return set()
+
+
+def read_array(path, name):
+    """Read one array into memory.
+
+    Raises
+    ------
+    ValueError
+        If it is not there, cannot be read, or holds Python objects.
+    """
+    if name not in npz_names(path):
+        raise ValueError(f"{path} is not an .npz file with an array {name!r}")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays[name]
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        advice = (
+            "it holds Python objects, which are never unpickled: save it as numbers or text"
+            if "allow_pickle" in str(error)
+            else str(error)
+        )
+        raise ValueError(f"array {name!r} of {path} cannot be read: {advice}") from None
+
+
+class NpzSpectra:
+    """Spectra in an array of an ``.npz`` file; on disk until they are asked for.
+
+    An array that ``numpy.savez`` wrote is mapped. One that ``numpy.savez_compressed`` wrote has to
+    be in memory as a whole.
+
+    Parameters
+    ----------
+    path : path-like
+    name : str
+        The array's name in the file.
+    axis : {0, 1}
+        Which of its two axes counts the spectra.
+    """
+
+    def __init__(self, path, name, axis=0):
+        self.path, self.name, self.axis = path, name, axis
+        self._array, self._block = None, None
+        if self.array.ndim != 2 or self.array.dtype.kind not in "fiu":
+            raise ValueError(
+                f"array {name!r} of {path} has shape {self.array.shape} and type "
+                f"{self.array.dtype}: spectra need a table of numbers"
+            )
+
+    def __getstate__(self):  # other processes map the file themselves
+        return {**self.__dict__, "_array": None, "_block": None}
+
+    @property
+    def array(self):
+        """The spectra, each along the last axis."""
+        if self._array is None:
+            array = _mapped(self.path, self.name)
+            array = read_array(self.path, self.name) if array is None else array
+            self._array = array.T if self.axis else array
+        return self._array
+
+    def __len__(self):
+        return len(self.array)
+
+    @property
+    def n_pixels(self):
+        """Pixels of a spectrum."""
+        return self.array.shape[1]
+
+    def __getitem__(self, i):
+        array = self.array
+        if not isinstance(array, np.memmap) or array.strides[1] == array.itemsize:
+            return np.array(array[i], dtype=float)
+        # The pixels of a spectrum are far apart in the file: take its neighbours along.
+        size = max(1, _BLOCK // (array.itemsize * self.n_pixels))
+        first = i - i % size
+        if self._block is None or self._block[0] != first:
+            self._block = first, np.array(array[first : first + size])
+        return self._block[1][i - first].astype(float)
+
+
+def _mapped(path, name):
+    """Map an array that is stored as it is; `None` if it is compressed or unusual."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo(f"{name}.npy")
+            if entry.compress_type != zipfile.ZIP_STORED:
+                return None
+            with archive.open(entry) as member:
+                shape, fortran_order, dtype = _read_header(member)
+                start = member.tell()
+        with open(path, "rb") as file:
+            file.seek(entry.header_offset)
+            lengths = struct.unpack("<26x2H", file.read(30))  # of the name and the extra field
+        start += entry.header_offset + 30 + sum(lengths)
+        return np.memmap(path, dtype, "r", start, shape, "F" if fortran_order else "C")
+    except (OSError, KeyError, ValueError, struct.error, zipfile.BadZipFile):
+        return None  # read_array says what is wrong, if anything is
+
+
+def _read_header(member):
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, fortran_order, dtype = read[np.lib.format.read_magic(member)](member)
+    if dtype.hasobject or 0 in shape:
+        raise ValueError(f"an array of {dtype} cannot be mapped")
+    return shape, fortran_order, dtype
+
+
+def labels_of_array(names, values):
+    """Make a table of labels.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the labels, in any spelling.
+    values : array_like, shape (n_spectra, n_labels)
+        Teff below 100 is in kK and becomes K.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+
+    Raises
+    ------
+    ValueError
+        If a name is not a label's, or there twice.
+    """
+    from astropy.table import QTable
+
+    from astropayne.labels.names import Label
+
+    labels = QTable()
+    for name, column in zip(names, np.asarray(values, dtype=float).T, strict=True):
+        try:
+            label = Label(name)
+        except ValueError as error:
+            raise ValueError(f"{error}; give label_names=, the labels in their order") from None
+        if label.name in labels.colnames:
+            raise ValueError(f"label {label.name!r} is there twice (once as {name!r})")
+        if label.name == "teff" and np.nanmax(column, initial=0) < 100:
+            column = 1000 * column
+        labels[label.name] = label.column(column)
+    return labels

@@ -1,0 +1,274 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Names of labels and their spellings; `Label`, one label with its unit."""
+
+import keyword
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import numpy as np
+
+from astropayne.utils.quantities import strip_unit
+from astropayne.utils.suggestions import unknown_name_message
+
+__all__ = ["ALPHA_ELEMENTS", "ELEMENTS", "RESERVED_NAMES", "Label", "own_unit", "parse_label"]
+
+#: Symbols of the elements, in the order of their atomic number.
+ELEMENTS = tuple(
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
+    "Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy "
+    "Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U".split()
+)
+#: What [α/Fe] stands for where it stands for elements: García Pérez et al. 2016, AJ 151, 144.
+ALPHA_ELEMENTS = ("O", "Mg", "Si", "S", "Ca", "Ti")
+_SYMBOL = {symbol.lower(): symbol for symbol in (*ELEMENTS, "alpha")}
+_STELLAR = {
+    "teff": ("teff", "t_eff", "effective_temperature"),
+    "logg": ("logg", "log_g", "log(g)"),
+    "feh": ("feh",),
+    "vmic": ("vmic", "v_mic", "vturb", "v_turb", "vmicro", "v_micro", "xi", "microturbulence"),
+}
+_ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases}
+_UNIT = {"teff": "K", "vmic": "km / s"}
+# What a label is the logarithm of.
+_LOGARITHM_OF = {"logg": "cm / s2", **{f"log_{name}": unit for name, unit in _UNIT.items()}}
+# Names that mean something else where a label's name is used: as a keyword, a parameter of a
+# model, a column of a result or an entry of a spectrum's meta. No label may have one, in any case.
+_TAKEN = {
+    "a velocity or the resolution, which models take beside the labels": (
+        "rv vrad radial_velocity vsini vrot vmac macroturbulence zeta resolution redshift"
+    ),
+    "an argument of functions that take labels": (
+        "labels wavelength medium limb_darkening x y free start tied priors continuum regions "
+        "exclude exclude_at_rest noise_floor systematic loss report progress validation device "
+        "covariances models"
+    ),
+    "a column of results or an entry of metadata": (
+        "flux errors uncertainty covariance chi2 dof flags message best_fit solar_scale normalised "
+        "source reader specname at_bound low_information iterations"
+    ),
+    "an attribute of astropy's models": (
+        "bbox_with_units bounding_box bounds coerce_units col_fit_deriv copy cov_matrix deepcopy "
+        "eqcons evaluate fit_deriv fittable fixed get_bounding_box has_bounds has_fixed "
+        "has_inverse has_tied has_user_bounding_box has_user_inverse ineqcons input_shape "
+        "input_units input_units_allow_dimensionless input_units_equivalencies "
+        "input_units_strict inputs inverse linear meta model model_constraints model_set_axis "
+        "n_inputs n_outputs n_submodels name output_units outputs param_names param_sets "
+        "parameter_constraints parameters prepare_inputs prepare_outputs rename render "
+        "return_units separable set_slice_args standard_broadcasting stds strip_units_from_tree "
+        "sum_of_implicit_terms supported sync_constraints tied uses_quantity "
+        "with_units_from_data without_units_for_data"
+    ),
+    "a word of Python": " ".join((*keyword.kwlist, *keyword.softkwlist)),
+}
+#: Names that no label can have, in lower case, and what each one is.
+RESERVED_NAMES = {name.lower(): what for what, names in _TAKEN.items() for name in names.split()}
+_RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h|alpha)\s*\]|([a-z]+)[/_](fe|h|alpha))")
+_ABSOLUTE = re.compile(r"a(?:\s*\(\s*([a-z]+)\s*\)|_([a-z]+))")
+_LOGARITHM = re.compile(r"log(?:10)?(?:\s*\(\s*(.+?)\s*\)|[\s_]*(.+))")
+
+
+@cache
+def own_unit(text):
+    """Return a unit. They are imported when they are first needed: listing plugins does without."""
+    import astropy.units as u
+
+    return u.Unit(text)
+
+
+def parse_label(text):
+    """Return the name of a label, however people write it.
+
+    Parameters
+    ----------
+    text : str
+        For example ``"Teff"``, ``"[Fe/H]"``, ``"vturb"``, ``"[Li/Fe]"``, ``"A(Li)"``. A name
+        that is not one of astronomy's is kept as it is if it can be a parameter name, which
+        those in ``RESERVED_NAMES`` cannot.
+
+    Returns
+    -------
+    str
+        The identifier used everywhere in astropayne.
+
+    Raises
+    ------
+    ValueError
+        If no label can have that name.
+
+    Examples
+    --------
+    >>> from astropayne.labels.names import parse_label
+    >>> [parse_label(text) for text in ("Teff", "[Fe/H]", "vturb", "[Li/Fe]", "A(Li)")]
+    ['teff', 'feh', 'vmic', 'Li_Fe', 'A_Li']
+    """
+    return _parsed(str(text))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text):
+    """Return the name of a label; every fit asks for those of all transforms."""
+    text = unicodedata.normalize("NFKC", text).strip()  # as Python does with identifiers
+    low = text.lower().replace("α", "alpha")
+    if name := _stellar_name(low) or _abundance_name(low):
+        return name
+    if what := _why_not(low):
+        raise ValueError(
+            f"{text!r} cannot be a label: that is {what}. Give the column another name, such as "
+            f"{text + '_label'!r}, or leave it out"
+        )
+    if not text.isidentifier():
+        raise ValueError(
+            f"{text!r} is not a label. Labels are teff, logg, feh, vmic, abundances such as "
+            "'[Mg/Fe]' (Mg_Fe), '[Mg/H]' (Mg_H) or 'A(Mg)' (A_Mg), or any Python identifier"
+        )
+    return text
+
+
+def _stellar_name(low):
+    """Return the label that is no abundance, or `None`; ``low`` is in lower case."""
+    spaceless = re.sub(r"\s+", "_", low)
+    for spelling in (spaceless, spaceless.replace("_", "")):
+        if spelling in _ALIAS:
+            return _ALIAS[spelling]
+    match = _LOGARITHM.fullmatch(low)
+    inner = match and _stellar_name(match[1] or match[2])
+    return f"log_{inner}" if inner in _UNIT else None
+
+
+def _abundance_name(low):
+    """Return the label of an abundance, or `None`; ``low`` is in lower case."""
+    if match := _RATIO.fullmatch(low):
+        element, reference = filter(None, match.groups())
+        if (element, reference) == ("fe", "h"):
+            return "feh"
+        if element == reference:
+            raise ValueError(f"[{element}/{reference}] cannot be a label: it is always 0")
+        if element in _SYMBOL:
+            return f"{_SYMBOL[element]}_{_SYMBOL[reference]}"
+    if match := _ABSOLUTE.fullmatch(low):
+        (element,) = filter(None, match.groups())
+        if element in _SYMBOL and element != "alpha":
+            return f"A_{_SYMBOL[element]}"
+    return None
+
+
+def _why_not(low):
+    """Say what a name in lower case is, if it cannot be a label's."""
+    if low.startswith("_"):
+        return "a private name"
+    if low.endswith("_err"):
+        return "the name of a column of errors"
+    return RESERVED_NAMES.get(low)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label: its name and its unit.
+
+    Labels in dex are plain numbers in tables and results, because astropy's ``dex`` cannot be
+    compared with a number; on the way in, ``dex`` is understood, and for ``logg``, ``log_teff``
+    and ``log_vmic`` what they are the logarithm of, such as an acceleration.
+
+    Parameters
+    ----------
+    name : str
+        Any spelling that `parse_label` knows.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropayne.labels.names import Label
+    >>> print(Label("Teff").to_value(5.777 * u.kK))
+    5777.0
+    >>> Label("log g")
+    Label(name='logg') [dex]
+    """
+
+    name: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "name", parse_label(self.name))
+
+    def __repr__(self):
+        return f"Label(name={self.name!r}) [{self.unit}]"
+
+    @property
+    def unit(self):
+        """Unit in which a bare number is understood (`~astropy.units.Unit`)."""
+        if self.element is not None or self.name == "feh" or self.name in _LOGARITHM_OF:
+            return own_unit("dex")
+        return own_unit(_UNIT.get(self.name, ""))
+
+    @property
+    def element(self):
+        """Symbol of the element whose abundance this is, or `None`."""
+        symbol, _, reference = self.name.partition("_")
+        symbol = reference if symbol == "A" else symbol
+        return symbol if reference and symbol in _SYMBOL.values() else None
+
+    @property
+    def text(self):
+        """The label as astronomers write it: ``"[Mg/Fe]"``, ``"A(Li)"``, ``"Teff"``."""
+        first, _, second = self.name.partition("_")
+        if self.element is None:
+            known = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}
+            known.update(log_teff="log Teff", log_vmic="log vmic")
+            return known.get(self.name, self.name)
+        return f"A({second})" if first == "A" else f"[{first}/{second}]"
+
+    def to_value(self, value):
+        """Strip the unit.
+
+        Parameters
+        ----------
+        value : float, array_like or `~astropy.units.Quantity`
+            A bare number is taken in the label's own unit.
+
+        Returns
+        -------
+        float or numpy.ndarray
+            The value in the label's own unit.
+
+        Raises
+        ------
+        astropy.units.UnitConversionError
+            If the unit cannot be converted to the label's.
+        """
+        accepted = [self.unit]
+        if self.unit == own_unit("dex"):
+            accepted.append(own_unit(""))
+        if self.name in _LOGARITHM_OF:
+            accepted.append(own_unit("dex")(own_unit(_LOGARITHM_OF[self.name])))
+        return strip_unit(value, f"label {self.name!r}", *accepted)
+
+    @property
+    def column_unit(self):
+        """Unit of a table's column or a parameter: `None` for labels in dex, plain numbers."""
+        return self.unit if self.name in _UNIT else None
+
+    def quantity(self, value):
+        """Attach the unit: a `~astropy.units.Quantity`, dimensionless for labels in dex."""
+        import astropy.units as u
+
+        return u.Quantity(value, self.column_unit or u.dimensionless_unscaled)
+
+    def column(self, values):
+        """Return values as a table's column: with the unit, or plain for labels in dex."""
+        import astropy.units as u
+
+        return u.Quantity(values, self.column_unit) if self.column_unit else np.asarray(values)
+
+
+def unknown_label_message(name, known, what="label", constant=()):
+    """Say that a label, or what else it is, is not known, which are, and what may be meant.
+
+    ``constant`` are values of labels that the training spectra had in common, by their names.
+    """
+    if constant and (own := _parsed(str(name))) in constant:
+        return (
+            f"{what} {str(name)!r} was {constant[own]:g} in all spectra that the model was trained "
+            f"on, so it cannot be changed: leave it out. The model's are {', '.join(known)}"
+        )
+    return unknown_name_message(name, known, what)

@@ -1,0 +1,384 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Networks of one_payne and of The_Payne: ``.npz`` files of weights, read and written.
+
+Each of the two programs evaluates one architecture only, whatever is in the file; so a network of
+any other is refused here, in both directions. Nothing is unpickled.
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+import torch
+from astropy.io import registry
+from torch import nn
+
+from astropayne.grids.readers.the_payne import APOGEE_LABELS
+from astropayne.io.paths import refuse_existing, replacing
+from astropayne.labels.space import LabelSpace
+from astropayne.models.model import PayneModel
+from astropayne.networks.network import SpectralNetwork
+
+__all__ = ["read_one_payne", "read_the_payne", "write_one_payne", "write_the_payne"]
+
+
+@dataclass(frozen=True)
+class _Convention:
+    """What a program takes for granted about its files."""
+
+    format: str
+    n_hidden: int
+    activation: str
+    output: str
+    architecture: str  # as one_payne's files call it
+    teff_unit: u.UnitBase
+    medium: str
+
+    @property
+    def text(self):
+        return f"{self.n_hidden} x {self.activation} + {self.output}"
+
+
+_ONE_PAYNE = _Convention(
+    "one_payne",
+    3,
+    "silu",
+    "sigmoid",
+    "Linear-SiLU-Linear-SiLU-Linear-SiLU-Linear-Sigmoid",
+    u.kK,
+    "air",
+)
+_THE_PAYNE = _Convention(
+    "the_payne",
+    2,
+    "leaky_relu",
+    "linear",
+    "Linear-LeakyReLU-Linear-LeakyReLU-Linear",
+    u.K,
+    "vacuum",
+)
+_HOTTEST_KK = 100  # Teff that is larger is in K, whatever the program takes for granted
+
+
+def _apogee_wavelength():
+    """Return the 7214 pixels of APOGEE's combined spectra inside the three detectors, Å."""
+    inside = np.r_[322:3242, 3648:6048, 6412:8306]
+    return 10 ** (4.179 + 6e-6 * inside)
+
+
+def read_one_payne(
+    path,
+    *,
+    architecture=None,
+    labels=None,
+    wavelength=None,
+    medium=None,
+    resolution=None,
+    solar_scale=None,
+):
+    """Read a network that one_payne has trained.
+
+    Parameters
+    ----------
+    path : path-like
+        An ``.npz`` file with the weights, ``x_min``, ``x_max``, ``wavelength``, ``label_names``
+        and ``model_architecture``.
+    architecture : str, optional
+        What to take for ``model_architecture`` where a file does not say it.
+    labels : sequence of str, optional
+        Names of the labels where the file does not say them.
+    wavelength : `~astropy.units.Quantity`, optional
+        Wavelengths of the pixels where the file does not say them.
+    medium : {"air", "vacuum"}, optional
+        Medium of the wavelengths; by default the file's, or air.
+    resolution : float, optional
+        λ/FWHM of the training spectra; by default the file's, or not known.
+    solar_scale : str, optional
+        Name of the solar abundances; by default the file's, if it says so.
+
+    Returns
+    -------
+    `~astropayne.PayneModel`
+
+    Raises
+    ------
+    ValueError
+        If the network is not one that one_payne would evaluate rightly, or the file is damaged
+        or lacks something.
+    """
+    return _read(
+        path, _ONE_PAYNE, architecture, labels, wavelength, medium, resolution, solar_scale
+    )
+
+
+def read_the_payne(
+    path, *, labels=None, wavelength=None, medium=None, resolution=None, solar_scale=None
+):
+    """Read a network of The_Payne.
+
+    Its files hold weights, ``x_min`` and ``x_max`` only. A network with 25 labels or 7214 pixels
+    is taken for one of APOGEE's; for any other the labels and wavelengths have to be given.
+
+    Parameters
+    ----------
+    path : path-like
+    labels, wavelength, medium, resolution, solar_scale
+        As for `read_one_payne`; the medium is vacuum by default.
+
+    Returns
+    -------
+    `~astropayne.PayneModel`
+
+    Raises
+    ------
+    ValueError
+        If the network is not one that The_Payne would evaluate rightly, or the file is damaged
+        or lacks something.
+    """
+    return _read(
+        path,
+        _THE_PAYNE,
+        _THE_PAYNE.architecture,
+        APOGEE_LABELS if labels is None else labels,
+        _apogee_wavelength() * u.AA if wavelength is None else wavelength,
+        medium,
+        resolution,
+        solar_scale,
+    )
+
+
+def _read(path, convention, architecture, labels, wavelength, medium, resolution, solar_scale):
+    path = getattr(path, "name", path)  # astropy opens the file where it looks for the format
+    content = _load(path)
+    try:
+        network = _network(content, convention, architecture)
+        names = content.get("label_names", labels)
+        space = _label_space(content, [] if names is None else list(map(str, names)), convention)
+        model = PayneModel.from_network(
+            network,
+            space,
+            _wavelength(content, wavelength, network.pixels.out_features),
+            medium=medium or str(content.get("medium", convention.medium)),
+            resolution=resolution
+            or (float(content["resolution"]) if "resolution" in content else None),
+            solar_scale=solar_scale or json.loads(str(content.get("solar_scale", "null"))),
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a network of {convention.format}: {error}") from error
+    model.meta = {"read_from": convention.format} | {
+        name: value.item()
+        for name, value in content.items()
+        if value.ndim == 0 and name not in ("medium", "resolution", "solar_scale")
+    }
+    return model
+
+
+def _load(path):
+    """Return all arrays of a file; one of Python objects is an error, not unpickled."""
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever numpy makes of a file that is not whole
+        raise ValueError(f"{path} cannot be read as an .npz file of numbers: {error}") from error
+
+
+def _network(content, convention, architecture):
+    """Make the network, after checking that it is the one architecture."""
+    n_layers = convention.n_hidden + 1
+    said = str(content["model_architecture"]) if "model_architecture" in content else architecture
+    if said != convention.architecture:
+        given = "does not say its architecture" if said is None else f"says that it is {said!r}"
+        raise ValueError(
+            f"it {given}; only {convention.architecture!r} ({convention.text}) can be read"
+            + ("; give architecture= if you know that it is this" if said is None else "")
+        )
+    expected = {f"{kind}_array_{i}" for kind in "wb" for i in range(n_layers)}
+    expected |= {"x_min", "x_max"}
+    found = {name for name in content if name.startswith(("w_array", "b_array", "x_m"))}
+    if found != expected:
+        raise ValueError(
+            f"a network of {n_layers} layers ({convention.text}) needs the arrays "
+            f"{', '.join(sorted(expected))}; there are {', '.join(sorted(found)) or 'none'}"
+        )
+    weights = [content[f"w_array_{i}"] for i in range(n_layers)]
+    biases = [content[f"b_array_{i}"] for i in range(n_layers)]
+    inputs = [content["x_min"].size, *(bias.size for bias in biases)]
+    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        if weight.shape != (bias.size, inputs[i]) or bias.ndim != 1:
+            raise ValueError(
+                f"layer {i} has weights of shape {weight.shape} and biases of shape {bias.shape} "
+                f"for {inputs[i]} inputs: the layers do not follow on each other"
+            )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError(f"weights of layer {i} are not finite")
+    layers = [*(f"hidden.{i}" for i in range(convention.n_hidden)), "pixels"]
+    arrays = {
+        f"{layer}.{kind}": torch.from_numpy(np.array(array, dtype=np.float32))
+        for kind, those in (("weight", weights), ("bias", biases))
+        for layer, array in zip(layers, those, strict=True)
+    }
+    return SpectralNetwork.with_weights(
+        arrays,
+        n_labels=inputs[0],
+        n_pixels=inputs[-1],
+        hidden_layers=inputs[1:-1],
+        activation=convention.activation,
+        output=convention.output,
+    )
+
+
+def _label_space(content, names, convention):
+    low, high = (np.array(content[name], dtype=float).ravel() for name in ("x_min", "x_max"))
+    if not len(names) == len(low) == len(high):
+        raise ValueError(
+            f"there are {len(names) or 'no'} names for {len(low)} labels; "
+            "give labels=, a name for each"
+        )
+    space = LabelSpace(names, low, high)
+    if "teff" in space and high[space.index("teff")] < _HOTTEST_KK:  # else it is in K already
+        factor = np.ones(len(low))
+        factor[space.index("teff")] = (1 * convention.teff_unit).to_value(u.K)
+        space = LabelSpace(names, low * factor, high * factor)
+    return space
+
+
+def _wavelength(content, given, n_pixels):
+    wavelength = content["wavelength"] * u.AA if "wavelength" in content else given
+    if wavelength is None or len(wavelength) != n_pixels:
+        found = "no wavelengths" if wavelength is None else f"{len(wavelength)} wavelengths"
+        raise ValueError(f"there are {found} for {n_pixels} pixels; give wavelength=, one for each")
+    return wavelength
+
+
+def write_one_payne(model, path, overwrite=False):
+    """Write a network as one_payne keeps its own.
+
+    A basis of spectra (``components``) is multiplied into the last layer, which changes nothing.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+        With three hidden layers of SiLU and a sigmoid behind the last.
+    path : path-like
+    overwrite : bool
+
+    Raises
+    ------
+    ValueError
+        If the network is of another architecture, which one_payne would evaluate wrongly.
+    """
+    _write(model, path, _ONE_PAYNE, overwrite)
+
+
+def write_the_payne(model, path, overwrite=False):
+    """Write a network as The_Payne keeps its own.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+        With two hidden layers of leaky ReLU and nothing behind the last.
+    path : path-like
+    overwrite : bool
+
+    Raises
+    ------
+    ValueError
+        If the network is of another architecture, which The_Payne would evaluate wrongly.
+    """
+    _write(model, path, _THE_PAYNE, overwrite)
+
+
+def _write(model, path, convention, overwrite):
+    if model.network is None:
+        raise ValueError("a PayneModel that is not trained cannot be written: train it first")
+    network, space = model.network, model.labels
+    text = f"{len(network.hidden)} x {network.activation} + {network.output}"
+    if text != convention.text:
+        raise ValueError(
+            f"the network is {text}, but {convention.format} evaluates {convention.text} only; "
+            'format="asdf" takes any'
+        )
+    factor = np.ones(len(space))
+    if "teff" in space:
+        factor[space.index("teff")] = (1 * u.K).to_value(convention.teff_unit)
+    content = {
+        **_layers(network),
+        "x_min": space.minimum * factor,
+        "x_max": space.maximum * factor,
+        "wavelength": model.wavelength.value,
+        "label_names": np.array(space.names),
+        "model_architecture": convention.architecture,
+        "medium": model.medium,
+        **({} if model.solar_scale is None else {"solar_scale": json.dumps(model.solar_scale)}),
+        **{name: model.meta[name] for name in ("author", "date") if model.meta.get(name)},
+    }
+    if model.resolution is not None:
+        content["resolution"] = float(model.resolution)
+    refuse_existing(path, overwrite)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **content)
+
+
+def _layers(network):
+    """Return weights and biases by one_payne's and The_Payne's names."""
+    layers = [_one_layer(layer, first=i == 0) for i, layer in enumerate(network.hidden)]
+    weight, bias = network.pixels.weight.double(), network.pixels.bias.double()
+    if network.coefficients is not None:
+        into, offset = _to_components(network)
+        bias = weight @ offset.double() + bias
+        weight = weight @ into.double()
+    layers.append((weight.float(), bias.float()))
+    return {
+        f"{kind}_array_{i}": tensor.detach().numpy()
+        for i, layer in enumerate(layers)
+        for kind, tensor in zip("wb", layer, strict=True)
+    }
+
+
+def _one_layer(layer, first):
+    """Return weight and bias of a layer; of networks side by side, those of one wide network."""
+    if isinstance(layer, nn.Linear):
+        return layer.weight, layer.bias
+    weight = layer.weight.flatten(0, 1) if first else torch.block_diag(*layer.weight)
+    return weight, layer.bias.flatten()
+
+
+def _to_components(network):
+    """Return weight and bias from the last hidden layer, one wide one, to the basis."""
+    layer, members = network.coefficients, network.members
+    if isinstance(layer, nn.Linear):
+        return layer.weight, layer.bias
+    weight, bias = layer.weight / members, layer.bias.mT / members
+    if network.assembly is not None:
+        part = network.assembly.weight.unflatten(1, (network.parts, -1)).movedim(1, 0)
+        part = part.repeat(members, 1, 1)  # of each of the networks side by side
+        weight, bias = part @ weight, part @ bias
+    return weight.permute(1, 0, 2).flatten(1), bias.sum(dim=0)[:, 0]
+
+
+def _identifier(n_layers):
+    """Return a function that says whether a file is an ``.npz`` with so many layers."""
+
+    def identify(origin, path, fileobj, *args, **kwargs):
+        if origin != "read" or not isinstance(path, str) or not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+        return sum(name.startswith("w_array_") for name in names) == n_layers
+
+    return identify
+
+
+for _convention, _reader, _writer in (
+    (_ONE_PAYNE, read_one_payne, write_one_payne),
+    (_THE_PAYNE, read_the_payne, write_the_payne),
+):
+    registry.register_reader(_convention.format, PayneModel, _reader)
+    registry.register_writer(_convention.format, PayneModel, _writer)
+    registry.register_identifier(
+        _convention.format, PayneModel, _identifier(_convention.n_hidden + 1)
+    )

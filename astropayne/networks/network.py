@@ -1,0 +1,347 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""The network: scaled labels in, flux out, and the derivatives of one by the other.
+
+Plain torch, no units. The derivatives are exact and in forward mode: the tangents of all labels
+are carried through the layers beside the values, because labels are few and pixels many.
+"""
+
+import functools
+from numbers import Real
+
+import torch
+from torch import nn
+
+from astropayne.networks.activations import ACTIVATIONS, OUTPUTS, VALUES
+
+__all__ = ["SpectralNetwork"]
+
+# Coefficients of all parts together, over those of the basis: stretches of a spectrum need more.
+_MORE_THAN_SHARE = 4
+_SPREAD_PIXELS = 512  # at least, that say how far members are apart
+
+
+class _Layer(nn.Linear):
+    """A linear layer, with a column for each spectrum: (n_in, n) → (n_out, n).
+
+    The weights' gradients then come out in the weights' own layout, and coefficients of several
+    networks lie below each other without being copied.
+    """
+
+    def __init__(self, n_in, n_out):
+        super().__init__(n_in, n_out, dtype=torch.float32)  # whatever the caller's default is
+
+    def forward(self, x):
+        return torch.addmm(self.bias[:, None], self.weight, x)
+
+
+class _SideBySide(nn.Module):
+    """Layers of several networks: (members, n_in, n) or (n_in, n) → (members, n_out, n)."""
+
+    def __init__(self, members, n_in, n_out):
+        super().__init__()
+        layers = [_Layer(n_in, n_out) for _ in range(members)]
+        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+
+    @property
+    def out_features(self):
+        return self.weight.shape[1]
+
+    @property
+    def in_features(self):
+        return self.weight.shape[2]
+
+    def forward(self, x):
+        return torch.baddbmm(self.bias.mT, self.weight, x.expand(len(self.weight), -1, -1))
+
+
+class _Pixels(nn.Linear):
+    """The last layer. In memory, the weights of one of its inputs lie next to each other.
+
+    A single spectrum is then a sum of rows, which are read as fast as memory allows; sums along
+    rows, as `torch.nn.Linear` has them, take up to three times as long.
+    """
+
+    def __init__(self, n_in, n_pixels):
+        super().__init__(n_in, n_pixels, dtype=torch.float32)
+        self.lay_out(training=False)
+
+    def lay_out(self, *, training):
+        """Put the weights in the order that is fast; gradients come in torch's own."""
+        weight = self.weight.data
+        self.weight.data = weight.contiguous() if training else weight.T.contiguous().T
+
+
+class SpectralNetwork(nn.Module):
+    """A multilayer perceptron from labels to pixels, or the mean of several.
+
+    Parameters
+    ----------
+    n_labels, n_pixels : int
+        Sizes of input and output.
+    hidden_layers : sequence of int
+        Neurons of the hidden layers.
+    activation : {"silu", "gelu", "tanh", "leaky_relu"}
+        Function behind each hidden layer.
+    output : {"sigmoid", "linear"}
+        Function behind the last layer.
+    components : int, optional
+        If given, the last hidden layer leads to so many coefficients, and these, linearly, to
+        the pixels: a basis of spectra, with fewer weights and operations than a full last layer.
+    members : int
+        So many networks, side by side, lead to coefficients; their mean leads to the pixels. What
+        they do not agree on between the spectra that they were trained on averages out.
+    parts : int
+        Each member may be so many networks, one for each stretch of the spectrum. Each has few
+        coefficients of its own, and is right for its stretch with fewer spectra: lines of few
+        elements are there. The coefficients of the basis are sums of theirs.
+
+    Raises
+    ------
+    ValueError
+        If a choice is not one of those listed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from astropayne.networks.network import SpectralNetwork
+    >>> network = SpectralNetwork(3, 100, hidden_layers=(16, 16), components=8)
+    >>> flux, jacobian = network.flux_and_jacobian(torch.zeros(5, 3))
+    >>> flux.shape, jacobian.shape
+    (torch.Size([5, 100]), torch.Size([5, 3, 100]))
+    """
+
+    def __init__(
+        self,
+        n_labels,
+        n_pixels,
+        hidden_layers=(256, 256, 256),
+        activation="silu",
+        output="sigmoid",
+        components=None,
+        members=1,
+        parts=1,
+    ):
+        super().__init__()
+        for what, value, known in (
+            ("activation", activation, ACTIVATIONS),
+            ("output", output, OUTPUTS),
+        ):
+            if value not in known:
+                raise ValueError(f"{what}={value!r} is not one of {', '.join(known)}")
+        try:
+            given = tuple(hidden_layers)
+            widths = tuple(map(int, given))
+            whole = widths == given
+        except (TypeError, ValueError):
+            whole = False
+        if not whole:
+            raise ValueError(
+                f"hidden_layers={hidden_layers!r} has to be a sequence of whole numbers, one for "
+                "each hidden layer: (64, 64, 64)"
+            )
+        hidden_layers = widths
+        if min(sizes := [*hidden_layers, n_pixels]) < 1:
+            raise ValueError(f"layers need at least one neuron each, got {sizes}")
+        for what, n in (("components", components), ("members", members), ("parts", parts)):
+            if n is None and what == "components":
+                continue
+            if not (isinstance(n, Real) and n >= 1 and n % 1 == 0):
+                raise ValueError(f"{what}={n!r} has to be a whole number of 1 or more")
+            if n > 1 and components is None:
+                raise ValueError(
+                    f"{what}={n}: networks side by side need components= to share; "
+                    f"{what}=1 goes without"
+                )
+        self.activation, self.output = activation, output
+        self.members, self.parts = int(members), int(parts)
+        layer = _Layer
+        if self.members * self.parts > 1:
+            layer = functools.partial(_SideBySide, self.members * self.parts)
+        self.hidden = nn.ModuleList(
+            layer(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
+        )
+        width = hidden_layers[-1] if hidden_layers else n_labels
+        self.coefficients = self.assembly = None
+        if components is not None:
+            each = -(-min(self.parts, _MORE_THAN_SHARE) * int(components) // self.parts)
+            self.coefficients = layer(width, each)
+        if self.parts > 1:
+            self.assembly = nn.Linear(
+                self.parts * each, int(components), bias=False, dtype=torch.float32
+            )
+        self.pixels = _Pixels(width if components is None else int(components), n_pixels)
+
+    @classmethod
+    def with_weights(cls, weights, **architecture):
+        """Make a network of weights that are known: none are drawn from torch's generator.
+
+        Parameters
+        ----------
+        weights : mapping of str to torch.Tensor
+            As its ``state_dict()`` has them.
+        **architecture
+            As the constructor takes it.
+
+        Returns
+        -------
+        SpectralNetwork
+
+        Raises
+        ------
+        RuntimeError
+            If weights are missing, too many, or of another shape.
+        """
+        with torch.device("meta"):  # which has no numbers
+            network = cls(**architecture)
+        network.load_state_dict({name: w.float() for name, w in weights.items()}, assign=True)
+        network.pixels.lay_out(training=False)
+        return network
+
+    @property
+    def first(self):
+        """The layer that the labels go into."""
+        return [*self.hidden, self.coefficients or self.pixels][0]
+
+    @property
+    def architecture(self):
+        """What the constructor needs to make this network again (dict)."""
+        return {
+            "n_labels": self.first.in_features,
+            "n_pixels": self.pixels.out_features,
+            "hidden_layers": [layer.out_features for layer in self.hidden],
+            "activation": self.activation,
+            "output": self.output,
+            "components": None if self.coefficients is None else self.pixels.in_features,
+            "members": self.members,
+            "parts": self.parts,
+        }
+
+    def forward(self, x):
+        """Return the flux.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, n_labels)
+            Labels, scaled to [-0.5, 0.5].
+
+        Returns
+        -------
+        torch.Tensor, shape (n, n_pixels)
+        """
+        return self.flux_of(self.features(x))
+
+    def flux_of(self, features):
+        """Return the flux that features lead to, shape (..., n_pixels)."""
+        z = self.pixels(features)
+        # Under autocast the layers are in half precision; flux would be too coarse in it.
+        return VALUES[self.output](z.float() if z.dtype.itemsize < 4 else z)
+
+    def features(self, x):
+        """Return what the last layer makes pixels of, shape (n, n_features)."""
+        return self._assembled(self._mean(self._side_by_side(x.mT)))
+
+    def member_features(self, x):
+        """Return the same for each member: shape (members, n, n_features), if there are several."""
+        return self._assembled(self.part_coefficients(x))
+
+    def part_coefficients(self, x):
+        """Return the coefficients of all parts, below each other, before they are put together.
+
+        Shape (members, parts · n_coefficients, n), a column for each spectrum; without the first
+        axis for one member.
+        """
+        return self._below(self._side_by_side(x.mT))
+
+    def _side_by_side(self, x):
+        """Return what the networks side by side give: (n_labels, n) → ([members · parts,] k, n)."""
+        for layer in self.hidden:
+            x = VALUES[self.activation](layer(x))
+        return x if self.coefficients is None else self.coefficients(x)
+
+    def _below(self, x):
+        """Put parts below each other: (members · parts, k, n) → ([members,] parts · k, n)."""
+        if self.parts == 1:
+            return x
+        members = [self.members] if self.members > 1 else []
+        return x.reshape(*members, self.parts * x.shape[-2], x.shape[-1])
+
+    def _mean(self, x):
+        """Return the mean of members, parts below each other: shape (parts · k, n)."""
+        x = self._below(x)
+        return x.mean(0) if self.members > 1 else x
+
+    def _assembled(self, x):
+        """Return features (..., n, n_features), of coefficients (..., parts · k, n)."""
+        return x.mT if self.assembly is None else self.assembly(x.mT)
+
+    def spread(self, x):
+        """Return how far the members are from their mean.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, n_labels)
+
+        Returns
+        -------
+        torch.Tensor, shape (n,)
+            The rms over members and some hundred pixels; zero without members.
+        """
+        features = self.member_features(x)
+        some = slice(None, None, max(1, self.pixels.out_features // _SPREAD_PIXELS))
+        layer = self.pixels.weight[some], self.pixels.bias[some]
+        flux, mean = (
+            VALUES[self.output](nn.functional.linear(z, *layer))
+            for z in (features, features.mean(0) if self.members > 1 else features)
+        )
+        return (flux - mean).square().mean(-1).reshape(self.members, len(x)).mean(0).sqrt()
+
+    def features_and_tangents(self, x, by):
+        """Return what the last layer is given, and its derivatives by some of the scaled labels.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, n_labels)
+        by : sequence of int
+            The labels' indices.
+
+        Returns
+        -------
+        features : torch.Tensor, shape (n, n_features)
+        tangents : torch.Tensor, shape (n, n_by, n_features)
+        """
+        if not len(by):
+            return self.features(x), x.new_empty(len(x), 0, self.pixels.in_features)
+        shape, tangents = (len(by), len(x)), None  # of columns: one for each label and spectrum
+        x, by = x.mT, torch.tensor(list(by)).to(x.device)
+        for layer in self.hidden:
+            x, slope = ACTIVATIONS[self.activation](layer(x))
+            if tangents is None:  # the derivatives of its input are one each
+                tangents = layer.weight[..., by, None] * slope[..., None, :]
+            else:
+                tangents = (layer.weight @ tangents).unflatten(-1, shape)
+                tangents *= slope[..., None, :]
+            tangents = tangents.flatten(-2)
+        if tangents is None:
+            directions = torch.eye(len(x), dtype=x.dtype, device=x.device)
+            tangents = directions[:, by].repeat_interleave(shape[1], dim=1)
+        if self.coefficients is not None:
+            x, tangents = self.coefficients(x), self.coefficients.weight @ tangents
+        x, tangents = (self._assembled(self._mean(part)) for part in (x, tangents))
+        return x, tangents.unflatten(0, shape).transpose(0, 1)
+
+    def flux_and_jacobian(self, x):
+        """Return the flux and its derivatives by the scaled labels.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, n_labels)
+
+        Returns
+        -------
+        flux : torch.Tensor, shape (n, n_pixels)
+        jacobian : torch.Tensor, shape (n, n_labels, n_pixels)
+        """
+        features, tangents = self.features_and_tangents(x, range(x.shape[-1]))
+        flux, slope = OUTPUTS[self.output](self.pixels(features))
+        return flux, (tangents @ self.pixels.weight.T) * slope[:, None]

@@ -1,0 +1,47 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Names of a package that are imported on first use, so that importing the package is quick."""
+
+import importlib
+import sys
+
+__all__ = ["attach"]
+
+
+def attach(package, home):
+    """Return what a package needs to import its public names on first use.
+
+    Parameters
+    ----------
+    package : str
+        Name of the package, ``__name__``.
+    home : mapping of str to str
+        Public names by the module, relative to the package, that defines them, each a string of
+        names with spaces between.
+
+    Returns
+    -------
+    __getattr__, __dir__ : callable
+    __all__ : list of str
+
+    Examples
+    --------
+    >>> from astropayne.utils.lazy import attach
+    >>> __getattr__, __dir__, __all__ = attach("astropayne.utils", {"statistics": "median_and_scatter"})
+    >>> __getattr__("median_and_scatter").__name__
+    'median_and_scatter'
+    """
+    module_of = {name: module for module, names in home.items() for name in names.split()}
+    public = sorted(module_of)
+
+    def __getattr__(name):
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{package}.{module_of[name]}")
+        value = getattr(module, name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def __dir__():
+        return sorted([*vars(sys.modules[package]), *public])
+
+    return __getattr__, __dir__, public

@@ -1,0 +1,143 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""The demonstration: from a grid to measured stars, on the data that ships with the package."""
+
+from pathlib import Path
+
+import astropy.units as u
+import matplotlib.pyplot as plt
+import numpy as np
+from astropy.table import QTable, hstack
+
+from astropayne.evaluation.recovery import with_noise
+from astropayne.fitting.fit import fit_spectra, fit_spectrum
+from astropayne.grids.grid import SpectralGrid
+from astropayne.models.model import PayneModel
+from astropayne.plotting.recovery import plot_recovery
+from astropayne.plotting.spectra import plot_fit, plot_spectrum
+from astropayne.spectra.broaden import broaden_spectrum
+from astropayne.utils.torch_state import one_thread
+
+__all__ = ["run_demo"]
+
+_RESOLUTION = 18000
+_KMS = u.km / u.s
+_SUN = {"teff": 5777 * u.K, "logg": 4.44, "feh": 0.0, "vmic": 1 * _KMS}
+
+
+def _observe(grid, snr, rng):
+    """Make stars of spectra (velocity, rotation, instrument, noise); return them and the truth."""
+    truth = grid.labels.copy()
+    truth["rv"] = np.round(rng.uniform(-150, 150, len(grid)), 1) * _KMS
+    truth["vsini"] = np.round(rng.uniform(3, 15, len(grid)), 1) * _KMS
+    stars = []
+    for i in range(len(grid)):
+        star = broaden_spectrum(
+            grid[i], rv=truth["rv"][i], vsini=truth["vsini"][i], resolution=_RESOLUTION
+        )
+        stars.append(with_noise(star, snr, rng))
+    return stars, truth
+
+
+def run_demo(folder, *, n_stars=12, snr=100, max_epochs=1200, seed=42, progress=None, say=None):
+    """Train a network on the sample grid, and measure stars with it.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the results go: ``model.asdf``, ``stars.ecsv`` (true and fitted labels), and the
+        pictures ``sun.png``, ``fit.png`` and ``recovery.png``.
+    n_stars : int
+        Stars to measure, of spectra that were not trained on.
+    snr : float
+        Their signal-to-noise ratio a pixel.
+    max_epochs : int
+        How long to train.
+    seed : int
+        Of everything that is random: the same seed gives the same numbers.
+    progress : bool, optional
+        Whether to show progress bars; by default on a terminal only.
+    say : callable, optional
+        Takes each line of the story, such as `print`.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        What ``stars.ecsv`` holds.
+    """
+    say = say or (lambda line: None)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    grid = SpectralGrid.sample().transform_labels("A_Li")
+    train, held_out = grid.split(train_fraction=0.8, seed=seed)
+    say(f"grid      {grid}")
+    model = PayneModel()
+    with one_thread():
+        model.train(train, max_epochs=max_epochs, seed=seed, progress=progress)
+    if model.meta["training"]["stopped"] == "interrupted":
+        raise KeyboardInterrupt  # the demo is meant, not its training only
+    residual = model.predict(held_out.labels).flux.value - held_out.flux
+    say(f"network   {model}")
+    say(
+        f"accuracy  rms flux error {np.sqrt(np.mean(residual**2)):.4f} on {len(held_out)} spectra "
+        f"it has not seen (median {np.median(np.abs(residual)):.4f})"
+    )
+    model.write(folder / "model.asdf", overwrite=True)
+
+    sun = model(**_SUN, rv=12 * _KMS, vsini=2 * _KMS, vmac=3 * _KMS, resolution=_RESOLUTION)
+    title = "The Sun at 12 km/s as the network predicts it: vsini 2, ζ 3 km/s, R = 18000"
+    _save(plot_spectrum(sun, label=title), folder / "sun.png")
+
+    rng = np.random.default_rng(seed)
+    stars, truth = _observe(held_out[:n_stars], snr, rng)
+    fitted = fit_spectra(stars, model, resolution=_RESOLUTION, progress=progress)
+    shown = _most_solar(truth)
+    _save(plot_fit(fit_spectrum(stars[shown], model, resolution=_RESOLUTION)), folder / "fit.png")
+    _save(plot_recovery(truth, fitted), folder / "recovery.png")
+    table = _side_by_side(truth, fitted)
+    table.write(folder / "stars.ecsv", overwrite=True)
+    for line in _summary(truth, fitted, shown):
+        say(line)
+    return table
+
+
+def _side_by_side(truth, fitted):
+    true = QTable({f"{name}_true": truth[name] for name in truth.colnames})
+    name, *others = fitted.colnames
+    return hstack([fitted[[name]], true, fitted[others]])
+
+
+def _most_solar(truth):
+    """Return the row nearest to the Sun, in units of what stars of the grid differ by."""
+    distance = sum(
+        ((truth[name] - _SUN[name]) / np.std(truth[name])) ** 2 for name in ("teff", "logg", "feh")
+    )
+    return int(np.argmin(distance))
+
+
+def _summary(truth, fitted, shown):
+    """Tell one star's labels with their errors, and how all stars came out."""
+    yield f"stars     {len(fitted)} measured; the most solar of them, and all together:"
+    yield f"  {'label':8s}{'true':>10s}{'fitted':>10s}{'error':>9s}      median |fitted - true|"
+    for name in truth.colnames:
+        true, value, error = (
+            np.asarray(getattr(column, "value", column))
+            for column in (truth[name], fitted[name], fitted[f"{name}_err"])
+        )
+        digits = 0 if name == "teff" else 2
+        unit = f" {truth[name].unit}" if truth[name].unit else ""
+        yield (
+            f"  {name:8s}{true[shown]:10.{digits}f}{value[shown]:10.{digits}f}"
+            f"{error[shown]:9.{digits}f}"
+            f"{_median_difference(value, true):16.{digits}f}{unit}"
+        )
+
+
+def _median_difference(value, true):
+    measured = np.isfinite(value)
+    return np.median(np.abs(value - true)[measured]) if measured.any() else np.nan
+
+
+def _save(axes, path):
+    figure = np.ravel(axes)[0].figure
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

@@ -1,0 +1,152 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Fits of files of spectra, and their summary as text."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
+
+from astropayne.engine.flags import Flag
+from astropayne.fitting.batches import Interrupted
+from astropayne.fitting.fit import fit_spectra
+from astropayne.spectra.files import SpectraFromFiles
+
+__all__ = ["describe_fits", "fit_files", "measured"]
+
+
+def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
+    """Fit spectra in files.
+
+    Parameters
+    ----------
+    stars : iterable of path-like, or of sequences of them
+        A file for each star, or several: its arms, which are fitted together.
+    model : `~astropayne.PayneModel`
+    read : dict, optional
+        Options of `read_star`.
+    measure : callable
+        What measures them: `~astropayne.fit_spectra`, or `~astropayne.fit_abundances`.
+    **options
+        Of what measures.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        As of `~astropayne.fit_spectra`, ``name`` being the files, with commas between them. They
+        are read one after another; what cannot be read has the flag ``BAD_INPUT``, and the reason
+        in ``message``.
+
+    Warns
+    -----
+    astropy.utils.exceptions.AstropyUserWarning
+        If Ctrl-C ends it, when some are measured: the table has these only.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from astropayne import PayneModel
+    >>> from astropayne.workflows.fit_files import fit_files
+    >>> from astropayne.spectra.write import write_spectrum
+    >>> model, file = PayneModel.sample(), mkdtemp() + "/sun.ecsv"
+    >>> write_spectrum(model(teff=5777, logg=4.44, feh=0, vmic=1, rv=12), file)
+    >>> table = fit_files([file], model)
+    >>> print(table["rv"].round(1))
+    [12.] km / s
+    """
+    stars = list(stars)
+    spectra = SpectraFromFiles(stars, read or {})
+    try:
+        table = measure(spectra, model, **options)
+    except Interrupted as interrupt:
+        table = interrupt.table
+        if not len(table):
+            raise
+        warnings.warn(
+            f"interrupted: the table has the first {len(table)} of {len(stars)} stars",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
+    table["message"] = [
+        spectra.reasons.get(i, str(said)) for i, said in enumerate(table["message"])
+    ]
+    return table
+
+
+def measured(table):
+    """Say which rows of a table of fits hold a measurement.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        Of `~astropayne.fit_spectra`.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (n_rows,)
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne import Flag
+    >>> from astropayne.workflows.fit_files import measured
+    >>> measured(QTable({"flags": [0, int(Flag.BAD_INPUT)]})).tolist()
+    [True, False]
+    """
+    return (table["flags"] & Flag.BAD_INPUT) == 0
+
+
+def describe_fits(table, *, everything=False, n_rows=20):
+    """Tell in lines what a table of fits says.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        Of `~astropayne.fit_spectra`.
+    everything : bool
+        Whether to tell of every star, not of the first ones only.
+    n_rows : int
+        How many are the first ones.
+
+    Yields
+    ------
+    str
+    """
+    good = measured(table)
+    shown = {n: d for n, d in (("teff", 0), ("logg", 2), ("feh", 2), ("rv", 2), ("vsini", 1))
+             if n in table.colnames}  # fmt: skip
+    width = max([4, *map(len, table["name"])])
+    yield f"{'name':{width}s}" + "".join(f"{name:>16s}" for name in shown) + "  flags"
+    for row in table if everything else table[:n_rows]:
+        cells = "".join(f"{_shown(row, name, digits):>16s}" for name, digits in shown.items())
+        yield f"{row['name']:{width}s}{cells}  {_flags_text(row)}"
+    if not everything and len(table) > n_rows:
+        yield f"... and {len(table) - n_rows} more"
+    yield f"{len(table)} {'spectrum' if len(table) == 1 else 'spectra'}, {good.sum()} measured"
+    for row in table[~good]:
+        named = row["name"] in row["message"]
+        yield "not measured: " + ("" if named else f"{row['name']}: ") + row["message"]
+
+
+def _shown(row, name, digits):
+    """Return a value with its error, or as an upper limit."""
+    value, error, limit = (
+        u.Quantity(np.ma.filled(row[column], np.nan)).value if column in row.colnames else np.nan
+        for column in (name, f"{name}_err", f"{name}_limit")
+    )
+    if np.isfinite(limit):
+        return f"< {limit:.{digits}f}"
+    if not np.isfinite(value):
+        return "-"
+    value = round(float(value), digits) + 0.0  # not minus zero
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
+
+
+def _flags_text(row):
+    which = {Flag.AT_BOUND: row["at_bound"], Flag.LOW_INFORMATION: row["low_information"]}
+    said = [
+        f"{flag.name} ({', '.join(which[flag].split())})" if which.get(flag) else flag.name
+        for flag in Flag
+        if flag & int(row["flags"])
+    ]
+    return ", ".join(said) or "-"
