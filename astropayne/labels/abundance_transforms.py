@@ -72,11 +72,11 @@ class AbundanceTransform(LabelTransform):
         self.needs = _ADDED[min(self._rungs) : max(self._rungs)]
 
     def forward(self, values, solar):
-        """Compute the target; parameters as in `~astropayne.plugins.interfaces.LabelTransform.forward`."""
+        """Compute the target, as `~astropayne.labels.LabelTransform.forward` describes."""
         return self._climb(values, self.source, *self._rungs, solar)
 
     def inverse(self, values, solar):
-        """Compute the source from the target; parameters as in `forward`."""
+        """Compute the source from the target."""
         return self._climb(values, self.target, *self._rungs[::-1], solar)
 
     def _climb(self, values, given, start, end, solar):

@@ -288,6 +288,7 @@ def _only_word(value):
 
 
 def forbid_same(given, network):
+    """Raise `ValueError` if two labels say the same."""
     for one, other in combinations(given, 2):
         if other in network.same(one):
             raise ValueError(

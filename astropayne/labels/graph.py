@@ -129,6 +129,7 @@ def _spell_as_astropayne(transform):
 
 
 def label_graph():
+    """Return the graph of all registered transforms, built again only when they change."""
     transforms = label_transforms(_spell_as_astropayne)
     kept = _kept[0].transforms if _kept else []
     if len(kept) != len(transforms) or not all(map(operator.is_, kept, transforms)):

@@ -44,8 +44,8 @@ class KnownLabels:
     names : sequence of str
         The model's labels.
     known : mapping of str to float
-        Values in the labels' own units, by names as `~astropayne.labels.names.parse_label` has them;
-        each says the same as one of the model's (`same_label`), here and in what follows.
+        Values in the labels' own units, by names as `~astropayne.labels.parse_label` returns
+        them; each says the same as one of the model's (`same_label`), here and in what follows.
     solar : str, `~astropayne.labels.solar.SolarScale` or mapping, optional
         The solar scale.
 

@@ -87,7 +87,7 @@ class MicroturbulenceRelation(LabelRelation):
         self.needs, self.ranges = needs, ranges
 
     def estimate(self, values):
-        """Compute vmic; parameters as in `~astropayne.plugins.interfaces.LabelRelation.estimate`."""
+        """Compute vmic, as `~astropayne.labels.LabelRelation.estimate` describes."""
         columns = np.broadcast_arrays(*(np.asarray(values[n], dtype=float) for n in self.needs))
         for name, (low, high) in self.ranges.items():
             if np.any((values[name] < low) | (values[name] > high)):
@@ -125,7 +125,7 @@ def stellar_transforms():
 
     Returns
     -------
-    tuple of `~astropayne.plugins.interfaces.LabelTransform` and `~astropayne.plugins.interfaces.LabelRelation`
+    tuple of `~astropayne.labels.LabelTransform` and `~astropayne.labels.LabelRelation`
 
     Notes
     -----

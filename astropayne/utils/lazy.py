@@ -26,7 +26,8 @@ def attach(package, home):
     Examples
     --------
     >>> from astropayne.utils.lazy import attach
-    >>> __getattr__, __dir__, __all__ = attach("astropayne.utils", {"statistics": "median_and_scatter"})
+    >>> home = {"statistics": "median_and_scatter"}
+    >>> __getattr__, __dir__, __all__ = attach("astropayne.utils", home)
     >>> __getattr__("median_and_scatter").__name__
     'median_and_scatter'
     """

@@ -7,6 +7,7 @@ __all__ = ["finite_median", "median_and_scatter"]
 
 
 def finite_median(values):
+    """Return the median of the finite values, or NaN if there is none."""
     values = values[np.isfinite(values)]
     return np.median(values) if len(values) else np.nan
 

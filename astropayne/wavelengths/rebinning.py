@@ -65,6 +65,7 @@ def pixel_edges(wavelength):
 
 
 def checked_axis(wavelength, name="wavelength"):
+    """Return a wavelength axis as floats, or raise `ValueError`."""
     wavelength = np.asarray(wavelength, dtype=float)
     if wavelength.ndim != 1 or len(wavelength) < 2:
         raise ValueError(
@@ -153,6 +154,7 @@ def rebin(wavelength, flux, new_wavelength, sigma=None):
 
 
 def apply_matrix(matrix, covered, flux, sigma=None):
+    """Apply a sparse operator to flux and, if it is given, to its standard deviation."""
     new_flux = matrix_product(matrix, covered, flux)
     if sigma is None:
         return new_flux
