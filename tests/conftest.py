@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Fixtures of the test run."""
 
-import copy
 import os
 from pathlib import Path
 
@@ -41,9 +40,7 @@ def model(quick_model):
 @pytest.fixture
 def ideal(model):
     """The same network, as if it had no error."""
-    ideal = copy.copy(model)
-    ideal.error = ideal.bias = ideal.error_components = ideal.error_rest = None
-    return ideal
+    return model.replace(error=None)
 
 
 @pytest.fixture

@@ -330,7 +330,7 @@ class FitSetup:
             return np.zeros(len(stars))
         values = np.where(np.isfinite(values), values, self.model.labels.middle)
         scale = self.model.error_scale_at(values)
-        error = scale * np.sqrt(np.mean(self.model.error**2))
+        error = scale * np.sqrt(np.mean(self.model.error.rms**2))
         width = pixel_width(self.model.vacuum_wavelength[None]).mean()
         return error * [
             np.sqrt(width * _information(*pair)) for pair in zip(stars, outcomes, strict=True)
@@ -448,13 +448,15 @@ def _information(star, outcome):
 
 def _emulator_error(model):
     """Return the emulator's errors as `BatchFitter` takes them."""
+    error = model.error
     known = {
-        "error": model.error, "scale": model.error_scale_at, "shift": model.error_shift_at,
-    }  # fmt: skip
-    if model.error_components is None:  # of a network from elsewhere
+        "error": None if error is None else error.rms,
+        "scale": model.error_scale_at,
+        "shift": model.error_shift_at,
+    }
+    if error is None or error.components is None:  # of a network from elsewhere
         return {**known, "rest": None, "modes": None}
-    modes = np.vstack([model.error_components, model.bias])
-    return {**known, "rest": model.error_rest, "modes": modes}
+    return {**known, "rest": error.rest, "modes": np.vstack([error.components, error.bias])}
 
 
 def own_name(name):

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`PayneModel`: a network with what is needed to use it as a stellar model."""
 
+import copy
 import itertools
 import warnings
 from dataclasses import asdict
@@ -22,17 +23,9 @@ from astropayne.labels.columns import named_columns
 from astropayne.labels.conversion import LabelConversion, labels_in, same_label
 from astropayne.labels.names import Label
 from astropayne.labels.solar import solar_scale
+from astropayne.models.emulator_error import measure_emulator_error, spread_rows
 from astropayne.models.files import PayneModelRead, PayneModelWrite
-from astropayne.models.residuals import (
-    label_shifts,
-    leading_components,
-    scale_at_labels,
-    scale_at_spread,
-    scale_by_labels,
-    scale_by_spread,
-    shift_covariance,
-    white_rest,
-)
+from astropayne.models.prediction import network_flux
 from astropayne.models.training import (
     TrainingHistory,
     checked_options,
@@ -43,7 +36,6 @@ from astropayne.models.training import (
     require_grid,
     require_spectra,
     scaled_labels,
-    spread_rows,
     training_and_validation,
 )
 from astropayne.networks.fine_tuning import adapt_labels, adapt_pixels
@@ -58,10 +50,7 @@ from astropayne.wavelengths.velocity import VELOCITIES, checked_velocity
 __all__ = ["PayneModel", "require_model"]
 
 _BLOCK = 1 << 18  # pixels that are predicted at a time
-_ERROR_COMPONENTS = 32
 _PARTS, _MEMBERS = 16, 2  # of the spectrum, and of an ensemble, where they cost little
-_SPREAD_ROWS = 1 << 12  # whose spread is computed at a time
-_RESIDUAL_PIXELS = 1 << 24  # of residuals that their components are found from
 _MOST_NEIGHBOURS = 5_000  # training spectra looked at, where labels are compared with theirs
 
 
@@ -101,21 +90,8 @@ class PayneModel:
     solar_scale : str, dict or None
         The solar abundances of the training grid: the name of a scale, or one of its own as
         `astropayne.labels.solar.SolarScale.entry` has it; `None` if they are not known.
-    error : numpy.ndarray, shape (n_pixels,)
-        The emulator's own error: rms on the validation spectra, pixel by pixel.
-    bias : numpy.ndarray, shape (n_pixels,)
-        Mean of predicted minus true flux there.
-    error_scale : numpy.ndarray, shape (2,) or (3 + 2 · n_labels,)
-        How the size of the errors goes with the spread of the members, or with labels where there
-        is one only: for `error_scale_at`.
-    error_components : numpy.ndarray, shape (n_components, n_pixels)
-        How errors of pixels go together: the leading part of their covariance about ``bias``,
-        each spectrum's divided by its scale, is ``error_components.T @ error_components``.
-    error_rest : numpy.ndarray, shape (n_pixels,)
-        What the components leave, as `~astropayne.models.residuals.white_rest` gives it.
-    error_shift : numpy.ndarray, shape (n_labels, n_labels)
-        Errors look in part like changes of labels: the covariance of these, of scaled labels and
-        divided by the square of the scale. Components and rest are of what they leave.
+    error : `~astropayne.models.EmulatorError` or None
+        The emulator error, measured on the validation spectra; `None` if it is not known.
     training_labels : numpy.ndarray, shape (n, n_labels)
         Labels of all training spectra, in single precision.
     history : TrainingHistory
@@ -155,8 +131,7 @@ class PayneModel:
         self.network = None
         self.labels = self.wavelength = self.medium = self.resolution = None
         self.solar_scale = self.error = self.history = None
-        self.bias = self.error_components = self.error_rest = self.error_scale = None
-        self.training_labels = self.error_shift = None
+        self.training_labels = None
         self.meta = {}
         self._forward_models, self._planes = {}, None
 
@@ -197,11 +172,6 @@ class PayneModel:
         resolution=None,
         solar_scale=None,
         error=None,
-        bias=None,
-        error_components=None,
-        error_rest=None,
-        error_scale=None,
-        error_shift=None,
         training_labels=None,
         history=None,
         meta=None,
@@ -213,9 +183,7 @@ class PayneModel:
         network : `~astropayne.networks.network.SpectralNetwork`
         labels : `~astropayne.labels.space.LabelSpace`
         wavelength : `~astropy.units.Quantity`
-        medium, resolution, solar_scale, error, bias, error_components, error_rest, error_scale
-            The attributes of those names.
-        error_shift, training_labels, history, meta
+        medium, resolution, solar_scale, error, training_labels, history, meta
             The attributes of those names.
 
         Returns
@@ -235,20 +203,12 @@ class PayneModel:
                 f"{len(labels)} labels and {len(wavelength)} wavelengths"
             )
         model = cls(**_choices(network))
-        for name, value, last in (
-            ("error", error, n_pixels),
-            ("bias", bias, n_pixels),
-            ("error_rest", error_rest, n_pixels),
-            ("error_components", error_components, n_pixels),
-            ("error_scale", error_scale, 2 if np.size(error_scale) == 2 else 3 + 2 * n_labels),
-            ("error_shift", error_shift, n_labels),
-            ("training_labels", training_labels, n_labels),
-        ):
-            if value is not None and np.shape(value)[-1:] != (last,):
-                raise ValueError(
-                    f"{name} has shape {np.shape(value)}; the last size must be {last}"
-                )
-            setattr(model, name, value)
+        if training_labels is not None and np.shape(training_labels)[-1] != n_labels:
+            raise ValueError(
+                f"training_labels has shape {np.shape(training_labels)}; the last size must be "
+                f"{n_labels}"
+            )
+        model.training_labels = training_labels
         wavelength = u.Quantity(wavelength, u.AA, dtype=float)
         require_axis(wavelength.value, medium, resolution)
         for name, value in network.state_dict().items():
@@ -257,6 +217,11 @@ class PayneModel:
         model.network, model.labels = network.cpu().eval(), labels
         model.wavelength, model.medium, model.resolution = wavelength, medium, resolution
         model.solar_scale = solar_scale
+        if error is not None:
+            error.require_labels(n_labels)
+            if not np.array_equal(error.wavelength, model.vacuum_wavelength):
+                raise ValueError("the wavelengths of the emulator error are not the model's pixels")
+        model.error = error
         model.history = None if history is None else TrainingHistory(history)
         model.meta = dict(meta or {})
         return model
@@ -414,7 +379,9 @@ class PayneModel:
         self.wavelength = grid.wavelength
         self.medium, self.resolution = grid.meta["medium"], grid.meta["resolution"]
         self.solar_scale = solar_scale(grid.meta["solar_scale"]).entry
-        self._measure_error(x_valid, validation)
+        self.error = measure_emulator_error(
+            self.network, self.vacuum_wavelength, x_valid, validation.flux
+        )
         self.training_labels = labels.unscale(x).astype(np.float32)
         names = ("step", "time", "learning_rate", "train_rms", "valid_rms")
         self.history = TrainingHistory(rows=run.rows, names=names, units={"time": u.s})
@@ -424,7 +391,7 @@ class PayneModel:
             **{name: text for name, text in who.items() if text is not None},
             "n_training": len(grid),
             "n_validation": len(validation),
-            "validation_rms": float(np.sqrt(np.mean(self.error**2))),
+            "validation_rms": float(np.sqrt(np.mean(self.error.rms**2))),
             "training": {**asdict(options), "stopped": run.stopped},
             "grid": {key: value for key, value in grid.meta.items() if value is not None},
             "grid_checksum": grid_checksum(grid),
@@ -451,15 +418,20 @@ class PayneModel:
         return adapt_pixels(network, self.vacuum_wavelength, wavelength, x[rows], flux)
 
     def measure_error(self, grid):
-        """Measure the emulator's error on spectra, and keep it: ``error``, ``bias`` and so on.
+        """Return a model with the emulator error measured on spectra.
 
-        Training does it with the validation spectra. They chose the network, so that spectra that
-        had no part in the training at all say more.
+        Training measures it on the validation spectra. These chose the network, so that spectra
+        that had no part in the training are a better test.
 
         Parameters
         ----------
         grid : `~astropayne.SpectralGrid`
             With the model's labels and wavelengths.
+
+        Returns
+        -------
+        PayneModel
+            The same network with the new ``error``; ``meta["n_error"]`` is the number of spectra.
 
         Raises
         ------
@@ -467,7 +439,7 @@ class PayneModel:
             If its wavelengths, medium, resolution or solar scale are not the model's, labels are
             missing, or it has no spectrum.
         TypeError
-            If it is no grid.
+            If ``grid`` is not a grid.
         """
         self.require_trained()
         require_grid(grid)
@@ -478,65 +450,35 @@ class PayneModel:
             if grid.meta[key] != getattr(self, key):
                 raise ValueError(
                     f"the grid has {key} {grid.meta[key]!r}, and the model {getattr(self, key)!r}: "
-                    f"they have to be the same; if the grid is wrong, set its meta[{key!r}]"
+                    f"they must be the same; if the grid is wrong, set its meta[{key!r}]"
                 )
-        self._measure_error(self.labels.scale(self.grid_labels(grid)), grid)
-        self.meta["n_error"] = len(grid)
+        x = self.labels.scale(self.grid_labels(grid))
+        error = measure_emulator_error(self.network, self.vacuum_wavelength, x, grid.flux)
+        return self.replace(error=error, meta={**self.meta, "n_error": len(grid)})
 
-    def _measure_error(self, x, grid):
-        n_pixels = grid.flux.shape[1]
-        squares, total, size = np.zeros(n_pixels), np.zeros(n_pixels), []
-        for residual in self._residual_blocks(x, grid.flux, np.arange(len(x))):
-            squares += np.sum(residual.astype(float) ** 2, axis=0)
-            total += np.sum(residual, axis=0, dtype=float)
-            size.append(np.sqrt(np.mean(residual.astype(float) ** 2, axis=1)))
-        self.error, self.bias = np.sqrt(squares / len(x)), total / len(x)
-        size = np.maximum(np.concatenate(size), 1e-12)
-        if self.network.members > 1:
-            self.error_scale = scale_by_spread(self._spread(x), size)
-        else:
-            self.error_scale = scale_by_labels(x, size)
-        scale = self._error_scale(x).astype(np.float32)
-        chosen = spread_rows(np.arange(len(x)), 1 + _RESIDUAL_PIXELS // n_pixels)
-        residual = np.concatenate(list(self._residual_blocks(x, grid.flux, chosen)))
-        scale = scale[chosen, None]
-        self._measure_shared(residual, scale)
-        # What looks like a change of labels is known as such, and the rest is smaller.
-        shifts = self._look_like_labels(x[chosen], residual / scale)
-        self.error_shift, expected = shift_covariance(*shifts)
-        change = scale * expected.astype(np.float32)
-        for rows, jacobian in self._jacobian_blocks(x[chosen]):
-            residual[rows] -= np.einsum("ni,nip->np", change[rows], jacobian)
-        self._measure_shared(residual, scale)
+    def replace(self, **changes):
+        """Return a model with the same network and another value of some attributes.
 
-    def _measure_shared(self, residual, scale):
-        about = (residual - residual.mean(axis=0)) / scale
-        self.error_components = leading_components(about, _ERROR_COMPONENTS)
-        self.error_rest = white_rest(about, _ERROR_COMPONENTS, self.wavelength.value)
+        Parameters
+        ----------
+        **changes
+            ``resolution``, ``solar_scale``, ``error`` or ``meta``.
 
-    def _look_like_labels(self, x, residual):
-        """Return the `~astropayne.models.residuals.label_shifts` of residuals over their scale."""
-        components = np.vstack([self.error_components, self.bias])
-        parts = [
-            label_shifts(residual[rows], jacobian, components, self.error_rest)
-            for rows, jacobian in self._jacobian_blocks(x)
-        ]
-        return tuple(map(np.concatenate, zip(*parts, strict=True)))
+        Returns
+        -------
+        PayneModel
 
-    def _jacobian_blocks(self, x):
-        """Yield rows and derivatives by scaled labels: (n, n_labels, n_pixels), some megabytes."""
-        size = max(1, 2**21 // (len(self.labels) * len(self.wavelength)))
-        for first in range(0, len(x), size):
-            rows = slice(first, first + size)
-            with without_gradients():
-                some = torch.as_tensor(x[rows], dtype=torch.float32)
-                jacobian = self.network.flux_and_jacobian(some)[1].numpy()
-            yield rows, jacobian
-
-    def _residual_blocks(self, x, flux, rows):
-        """Yield predicted minus true flux of some spectra, some megabytes at a time."""
-        for part in np.array_split(rows, 1 + len(rows) * flux.shape[1] // 2**21):
-            yield self._network_flux(x[part]) - np.asarray(flux[part], dtype=np.float32)
+        Examples
+        --------
+        >>> from astropayne import PayneModel
+        >>> PayneModel.sample().replace(resolution=18000).resolution
+        18000
+        """
+        model = copy.copy(self)
+        model._forward_models = {}
+        for name, value in changes.items():
+            setattr(model, name, value)
+        return model
 
     # --- prediction
 
@@ -625,7 +567,7 @@ class PayneModel:
         }
         as_it_is = np.ndim(resolution) == 0 and resolution in (None, self.resolution)
         if own_axis and not np.any(velocities) and as_it_is:
-            flux = self._network_flux(self.labels.scale(values))
+            flux = network_flux(self.network, self.labels.scale(values))
         else:
             theta = np.column_stack([values, *velocities])
             flux = self._forward_flux(theta, vacuum_angstrom(wavelength, self.medium), resolution)
@@ -813,11 +755,6 @@ class PayneModel:
         ]
         return np.max(distances, axis=0)
 
-    def _network_flux(self, scaled):
-        """Return the network's flux for scaled labels, shape (n, n_pixels)."""
-        with without_gradients():
-            return self.network(torch.as_tensor(scaled, dtype=torch.float32)).numpy()
-
     def _forward_flux(self, theta, wavelength, resolution):
         """Return broadened and shifted flux, NaN where it is not supported, in blocks of rows."""
         model = self.forward_model()
@@ -853,7 +790,7 @@ class PayneModel:
         return to_vacuum(self.wavelength.value, self.medium)
 
     def error_at(self, wavelength):
-        """Return the emulator's own error at wavelengths in a star's frame; zero if not known.
+        """Return the emulator error at wavelengths in a star's frame; zero if it is not known.
 
         Parameters
         ----------
@@ -864,12 +801,10 @@ class PayneModel:
         -------
         numpy.ndarray
         """
-        if self.error is None:
-            return np.zeros(np.shape(wavelength))
-        return np.interp(wavelength, self.vacuum_wavelength, self.error)
+        return np.zeros(np.shape(wavelength)) if self.error is None else self.error.at(wavelength)
 
     def error_scale_at(self, values):
-        """Return how large the emulator's errors are at labels, relative to the rms of all.
+        """Return how large the emulator errors are at labels, relative to the rms of all.
 
         Parameters
         ----------
@@ -881,15 +816,15 @@ class PayneModel:
         numpy.ndarray, shape (n,)
             One where it is not known.
         """
-        if self.error is None or self.error_scale is None:
+        if self.error is None:
             return np.ones(len(values))
-        return self._error_scale(self.labels.scale(np.asarray(values, dtype=float)))
+        x = self.labels.scale(np.asarray(values, dtype=float))
+        return self.error.scale_at(x, self.network)
 
     def error_shift_at(self, values):
-        """Return the covariance of labels that the emulator's errors are worth, apart from others.
+        """Return the covariance of the changes of labels that emulator errors look like.
 
-        Errors look in part like changes of labels. What a fit finds is off by these, whatever
-        pixels it uses and whatever their noise.
+        The labels that a fit finds are off by these, whatever its pixels and their noise.
 
         Parameters
         ----------
@@ -901,23 +836,10 @@ class PayneModel:
         numpy.ndarray, shape (n, n_labels, n_labels)
             Zero where it is not known.
         """
-        n_labels = len(self.labels)
-        if self.error is None or self.error_shift is None:
-            return np.zeros((len(values), n_labels, n_labels))
-        one = self.error_shift * np.outer(self.labels.width, self.labels.width)
-        return self.error_scale_at(values)[:, None, None] ** 2 * one
-
-    def _error_scale(self, x):
-        if len(self.error_scale) == 2:
-            return scale_at_spread(self.error_scale, self._spread(x))
-        return scale_at_labels(self.error_scale, x)
-
-    def _spread(self, x):
-        """Return the spread of the members at scaled labels, in blocks of rows: (n,)."""
-        blocks = torch.as_tensor(x, dtype=torch.float32).split(_SPREAD_ROWS)
-        with without_gradients():
-            spread = torch.cat([self.network.spread(block) for block in blocks])
-        return np.maximum(spread.numpy().astype(float), 1e-12)
+        if self.error is None:
+            return np.zeros((len(values), len(self.labels), len(self.labels)))
+        x = self.labels.scale(np.asarray(values, dtype=float))
+        return self.error.shift_at(x, self.network, self.labels.width)
 
     def forward_model(
         self,

@@ -21,6 +21,7 @@ from astropayne.grids.checks import unusable_labels
 from astropayne.grids.combine import require_alike
 from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.columns import label_values
+from astropayne.models.emulator_error import spread_rows
 from astropayne.networks.options import TrainingOptions
 from astropayne.utils.quantities import strip_unit
 from astropayne.utils.suggestions import require_known
@@ -36,7 +37,6 @@ __all__ = [
     "require_grid",
     "require_spectra",
     "scaled_labels",
-    "spread_rows",
     "training_and_validation",
 ]
 
@@ -52,13 +52,6 @@ class TrainingHistory(QTable):
         from astropayne.plotting.emulator import plot_history
 
         return plot_history(self, **options)
-
-
-def spread_rows(rows, n):
-    """Return at most ``n`` of the rows, spread over all of them."""
-    if len(rows) <= n:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, n).astype(int)]
 
 
 def grid_checksum(grid):

@@ -9,6 +9,7 @@ that chose the network.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import astropy.units as u
@@ -47,8 +48,9 @@ def main(folder, minutes=20):
         SpectralGrid.sample().meta["description"].replace("The first 300 of 2146", "2146")
     )
     _, validation = train.split(0.95, seed=model.meta["training"]["seed"])
-    model.measure_error(SpectralGrid.concatenate([validation, held_out]))
-    model.error_components = model.error_components.astype(np.float16).astype(np.float32)
+    model = model.measure_error(SpectralGrid.concatenate([validation, held_out]))
+    components = model.error.components.astype(np.float16).astype(np.float32)
+    model = model.replace(error=replace(model.error, components=components))
     print(model, model.meta["held_out"])
     model.write(Path(astropayne.__file__).parent / "data" / "sample_model.asdf", overwrite=True)
 

@@ -25,9 +25,7 @@ HELD = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, **BLURRED}
 @pytest.fixture(scope="module")
 def network():
     """The model that ships, as if it were exact: tests make spectra with it."""
-    network = PayneModel.sample()
-    network.error = network.bias = network.error_components = network.error_rest = None
-    return network
+    return PayneModel.sample().replace(error=None)
 
 
 def _stars(network, rng, n, snr=100, **labels):

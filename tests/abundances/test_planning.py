@@ -13,10 +13,7 @@ VELOCITIES = {"rv": 10.0, "vsini": 8.0}
 
 @pytest.fixture(scope="module")
 def network():
-    network = PayneModel.sample()
-    # taken as exact
-    network.error = network.bias = network.error_components = network.error_rest = None
-    return network
+    return PayneModel.sample().replace(error=None)  # taken as exact
 
 
 def test_errors_are_the_scatter_of_fits(network, rng):

@@ -196,8 +196,7 @@ def main():
     parser.add_argument("--many", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = PayneModel.sample()
-    model.error = model.bias = model.error_components = model.error_rest = None
+    model = PayneModel.sample().replace(error=None)
     stars, truth = make_stars(model, options.stars, np.random.default_rng(1))
     known = {"resolution": RESOLUTION, "fixed": {"vmac": VMAC}}
     fit_spectra(stars[:2], model, **known)  # what is made once

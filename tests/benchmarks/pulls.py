@@ -93,8 +93,8 @@ def fit_by_halves(stars, row, unseen, others):
     """Fit each half of the spectra with the emulator's error of the other half and of others."""
     tables = []
     for mine, other in zip(HALVES, HALVES[::-1], strict=True):
-        model = PayneModel.sample()
-        model.measure_error(SpectralGrid.concatenate([others, unseen[other]]))
+        spectra = SpectralGrid.concatenate([others, unseen[other]])
+        model = PayneModel.sample().measure_error(spectra)
         chosen = np.isin(row, np.arange(len(unseen))[mine])
         some = [star for star, used in zip(stars, chosen, strict=True) if used]
         tables.append(fit_spectra(some, model, continuum=1, progress=False))
@@ -141,8 +141,7 @@ def main():
     truth = {name: np.asarray(unseen.labels[name])[row] for name in model.labels.names}
     truth |= dict(zip(("rv", "vsini"), velocities.T, strict=True))
     table = fit_by_halves(stars, row, unseen, chose)
-    photons = PayneModel.sample()
-    photons.error = photons.bias = photons.error_components = photons.error_rest = None
+    photons = PayneModel.sample().replace(error=None)
     faint = snr == min(options.snr)
     limit = fit_spectra([s for s, f in zip(stars, faint, strict=True) if f], photons, continuum=1)
 

@@ -23,7 +23,9 @@ from specutils import Spectrum
 
 from astropayne import PayneModel, fit_spectra
 from astropayne.labels.space import LabelSpace
+from astropayne.models import EmulatorError
 from astropayne.networks.network import SpectralNetwork
+from astropayne.wavelengths.media import to_vacuum
 from astropayne.wavelengths.velocity import C_KMS
 
 WINDOWS, STEP, RESOLUTION, SNR = ((3926, 4355), (5160, 5730), (6100, 6790)), 0.05, 20000, 100
@@ -64,11 +66,14 @@ def a_model(rng):
         network.pixels.weight.copy_(weight)
         network.pixels.bias.copy_(1 - every[0] - weight @ features.mean(0))
     errors = lines(wavelength, 0.001 * rng.normal(size=(N_ERRORS, 500)), rng)
+    error = EmulatorError(
+        to_vacuum(wavelength, "air"), np.full(len(wavelength), 0.001), np.zeros(len(wavelength)),
+        components=errors, rest=np.full(len(wavelength), 0.0018),
+        shift=np.diag(np.full(len(names), 1e-6)),
+    )  # fmt: skip
     return PayneModel.from_network(
         network, LabelSpace(names, low, high), wavelength * u.AA, resolution=RESOLUTION,
-        error=np.full(len(wavelength), 0.001), bias=np.zeros(len(wavelength)),
-        error_components=errors, error_rest=np.full(len(wavelength), 0.0018),
-        error_shift=np.diag(np.full(len(names), 1e-6)),
+        error=error,
     )  # fmt: skip
 
 
@@ -105,7 +110,7 @@ def main():
         print(f"with {error} emulator error: {1e3 * each:.0f} ms a star, "
               f"{np.mean(table['iterations']):.1f} evaluations, "
               f"scatter of pulls {np.nanstd(pulls):.2f}")  # fmt: skip
-        model.error = model.error_components = model.error_rest = model.error_shift = None
+        model = model.replace(error=None)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ import copy
 import gc
 import pickle
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import astropy.units as u
@@ -945,7 +946,7 @@ def test_the_emulator_is_said_to_be_the_limit(model, ideal, exact, rng):
         return bool(flags & Flag.EMULATOR_LIMITED)
 
     scale = model.error_scale_at([[TRUTH[name] for name in model.labels.names]])[0]
-    noise = scale * np.sqrt(np.mean(model.error**2)) / 0.3
+    noise = scale * np.sqrt(np.mean(model.error.rms**2)) / 0.3
     assert not limited(_noisy(exact, 1.1 * noise, rng))
     assert limited(_noisy(exact, 0.9 * noise, rng))
     assert limited(_noisy(exact, 0.9 * noise, rng, scale=3e4), continuum=1)
@@ -958,17 +959,15 @@ def test_the_emulator_is_said_to_be_the_limit(model, ideal, exact, rng):
         uncertainty=StdDevUncertainty(star.uncertainty.array[half]),
     )  # fmt: skip
     assert not limited(few)
-    hard = copy.copy(model)
-    hard.error = 3 * model.error
+    hard = model.replace(error=replace(model.error, rms=3 * model.error.rms))
     assert limited(few, hard)
 
 
 def test_the_emulator_errs_more_for_some_stars(model, exact, rng):
     """Where its errors are known to be twice as large, so is their part of the errors."""
-    quiet, loud = copy.copy(model), copy.copy(model)
     n = len(model.labels)
-    quiet.error_scale = np.zeros(3 + 2 * n)
-    loud.error_scale = np.append([np.log(4), 0, 0], np.zeros(2 * n))
+    scales = np.zeros(3 + 2 * n), np.append([np.log(4), 0, 0], np.zeros(2 * n))
+    quiet, loud = (model.replace(error=replace(model.error, scale=scale)) for scale in scales)
     star = _noisy(exact, 0.0005, rng)
     one, four = (fit_spectrum(star, m, resolution=16000).errors["teff"] for m in (quiet, loud))
     assert 2.5 < four / one < 4.1
@@ -976,9 +975,10 @@ def test_the_emulator_errs_more_for_some_stars(model, exact, rng):
 
 @pytest.mark.parametrize("kind", ["fixed", "tied"])
 def test_labels_that_are_held_are_shifted_too(exact, rng, kind):
-    model = PayneModel.sample()
-    i = model.labels.index("logg")
-    model.error_shift = np.zeros_like(model.error_shift)
+    network = PayneModel.sample()
+    i = network.labels.index("logg")
+    shift = np.zeros_like(network.error.shift)
+    model = network.replace(error=replace(network.error, shift=shift))
     star = _noisy(exact, 1e-3, rng)
 
     def fit(logg):
@@ -989,7 +989,8 @@ def test_labels_that_are_held_are_shifted_too(exact, rng, kind):
     names, step = ["teff", "feh", "Mg_Fe", "Ni_Fe"], 0.02
     sure = fit(TRUTH["logg"])
     up, down = fit(TRUTH["logg"] + step), fit(TRUTH["logg"] - step)
-    model.error_shift[i, i] = 1e-4
+    shift[i, i] = 1e-4
+    model = network.replace(error=replace(network.error, shift=shift))
     values = np.array([[sure.labels[name].value for name in model.labels.names]])
     shift = np.sqrt(model.error_shift_at(values)[0, i, i])
     shifted = fit(TRUTH["logg"])

@@ -11,17 +11,23 @@ from astropy.table import QTable
 
 from astropayne.io.container import check_storable, read_container, write_container
 from astropayne.labels.space import LabelSpace
+from astropayne.models.emulator_error import EmulatorError
 from astropayne.models.model import PayneModel
 from astropayne.networks.network import SpectralNetwork
 from astropayne.utils.torch_state import without_gradients
+from astropayne.wavelengths.media import vacuum_angstrom
 
 __all__ = ["read_asdf", "write_asdf"]
 
-_ARRAYS = ("error", "bias", "error_components", "error_rest", "training_labels")
-_OPTIONAL = ("error_scale", "error_shift")  # that files may not have
+# Fields of EmulatorError, by their names in a file; older files do not have the last two.
+_ERROR = {
+    **{"error": "rms", "bias": "bias", "error_components": "components", "error_rest": "rest"},
+    **{"error_scale": "scale", "error_shift": "shift"},
+}
 _PARTS = (
     *("labels", "wavelength", "wavelength_unit", "medium", "resolution", "solar_scale"),
-    *(*_ARRAYS, "architecture", "weights", "history", "meta", "fingerprint"),
+    *("error", "bias", "error_components", "error_rest", "training_labels"),
+    *("architecture", "weights", "history", "meta", "fingerprint"),
 )
 
 
@@ -58,7 +64,8 @@ def write_asdf(model, path, overwrite=False):
         "medium": model.medium,
         "resolution": model.resolution,
         "solar_scale": model.solar_scale,
-        **{name: _compact(getattr(model, name)) for name in (*_ARRAYS, *_OPTIONAL)},
+        **{name: _compact(getattr(model.error, field, None)) for name, field in _ERROR.items()},
+        "training_labels": _compact(model.training_labels),
         "architecture": model.network.architecture,
         "weights": {
             name: _compact(value.numpy()) for name, value in model.network.state_dict().items()
@@ -108,17 +115,25 @@ def _model(tree):
     history = QTable({column["name"]: np.array(column["values"]) for column in tree["history"]})
     if "time" in history.colnames:
         history["time"].unit = u.s
+    wavelength = np.array(tree["wavelength"]) * u.Unit(tree["wavelength_unit"])
     return PayneModel.from_network(
         network,
         space,
-        np.array(tree["wavelength"]) * u.Unit(tree["wavelength_unit"]),
+        wavelength,
         medium=tree["medium"],
         resolution=tree["resolution"],
         solar_scale=tree["solar_scale"],
-        **{name: _full(tree.get(name)) for name in (*_ARRAYS, *_OPTIONAL)},
+        error=_error(tree, vacuum_angstrom(wavelength, tree["medium"])),
+        training_labels=_full(tree["training_labels"]),
         history=history,
         meta=tree["meta"],
     )
+
+
+def _error(tree, wavelength):
+    """Return the emulator error of a file, `None` if it has none."""
+    arrays = {field: _full(tree.get(name)) for name, field in _ERROR.items()}
+    return None if arrays["rms"] is None else EmulatorError(wavelength, **arrays)
 
 
 def _compact(array):
