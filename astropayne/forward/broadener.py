@@ -97,7 +97,8 @@ class Broadener:
         self._make_axis(self.wavelength)
 
     def _tensor(self, values, dtype=None):
-        return torch.as_tensor(np.asarray(values), dtype=dtype or self.dtype, device=self.device)
+        values = np.require(values, requirements="W")  # torch warns of read-only arrays
+        return torch.as_tensor(values, dtype=dtype or self.dtype, device=self.device)
 
     # --- the axis uniform in ln λ
 

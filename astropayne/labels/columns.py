@@ -3,21 +3,64 @@
 
 import contextlib
 import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from astropayne.labels.names import Label
 
-__all__ = ["label_columns", "named_columns", "one_star"]
+if TYPE_CHECKING:
+    import astropy.units as u
+    from astropy.table import QTable
+
+__all__ = ["is_in_kilokelvin", "label_columns", "label_values", "named_columns", "one_star"]
+
+_FORTRAN = re.compile(r"^(\s*[-+]?[\d.]+)d([-+]?\d+\s*)$", re.IGNORECASE)  # writes 1.0D0
+# A unit in the name of a column: "Teff [kK]", "Teff (kK)", "teff_kK".
+_WITH_UNIT = re.compile(r"(?P<name>.+?)\s*(?:\[(.+)\]|\((.+)\)|[_ ](kK|K))")
+_COLDEST = 100.0  # K; no star is colder
 
 
-def label_values(table):
-    """Return the values of a table of labels in their own units: shape (n_rows, n_labels)."""
+def is_in_kilokelvin(teff: npt.ArrayLike) -> bool:
+    """Return whether effective temperatures must be in kK: all of them are below 100.
+
+    Parameters
+    ----------
+    teff : array_like
+        NaN values are ignored.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from astropayne.labels.columns import is_in_kilokelvin
+    >>> is_in_kilokelvin([4.5, 6.0]), is_in_kilokelvin([4500, 6000])
+    (True, False)
+    """
+    return bool(np.nanmax(teff, initial=0) < _COLDEST)
+
+
+def label_values(table: Any) -> np.ndarray:
+    """Return the values of a table of labels in their own units.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        One column per label.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_rows, n_labels)
+    """
     return np.stack([Label(name).to_value(table[name]) for name in table.colnames], axis=1)
 
 
-def named_columns(labels):
-    """Return what has names as a dict, or `None` if there are none.
+def named_columns(labels: Any) -> dict[str, Any] | None:
+    """Return named columns as a dict, or `None` if the columns have no names.
 
     Parameters
     ----------
@@ -33,7 +76,7 @@ def named_columns(labels):
     Raises
     ------
     ValueError
-        If there are columns, but they are called by numbers.
+        If the names of the columns are numbers.
 
     Examples
     --------
@@ -60,41 +103,41 @@ def named_columns(labels):
     return {name: labels[name] for name in names}
 
 
-def one_star(values):
-    """Return the labels of one star, (n_labels,), of an array with a row a star.
+def one_star(values: np.ndarray) -> np.ndarray:
+    """Return the labels of one star, (n_labels,), from an array with one row per star.
 
     Raises
     ------
     ValueError
-        If there are several.
+        If the array has more than one row.
     """
     if len(values) != 1:
         raise ValueError(f"one star needs one value a label, got {len(values)}")
     return values[0]
 
 
-# A unit in the name of a column: "Teff [kK]", "Teff (kK)", "teff_kK".
-_FORTRAN = re.compile(r"^(\s*[-+]?[\d.]+)d([-+]?\d+\s*)$", re.IGNORECASE)  # writes 1.0D0
-_WITH_UNIT = re.compile(r"(?P<name>.+?)\s*(?:\[(.+)\]|\((.+)\)|[_ ](kK|K))")
-_COLDEST = 100.0  # K; no star is as cold: lower temperatures are in another unit
-
-
-def label_columns(table, columns=None, ignore=(), never=(), units=None):
-    """Take the labels out of a table's columns.
+def label_columns(
+    table: Mapping[str, Any],
+    columns: Mapping[str, str] | None = None,
+    ignore: str | Sequence[str] = (),
+    never: Sequence[str] = (),
+    units: "Mapping[str, str | u.UnitBase] | None" = None,
+) -> "QTable":
+    """Select the labels from the columns of a table.
 
     Parameters
     ----------
     table : mapping of str to array_like
-        Columns by name; units are converted, and what is no number becomes NaN.
+        Columns by name. Units are converted; text that is not a number becomes NaN.
     columns : mapping of str to str, optional
-        Labels by column name, for columns that are called otherwise.
+        Labels by column name, for columns with other names.
     ignore : str or sequence of str
-        Columns that are no labels; ``"rest"`` for all that are not in ``columns``.
+        Columns that are not labels; ``"rest"`` for all that are not in ``columns``.
     never : sequence of str
-        Columns that are labels only if ``columns`` says so.
+        Columns that are labels only if they are in ``columns``.
     units : mapping of str to unit, optional
-        Units by column name, for columns that have none of their own: ``{"Teff": "kK"}``. They
-        are understood in a column's name too, as in ``"Teff [kK]"`` or ``"teff_kK"``.
+        Units by column name, for columns without a unit of their own: ``{"Teff": "kK"}``. A unit
+        in the name of a column, as in ``"Teff [kK]"`` or ``"teff_kK"``, is used too.
 
     Returns
     -------
@@ -103,7 +146,8 @@ def label_columns(table, columns=None, ignore=(), never=(), units=None):
     Raises
     ------
     ValueError
-        If a column is not there, is not a label's, holds no number, or temperatures below 100 K.
+        If a column is missing, is not a label, contains no number, or contains temperatures below
+        100 K.
 
     Examples
     --------
@@ -121,75 +165,86 @@ def label_columns(table, columns=None, ignore=(), never=(), units=None):
     columns, units = dict(columns or {}), dict(units or {})
     if isinstance(ignore, str) and ignore != "rest":
         ignore = (ignore,)
-    named = (*columns, *units, *(() if ignore == "rest" else ignore))
-    absent = [name for name in named if name not in table]
-    if absent:
-        raise ValueError(
-            f"the table of labels has no column {', '.join(map(repr, absent))}; it has "
-            f"{', '.join(table)}"
-        )
+    _require_columns(table, [*columns, *units, *(() if ignore == "rest" else ignore)])
     labels = QTable()
-    for given, values in table.items():
-        skipped = ignore == "rest" or given in ignore or given in never
-        if given in columns or not skipped:
-            label, unit = _label(given, columns, units)
-            if label.name in labels.colnames:
-                raise ValueError(
-                    f"label {label.name!r} is there twice (once as {given!r}): ignore=({given!r},)"
-                )
-            labels[label.name] = label.column(_numbers(label, given, values, unit))
+    for name, values in table.items():
+        skipped = ignore == "rest" or name in ignore or name in never
+        if skipped and name not in columns:
+            continue
+        label, unit = _label(name, columns, units)
+        if label.name in labels.colnames:
+            raise ValueError(
+                f"label {label.name!r} is there twice (once as {name!r}): ignore=({name!r},)"
+            )
+        labels[label.name] = label.column(_numbers(label, name, values, unit))
     if not labels.colnames:
         raise ValueError(f"the table of labels has no label, only {', '.join(table)}")
     return labels
 
 
-def _label(given, columns, units):
-    """Return the label of a column, and its unit if something says it."""
-    from astropayne.labels.names import Label
+def _require_columns(table: Mapping[str, Any], names: Sequence[str]) -> None:
+    absent = [name for name in names if name not in table]
+    if absent:
+        raise ValueError(
+            f"the table of labels has no column {', '.join(map(repr, absent))}; it has "
+            f"{', '.join(table)}"
+        )
 
-    unit, match = units.get(given), _WITH_UNIT.fullmatch(given)
+
+def _label(
+    name: str, columns: Mapping[str, str], units: Mapping[str, Any]
+) -> "tuple[Label, str | u.UnitBase | None]":
+    """Return the label of a column, and its unit if an option or the name states it."""
+    unit, match = units.get(name), _WITH_UNIT.fullmatch(name)
     if match:
         with contextlib.suppress(ValueError):  # as a whole, it may be a label
-            label = Label(columns.get(given, match["name"]))
+            label = Label(columns.get(name, match["name"]))
             if label.column_unit is not None:
                 return label, unit or next(filter(None, match.groups()[1:]))
     try:
-        return Label(columns.get(given, given)), unit
+        return Label(columns.get(name, name)), unit
     except ValueError as error:
         raise ValueError(
-            f"column {given!r} of the table of labels: {error}. If it is a label under another "
-            f"name, give columns={{{given!r}: 'its label'}}; if it is none, ignore=({given!r},)"
+            f"column {name!r} of the table of labels: {error}. If it is a label under another "
+            f"name, give columns={{{name!r}: 'its label'}}; if it is not a label, "
+            f"ignore=({name!r},)"
         ) from None
 
 
-def _numbers(label, given, values, unit):
+def _numbers(label: Label, name: str, values: Any, unit: "str | u.UnitBase | None") -> np.ndarray:
+    """Return a column in the label's own unit."""
     if getattr(values, "dtype", None) is None or values.dtype.kind not in "biuf":
-        import pandas as pd
-
-        plain = np.ma.filled(values.astype(object), np.nan) if np.ma.isMA(values) else values
-        values = [_FORTRAN.sub(r"\1e\2", v) if isinstance(v, str) else v for v in np.asarray(plain)]
-        values = pd.Series(values, dtype=object)
-        values = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)
+        values = _parsed_numbers(values)
     if unit is not None and getattr(values, "unit", None) is None:
-        values = _quantity(values, unit, given)
+        values = _quantity(values, unit, name)
     numbers = np.asarray(label.to_value(values), dtype=float)
     if len(numbers) and not np.isfinite(numbers).any():
         raise ValueError(
-            f"column {given!r} of the table of labels holds no number: if it is not a label, "
-            f"ignore=({given!r},)"
+            f"column {name!r} of the table of labels holds no number: if it is not a label, "
+            f"ignore=({name!r},)"
         )
-    if label.name == "teff" and np.nanmax(numbers, initial=0) < _COLDEST and len(numbers):
+    if label.name == "teff" and len(numbers) and is_in_kilokelvin(numbers):
         raise ValueError(
-            f"column {given!r} of the table of labels has temperatures up to "
-            f"{np.nanmax(numbers):g} K: if they are in kK, units={{{given!r}: 'kK'}}"
+            f"column {name!r} of the table of labels has temperatures up to "
+            f"{np.nanmax(numbers):g} K: if they are in kK, units={{{name!r}: 'kK'}}"
         )
     return numbers
 
 
-def _quantity(values, unit, given):
+def _parsed_numbers(values: Any) -> np.ndarray:
+    """Return numbers from text or objects; NaN where there is no number."""
+    import pandas as pd
+
+    plain = np.ma.filled(values.astype(object), np.nan) if np.ma.isMA(values) else values
+    plain = [_FORTRAN.sub(r"\1e\2", v) if isinstance(v, str) else v for v in np.asarray(plain)]
+    column = pd.Series(plain, dtype=object)
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+
+
+def _quantity(values: Any, unit: "str | u.UnitBase", name: str) -> "u.Quantity":
     import astropy.units as u
 
     try:
         return values << u.Unit(unit)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"column {given!r} of the table of labels: {error}") from None
+        raise ValueError(f"column {name!r} of the table of labels: {error}") from None

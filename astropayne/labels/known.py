@@ -1,128 +1,140 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Fixed labels and priors, expressed in a model's own labels."""
+"""Fixed labels, bounds and priors, converted from any convention to a model's own labels."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from astropayne.labels.conversion import LabelConversion, convert_labels, forbid_same, same_label
-from astropayne.labels.graph import label_graph
+from astropayne.labels.solar import SolarLike
 
 __all__ = ["KnownLabels", "LabelTie"]
 
 
 @dataclass(frozen=True)
 class LabelTie:
-    """A label that follows from what is known, in another convention, and from other labels.
+    """A label of the model that follows from a fixed label and from other labels of the model.
 
     Attributes
     ----------
     conversion : LabelConversion
-        To that label alone.
+        With that label as its only output.
     known : dict of str to float
+        The fixed labels.
     """
 
     conversion: LabelConversion
-    known: dict
+    known: dict[str, float]
 
     @property
-    def needs(self):
-        """Labels that it follows from and that are not known, a set."""
+    def needs(self) -> set[str]:
+        """Labels from which it follows and that are not fixed."""
         return self.conversion.used - self.known.keys()
 
-    def __call__(self, labels):
-        """Compute it from a mapping of the others' names to arrays."""
-        columns = [self.known.get(name, labels.get(name, 0.0)) for name in self.conversion.given]
+    def __call__(self, labels: Mapping[str, Any]) -> np.ndarray:
+        """Compute the label from the values of the others, by name."""
+        columns = [self.known.get(name, labels.get(name, 0.0)) for name in self.conversion.inputs]
         return self.conversion(np.stack(np.broadcast_arrays(*columns), axis=-1))[..., 0]
 
 
 class KnownLabels:
-    """What is known of a star's labels, in any convention, said by a model's own.
+    """Fixed labels in any convention, expressed in a model's own labels.
 
     Parameters
     ----------
     names : sequence of str
         The model's labels.
     known : mapping of str to float
-        Values in the labels' own units, by names as `~astropayne.labels.parse_label` returns
-        them; each says the same as one of the model's (`same_label`), here and in what follows.
-    solar : str, `~astropayne.labels.solar.SolarScale` or mapping, optional
+        Fixed values in the labels' own units, by names as `~astropayne.labels.parse_label` returns
+        them. Each name must have an equivalent among the model's labels; see
+        `~astropayne.labels.same_label`. The same holds for the names in the methods.
+    solar : str, `~astropayne.labels.SolarScale` or mapping, optional
         The solar scale.
 
     Attributes
     ----------
     values : dict of str to float
-        The model's labels that have one value then.
+        The model's labels that are fixed.
     ties : dict of str to LabelTie
-        Those that follow from others which are not known: where [Mg/H] is, [Mg/Fe] goes with
+        The model's labels that follow from others: if [Mg/H] is fixed, [Mg/Fe] follows from
         [Fe/H].
 
     Raises
     ------
     ValueError
-        If two labels that are known say the same.
+        If two fixed labels express the same quantity.
 
     Examples
     --------
     >>> from astropayne.labels.known import KnownLabels
-    >>> known = KnownLabels(["teff", "feh", "Mg_Fe"], {"Mg_H": -0.5})
-    >>> known.ties["Mg_Fe"]({"feh": -1.0}).item()
+    >>> labels = KnownLabels(["teff", "feh", "Mg_Fe"], {"Mg_H": -0.5})
+    >>> labels.ties["Mg_Fe"]({"feh": -1.0}).item()
     0.5
     >>> KnownLabels(["teff", "feh", "Mg_Fe"], {"Mg_H": -0.5, "feh": -1.0}).values
     {'feh': -1.0, 'Mg_Fe': 0.5}
     """
 
-    def __init__(self, names, known, solar=None):
+    def __init__(
+        self, names: Iterable[str], known: Mapping[str, float], solar: SolarLike = None
+    ) -> None:
         if known:
-            forbid_same(known, label_graph())
+            forbid_same(known)
         self.names, self.solar = tuple(names), solar
         self.values = {name: value for name, value in known.items() if name in self.names}
-        self.ties = {}
-        others = {name: value for name, value in known.items() if name not in self.names}
+        self.ties: dict[str, LabelTie] = {}
+        others = [name for name in known if name not in self.names]
         replaced = [same_label(self.names, name) for name in others]
-        given = [*others, *(name for name in self.names if name not in replaced)]
-        ties = {n: LabelTie(LabelConversion(given, [n], solar), dict(known)) for n in replaced}
+        inputs = [*others, *(name for name in self.names if name not in replaced)]
+        ties = {n: LabelTie(LabelConversion(inputs, [n], solar), dict(known)) for n in replaced}
         for name, tie in ties.items():
             if tie.needs:
                 self.ties[name] = tie
             else:
                 self.values[name] = float(tie({}))
 
-    def say(self, labels):
-        """Say values of labels, by name, in the model's own."""
+    def say(self, labels: Mapping[str, float]) -> dict[str, Any]:
+        """Return values of labels, by name, converted to the model's own labels."""
         if not labels:
             return {}
-        forbid_same(labels, label_graph())
-        found = {name: value for name, value in labels.items() if name in self.names}
+        forbid_same(labels)
+        own = {name: value for name, value in labels.items() if name in self.names}
         others = [same_label(self.names, name) for name in labels if name not in self.names]
-        return found | convert_labels({**self.values, **labels}, others, self.solar)[0]
+        return own | convert_labels({**self.values, **labels}, others, self.solar)[0]
 
-    def say_range(self, name, pair):
-        """Say a range of a label in the model's own: that label, and lower and upper end."""
-        own, (low, high) = self._line(name, pair)
+    def say_range(self, name: str, pair: Sequence[float]) -> tuple[str, tuple[float, float]]:
+        """Return the model's label for a range, and the range's lower and upper end in it."""
+        own, (low, high) = self._convert(name, pair)
         return own, (min(low, high), max(low, high))
 
-    def say_gaussian(self, name, pair):
-        """Say mean and standard deviation of a label in the model's own: that label, and both."""
+    def say_gaussian(self, name: str, pair: Sequence[float]) -> tuple[str, tuple[float, float]]:
+        """Return the model's label for a Gaussian prior, and its mean and standard deviation.
+
+        Raises
+        ------
+        ValueError
+            If the distribution of the model's label is not Gaussian.
+        """
         mean, sigma = pair
-        own, (below, middle, above) = self._line(name, [mean - sigma, mean, mean + sigma])
+        own, (below, middle, above) = self._convert(name, [mean - sigma, mean, mean + sigma])
         if not np.isclose(above - middle, middle - below, rtol=1e-6):
             raise ValueError(f"what is a Gaussian in {name!r} is none in {own!r}: say it in that")
         return own, (float(middle), float(abs(above - below) / 2))
 
-    def _line(self, name, values):
-        """Convert values of one label, where what it takes beside it is known."""
+    def _convert(self, name: str, values: Sequence[float]) -> tuple[str, Sequence[float]]:
+        """Convert values of one label, with the fixed labels for what the conversion needs."""
         if name in self.names:
             return name, values
         own = same_label(self.names, name)
-        known = {n: value for n, value in self.values.items() if n != own}
+        fixed = {n: value for n, value in self.values.items() if n != own}
         try:
-            found = convert_labels(
-                {name: np.asarray(values, dtype=float), **known}, [own], self.solar
+            converted = convert_labels(
+                {name: np.asarray(values, dtype=float), **fixed}, [own], self.solar
             )
         except ValueError as error:
             raise ValueError(
                 f"{name!r} is one label of the model only together with others: fix those, or say "
                 f"it in {own!r} ({error})"
             ) from None
-        return own, found[0][own].tolist()
+        return own, converted[0][own].tolist()

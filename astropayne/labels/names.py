@@ -1,18 +1,33 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Names of labels and their spellings; `Label`, one label with its unit."""
+"""Names and spellings of labels, and `Label`, a label with its unit."""
 
 import keyword
 import re
 import unicodedata
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from astropayne.utils.quantities import strip_unit
 from astropayne.utils.suggestions import unknown_name_message
 
-__all__ = ["ALPHA_ELEMENTS", "ELEMENTS", "RESERVED_NAMES", "Label", "own_unit", "parse_label"]
+if TYPE_CHECKING:  # astropy.units is imported on first use, so that listing plugins is fast
+    import astropy.units as u
+
+__all__ = [
+    "ALPHA_ELEMENTS",
+    "ELEMENTS",
+    "RESERVED_NAMES",
+    "Label",
+    "named_unit",
+    "parse_label",
+    "parsed_or_none",
+    "unknown_label_message",
+]
 
 #: Symbols of the elements, in the order of their atomic number.
 ELEMENTS = tuple(
@@ -20,7 +35,7 @@ ELEMENTS = tuple(
     "Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy "
     "Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U".split()
 )
-#: What [α/Fe] stands for where it stands for elements: García Pérez et al. 2016, AJ 151, 144.
+#: The α elements, to which [α/Fe] applies: García Pérez et al. 2016, AJ 151, 144.
 ALPHA_ELEMENTS = ("O", "Mg", "Si", "S", "Ca", "Ti")
 _SYMBOL = {symbol.lower(): symbol for symbol in (*ELEMENTS, "alpha")}
 _STELLAR = {
@@ -31,12 +46,12 @@ _STELLAR = {
 }
 _ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases}
 _UNIT = {"teff": "K", "vmic": "km / s"}
-# What a label is the logarithm of.
+# Units of the quantities whose logarithm is a label.
 _LOGARITHM_OF = {"logg": "cm / s2", **{f"log_{name}": unit for name, unit in _UNIT.items()}}
-# Names that mean something else where a label's name is used: as a keyword, a parameter of a
-# model, a column of a result or an entry of a spectrum's meta. No label may have one, in any case.
+# Names that have another meaning where the name of a label is used: as a keyword, a parameter of a
+# model, a column of a result or an entry of a spectrum's meta. Upper and lower case are the same.
 _TAKEN = {
-    "a velocity or the resolution, which models take beside the labels": (
+    "a velocity or the resolution, which models take in addition to the labels": (
         "rv vrad radial_velocity vsini vrot vmac macroturbulence zeta resolution redshift"
     ),
     "an argument of functions that take labels": (
@@ -62,35 +77,36 @@ _TAKEN = {
     ),
     "a word of Python": " ".join((*keyword.kwlist, *keyword.softkwlist)),
 }
-#: Names that no label can have, in lower case, and what each one is.
-RESERVED_NAMES = {name.lower(): what for what, names in _TAKEN.items() for name in names.split()}
+#: Names that no label can have, in lower case, each with a description of its other meaning.
+RESERVED_NAMES: Mapping[str, str] = MappingProxyType(
+    {name.lower(): what for what, names in _TAKEN.items() for name in names.split()}
+)
 _RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h|alpha)\s*\]|([a-z]+)[/_](fe|h|alpha))")
 _ABSOLUTE = re.compile(r"a(?:\s*\(\s*([a-z]+)\s*\)|_([a-z]+))")
 _LOGARITHM = re.compile(r"log(?:10)?(?:\s*\(\s*(.+?)\s*\)|[\s_]*(.+))")
 
 
 @cache
-def own_unit(text):
-    """Return a unit. They are imported when they are first needed: listing plugins does without."""
+def named_unit(name: str) -> "u.UnitBase":
+    """Return the unit of a name; `astropy.units` is imported on first use."""
     import astropy.units as u
 
-    return u.Unit(text)
+    return u.Unit(name)
 
 
-def parse_label(text):
-    """Return the name of a label, however people write it.
+def parse_label(text: str) -> str:
+    """Return the name of a label, an identifier, from any common spelling.
 
     Parameters
     ----------
     text : str
-        For example ``"Teff"``, ``"[Fe/H]"``, ``"vturb"``, ``"[Li/Fe]"``, ``"A(Li)"``. A name
-        that is not one of astronomy's is kept as it is if it can be a parameter name, which
-        those in ``RESERVED_NAMES`` cannot.
+        For example ``"Teff"``, ``"[Fe/H]"``, ``"vturb"``, ``"[Li/Fe]"``, ``"A(Li)"``. Any other
+        Python identifier is a label too and stays as it is, except those in `RESERVED_NAMES`.
 
     Returns
     -------
     str
-        The identifier used everywhere in astropayne.
+        The name used everywhere in astropayne.
 
     Raises
     ------
@@ -107,15 +123,15 @@ def parse_label(text):
 
 
 @lru_cache(maxsize=1024)
-def _parsed(text):
-    """Return the name of a label; every fit asks for those of all transforms."""
+def _parsed(text: str) -> str:
+    """Return the name of a label; cached, because a fit parses the names of all transforms."""
     text = unicodedata.normalize("NFKC", text).strip()  # as Python does with identifiers
     low = text.lower().replace("α", "alpha")
     if name := _stellar_name(low) or _abundance_name(low):
         return name
-    if what := _why_not(low):
+    if meaning := _other_meaning(low):
         raise ValueError(
-            f"{text!r} cannot be a label: that is {what}. Give the column another name, such as "
+            f"{text!r} cannot be a label: that is {meaning}. Give the column another name, such as "
             f"{text + '_label'!r}, or leave it out"
         )
     if not text.isidentifier():
@@ -126,8 +142,16 @@ def _parsed(text):
     return text
 
 
-def _stellar_name(low):
-    """Return the label that is no abundance, or `None`; ``low`` is in lower case."""
+def parsed_or_none(text: str | None) -> str | None:
+    """Return the name of a label as `parse_label` does, or `None` if it cannot be a label."""
+    try:
+        return parse_label(text)
+    except ValueError:
+        return None
+
+
+def _stellar_name(low: str) -> str | None:
+    """Return the stellar parameter that a text in lower case names, or `None`."""
     spaceless = re.sub(r"\s+", "_", low)
     for spelling in (spaceless, spaceless.replace("_", "")):
         if spelling in _ALIAS:
@@ -137,8 +161,8 @@ def _stellar_name(low):
     return f"log_{inner}" if inner in _UNIT else None
 
 
-def _abundance_name(low):
-    """Return the label of an abundance, or `None`; ``low`` is in lower case."""
+def _abundance_name(low: str) -> str | None:
+    """Return the abundance that a text in lower case names, or `None`."""
     if match := _RATIO.fullmatch(low):
         element, reference = filter(None, match.groups())
         if (element, reference) == ("fe", "h"):
@@ -154,8 +178,8 @@ def _abundance_name(low):
     return None
 
 
-def _why_not(low):
-    """Say what a name in lower case is, if it cannot be a label's."""
+def _other_meaning(low: str) -> str | None:
+    """Return the meaning of a name in lower case that a label cannot have, or `None`."""
     if low.startswith("_"):
         return "a private name"
     if low.endswith("_err"):
@@ -168,13 +192,13 @@ class Label:
     """A label: its name and its unit.
 
     Labels in dex are plain numbers in tables and results, because astropy's ``dex`` cannot be
-    compared with a number; on the way in, ``dex`` is understood, and for ``logg``, ``log_teff``
-    and ``log_vmic`` what they are the logarithm of, such as an acceleration.
+    compared with a number. As input, ``dex`` is accepted, and so is the physical unit of
+    ``logg``, ``log_teff`` and ``log_vmic``, such as that of an acceleration.
 
     Parameters
     ----------
     name : str
-        Any spelling that `parse_label` knows.
+        Any spelling that `parse_label` accepts.
 
     Examples
     --------
@@ -188,87 +212,108 @@ class Label:
 
     name: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "name", parse_label(self.name))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Label(name={self.name!r}) [{self.unit}]"
 
     @property
-    def unit(self):
-        """Unit in which a bare number is understood (`~astropy.units.Unit`)."""
+    def unit(self) -> "u.UnitBase":
+        """Unit of a bare number (`~astropy.units.Unit`)."""
         if self.element is not None or self.name == "feh" or self.name in _LOGARITHM_OF:
-            return own_unit("dex")
-        return own_unit(_UNIT.get(self.name, ""))
+            return named_unit("dex")
+        return named_unit(_UNIT.get(self.name, ""))
 
     @property
-    def element(self):
+    def element(self) -> str | None:
         """Symbol of the element whose abundance this is, or `None`."""
         symbol, _, reference = self.name.partition("_")
         symbol = reference if symbol == "A" else symbol
         return symbol if reference and symbol in _SYMBOL.values() else None
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The label as astronomers write it: ``"[Mg/Fe]"``, ``"A(Li)"``, ``"Teff"``."""
         first, _, second = self.name.partition("_")
         if self.element is None:
-            known = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}
-            known.update(log_teff="log Teff", log_vmic="log vmic")
-            return known.get(self.name, self.name)
+            return _TEXT.get(self.name, self.name)
         return f"A({second})" if first == "A" else f"[{first}/{second}]"
 
-    def to_value(self, value):
-        """Strip the unit.
+    def to_value(self, value: Any) -> Any:
+        """Return a value in the label's own unit.
 
         Parameters
         ----------
         value : float, array_like or `~astropy.units.Quantity`
-            A bare number is taken in the label's own unit.
+            A bare number is in the label's own unit; masked values become NaN.
 
         Returns
         -------
         float or numpy.ndarray
-            The value in the label's own unit.
 
         Raises
         ------
         astropy.units.UnitConversionError
             If the unit cannot be converted to the label's.
+        ValueError
+            If the value is not numeric.
         """
         accepted = [self.unit]
-        if self.unit == own_unit("dex"):
-            accepted.append(own_unit(""))
+        if self.unit == named_unit("dex"):
+            accepted.append(named_unit(""))
         if self.name in _LOGARITHM_OF:
-            accepted.append(own_unit("dex")(own_unit(_LOGARITHM_OF[self.name])))
+            accepted.append(named_unit("dex")(named_unit(_LOGARITHM_OF[self.name])))
         return strip_unit(value, f"label {self.name!r}", *accepted)
 
     @property
-    def column_unit(self):
+    def column_unit(self) -> "u.UnitBase | None":
         """Unit of a table's column or a parameter: `None` for labels in dex, plain numbers."""
         return self.unit if self.name in _UNIT else None
 
-    def quantity(self, value):
-        """Attach the unit: a `~astropy.units.Quantity`, dimensionless for labels in dex."""
+    def quantity(self, value: Any) -> "u.Quantity":
+        """Return a value with its unit: dimensionless for labels in dex."""
         import astropy.units as u
 
         return u.Quantity(value, self.column_unit or u.dimensionless_unscaled)
 
-    def column(self, values):
+    def column(self, values: Any) -> "u.Quantity | np.ndarray":
         """Return values as a table's column: with the unit, or plain for labels in dex."""
         import astropy.units as u
 
         return u.Quantity(values, self.column_unit) if self.column_unit else np.asarray(values)
 
 
-def unknown_label_message(name, known, what="label", constant=()):
-    """Say that a label, or what else it is, is not known, which are, and what may be meant.
+_TEXT = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}
+_TEXT |= {"log_teff": "log Teff", "log_vmic": "log vmic"}
 
-    ``constant`` are values of labels that the training spectra had in common, by their names.
+
+def unknown_label_message(
+    name: str,
+    valid: Collection[str],
+    what: str = "label",
+    constant: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    """Return a message that lists the valid labels and suggests the nearest one.
+
+    Parameters
+    ----------
+    name : str
+        The unknown label.
+    valid : collection of str
+        The valid labels.
+    what : str
+        Kind of name, for the message.
+    constant : mapping of str to float
+        Labels with a single value in all training spectra, which therefore cannot be changed.
+
+    Returns
+    -------
+    str
     """
-    if constant and (own := _parsed(str(name))) in constant:
+    if constant and (own := parse_label(name)) in constant:
         return (
             f"{what} {str(name)!r} was {constant[own]:g} in all spectra that the model was trained "
-            f"on, so it cannot be changed: leave it out. The model's are {', '.join(known)}"
+            f"on, so it cannot be changed: leave it out. The model's are {', '.join(valid)}"
         )
-    return unknown_name_message(name, known, what)
+    return unknown_name_message(name, valid, what)

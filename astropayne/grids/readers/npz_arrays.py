@@ -136,7 +136,7 @@ def labels_of_array(names, values):
     names : sequence of str
         Names of the labels, in any spelling.
     values : array_like, shape (n_spectra, n_labels)
-        Teff below 100 is in kK and becomes K.
+        Teff below 100 is taken to be in kK and converted to K.
 
     Returns
     -------
@@ -149,6 +149,7 @@ def labels_of_array(names, values):
     """
     from astropy.table import QTable
 
+    from astropayne.labels.columns import is_in_kilokelvin
     from astropayne.labels.names import Label
 
     labels = QTable()
@@ -159,7 +160,7 @@ def labels_of_array(names, values):
             raise ValueError(f"{error}; give label_names=, the labels in their order") from None
         if label.name in labels.colnames:
             raise ValueError(f"label {label.name!r} is there twice (once as {name!r})")
-        if label.name == "teff" and np.nanmax(column, initial=0) < 100:
+        if label.name == "teff" and is_in_kilokelvin(column):
             column = 1000 * column
         labels[label.name] = label.column(column)
     return labels

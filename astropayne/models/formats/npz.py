@@ -17,6 +17,7 @@ from torch import nn
 
 from astropayne.grids.readers.the_payne import APOGEE_LABELS
 from astropayne.io.paths import refuse_existing, replacing
+from astropayne.labels.columns import is_in_kilokelvin
 from astropayne.labels.space import LabelSpace
 from astropayne.models.model import PayneModel
 from astropayne.networks.network import SpectralNetwork
@@ -59,7 +60,6 @@ _THE_PAYNE = _Convention(
     u.K,
     "vacuum",
 )
-_HOTTEST_KK = 100  # Teff that is larger is in K, whatever the program takes for granted
 
 
 def _apogee_wavelength():
@@ -239,7 +239,7 @@ def _label_space(content, names, convention):
             "give labels=, a name for each"
         )
     space = LabelSpace(names, low, high)
-    if "teff" in space and high[space.index("teff")] < _HOTTEST_KK:  # else it is in K already
+    if "teff" in space and is_in_kilokelvin(high[space.index("teff")]):
         factor = np.ones(len(low))
         factor[space.index("teff")] = (1 * convention.teff_unit).to_value(u.K)
         space = LabelSpace(names, low * factor, high * factor)
