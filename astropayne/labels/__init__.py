@@ -1,5 +1,9 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Labels: names and spellings, ranges, solar scales, and transforms between conventions."""
+"""Labels: names and spellings, ranges, solar scales, and transforms between conventions.
+
+`parse_label` reads any spelling, `LabelSpace` holds the labels of a grid or model with their
+ranges, `labels_in` and `LabelConversion` convert between conventions, and `SolarScale` holds A(X).
+"""
 
 from astropayne.plugins.interfaces import LabelRelation, LabelTransform
 from astropayne.utils.lazy import attach

@@ -1,6 +1,16 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Transforms between [X/Fe], [X/H] and A(X)."""
+"""Transforms between [X/Fe], [X/H] and A(X).
 
+The abundances of the α elements have two conventions, because grids vary them in two ways. A grid
+that varies them together has the one label ``alpha_Fe``; if its table lists them one by one, all
+equal, ``grid.transform_labels("alpha_Fe")`` replaces them by that label, because neither a network
+nor a fit can tell them apart. A grid that varies some α elements individually in addition has a
+label ``X_alpha``, [X/α] = [X/Fe] − [α/Fe], for each of them; [α/Fe] is never a mean of several
+[X/Fe], so that every label can be computed from the others. A model whose labels are all [X/Fe]
+accepts ``alpha_Fe`` for those of `~astropayne.labels.ALPHA_ELEMENTS` that are left out.
+"""
+
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -13,30 +23,30 @@ __all__ = ["AbundanceTransform", "abundance_transforms"]
 
 
 @hookimpl
-def astropayne_label_transforms():
-    """Return [X/Fe] → [X/H] → A(X) for every element."""
+def astropayne_label_transforms() -> list[LabelTransform]:
+    """Return the transforms [X/Fe] → [X/H] → A(X) of every element."""
     return list(abundance_transforms())
 
 
-# The ways to say an abundance, from one to the next by adding a label or the Sun's abundance:
+# Conventions in order; each is the one before plus a label or the solar abundance:
 # [X/α] + [α/Fe] = [X/Fe]; [X/Fe] + [Fe/H] = [X/H]; [X/H] + A(X)☉ = A(X).
 _LADDER = ("alpha", "Fe", "H", "A")
 _ADDED = ("alpha_Fe", "feh")
 
 
 class AbundanceTransform(LabelTransform):
-    """One way to give an element's abundance replaced by another.
+    """Replaces the abundance of an element in one convention by another convention.
 
     Parameters
     ----------
     source, target : str
         Two of [X/α], [X/Fe], [X/H] and A(X), for the same element X, in any spelling that
-        `~astropayne.labels.names.parse_label` knows. For iron, ``feh`` is [X/H]; X may be α itself.
+        `~astropayne.labels.parse_label` accepts. For iron, ``feh`` is [X/H]; X may be α itself.
 
     Raises
     ------
     ValueError
-        If these are not two different abundances of one element.
+        If source and target are not two different conventions of one element.
 
     Notes
     -----
@@ -58,7 +68,7 @@ class AbundanceTransform(LabelTransform):
     1.0
     """
 
-    def __init__(self, source, target):
+    def __init__(self, source: str, target: str) -> None:
         self.source = parse_label(source)
         self.target = parse_label(target)
         self.element, before = _element_and_reference(self.source)
@@ -71,16 +81,24 @@ class AbundanceTransform(LabelTransform):
         self._rungs = _LADDER.index(before), _LADDER.index(after)
         self.needs = _ADDED[min(self._rungs) : max(self._rungs)]
 
-    def forward(self, values, solar):
+    def forward(self, values: Mapping[str, np.ndarray], solar: Mapping[str, float]) -> np.ndarray:
         """Compute the target, as `~astropayne.labels.LabelTransform.forward` describes."""
         return self._climb(values, self.source, *self._rungs, solar)
 
-    def inverse(self, values, solar):
+    def inverse(self, values: Mapping[str, np.ndarray], solar: Mapping[str, float]) -> np.ndarray:
         """Compute the source from the target."""
         return self._climb(values, self.target, *self._rungs[::-1], solar)
 
-    def _climb(self, values, given, start, end, solar):
-        result = np.asarray(values[given], dtype=float)  # a plain array, also out of a table
+    def _climb(
+        self,
+        values: Mapping[str, np.ndarray],
+        label: str,
+        start: int,
+        end: int,
+        solar: Mapping[str, float],
+    ) -> np.ndarray:
+        """Go from one convention to another, adding or subtracting one term at a time."""
+        result = np.asarray(values[label], dtype=float)  # a plain array instead of a column
         up = start < end
         for rung in range(start, end) if up else reversed(range(end, start)):
             added = solar[self.element] if rung == len(_ADDED) else values[_ADDED[rung]]
@@ -89,8 +107,8 @@ class AbundanceTransform(LabelTransform):
         return result
 
 
-def _element_and_reference(label):
-    """Split an abundance's label: ``("Li", "Fe")``, ``("Li", "H")``, or ``("Li", "A")``."""
+def _element_and_reference(label: str) -> tuple[str, str]:
+    """Split the label of an abundance: ``("Li", "Fe")``, ``("Li", "H")`` or ``("Li", "A")``."""
     if label == "feh":
         return "Fe", "H"
     first, _, second = label.partition("_")
@@ -104,15 +122,15 @@ def _element_and_reference(label):
 
 
 @cache
-def abundance_transforms():
+def abundance_transforms() -> tuple[AbundanceTransform, ...]:
     """Return the transforms between abundance labels, for all elements from lithium on.
 
     Returns
     -------
     tuple of AbundanceTransform
         For each element [X/Fe] → [X/H] and [X/H] → A(X), for α elements [X/α] → [X/Fe], for
-        iron [Fe/H] → A(Fe), and [α/Fe] → [α/H]. The other directions are their inverses, and
-        longer ways are made of these.
+        iron [Fe/H] → A(Fe), and [α/Fe] → [α/H]. Other conversions combine these and their
+        inverses.
 
     Examples
     --------

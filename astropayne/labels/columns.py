@@ -112,7 +112,7 @@ def one_star(values: np.ndarray) -> np.ndarray:
         If the array has more than one row.
     """
     if len(values) != 1:
-        raise ValueError(f"one star needs one value a label, got {len(values)}")
+        raise ValueError(f"one star needs one value per label, got {len(values)}")
     return values[0]
 
 
@@ -174,7 +174,8 @@ def label_columns(
         label, unit = _label(name, columns, units)
         if label.name in labels.colnames:
             raise ValueError(
-                f"label {label.name!r} is there twice (once as {name!r}): ignore=({name!r},)"
+                f"label {label.name!r} is there twice (once as {name!r}): leave one column "
+                f"out, with ignore=({name!r},)"
             )
         labels[label.name] = label.column(_numbers(label, name, values, unit))
     if not labels.colnames:
@@ -221,12 +222,12 @@ def _numbers(label: Label, name: str, values: Any, unit: "str | u.UnitBase | Non
     if len(numbers) and not np.isfinite(numbers).any():
         raise ValueError(
             f"column {name!r} of the table of labels holds no number: if it is not a label, "
-            f"ignore=({name!r},)"
+            f"give ignore=({name!r},)"
         )
     if label.name == "teff" and len(numbers) and is_in_kilokelvin(numbers):
         raise ValueError(
             f"column {name!r} of the table of labels has temperatures up to "
-            f"{np.nanmax(numbers):g} K: if they are in kK, units={{{name!r}: 'kK'}}"
+            f"{np.nanmax(numbers):g} K: if they are in kK, give units={{{name!r}: 'kK'}}"
         )
     return numbers
 

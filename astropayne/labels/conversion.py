@@ -227,7 +227,7 @@ def forbid_same(names: Collection[str]) -> None:
     for one, other in combinations(names, 2):
         if other in graph.equivalent(one):
             raise ValueError(
-                f"{one!r} and {other!r} are both given, but each says the same as the other: "
+                f"{one!r} and {other!r} are both given, but they express the same quantity: "
                 "leave one of them out"
             )
 

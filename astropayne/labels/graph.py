@@ -60,9 +60,9 @@ class TransformStep:
         shape = np.shape(columns[self.source])
         if values is None or np.shape(values) not in ((), shape):
             raise ValueError(
-                f"the label transform from {self.source!r} to {self.output!r} gave "
-                f"{'nothing' if values is None else f'values of shape {np.shape(values)}'}, and "
-                f"needs one for each of the shape {shape}"
+                f"the label transform from {self.source!r} to {self.output!r} returned "
+                f"{'None' if values is None else f'an array of shape {np.shape(values)}'}; it must "
+                f"return an array of shape {shape} or a single number"
             )
         return values
 
@@ -163,8 +163,8 @@ class LabelGraph:
         for own, relation in relations.items():
             if _letters(own) == _letters(name):
                 return relation
-        accepted = f" or the name of a relation: {', '.join(relations)}" if relations else ""
-        raise ValueError(f"label {label!r} was given {name!r}, and takes a number{accepted}")
+        accepted = f" or the name of a relation ({', '.join(relations)})" if relations else ""
+        raise ValueError(f"label {label!r} must be a number{accepted}, not {name!r}")
 
 
 def _letters(name: str) -> str:

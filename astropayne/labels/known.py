@@ -119,7 +119,10 @@ class KnownLabels:
         mean, sigma = pair
         own, (below, middle, above) = self._convert(name, [mean - sigma, mean, mean + sigma])
         if not np.isclose(above - middle, middle - below, rtol=1e-6):
-            raise ValueError(f"what is a Gaussian in {name!r} is none in {own!r}: say it in that")
+            raise ValueError(
+                f"a distribution that is Gaussian in {name!r} is not Gaussian in {own!r}: give it in "
+                f"{own!r}"
+            )
         return own, (float(middle), float(abs(above - below) / 2))
 
     def _convert(self, name: str, values: Sequence[float]) -> tuple[str, Sequence[float]]:
@@ -134,7 +137,7 @@ class KnownLabels:
             )
         except ValueError as error:
             raise ValueError(
-                f"{name!r} is one label of the model only together with others: fix those, or say "
-                f"it in {own!r} ({error})"
+                f"{name!r} determines {own!r} only together with other labels: fix those, or give "
+                f"{own!r} instead ({error})"
             ) from None
         return own, converted[0][own].tolist()

@@ -1,11 +1,12 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Transforms and relations of the labels that are no abundances: logarithms, microturbulence.
+"""Transforms and relations of stellar parameters: logarithms and microturbulence.
 
-There is none between kelvin and kilokelvin, because that is a unit and not another label: what is
-in kK is converted when it is read, as a quantity, a column with a unit or by a reader's ``units=``.
+Kilokelvin is a unit, not another label, so it needs no transform: effective temperatures in kK are
+converted when they are read, as a quantity, a column with a unit or by a reader's ``units=``.
 """
 
 import warnings
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
@@ -19,13 +20,13 @@ __all__ = ["LogTransform", "MicroturbulenceRelation", "stellar_transforms"]
 
 
 @hookimpl
-def astropayne_label_transforms():
-    """Return the logarithms of labels, and the relations for vmic."""
+def astropayne_label_transforms() -> list[LabelTransform | LabelRelation]:
+    """Return the logarithms of labels and the relations for vmic."""
     return list(stellar_transforms())
 
 
 class LogTransform(LabelTransform):
-    """A label replaced by its decimal logarithm, ``log_`` and its name.
+    """Replaces a label by its decimal logarithm, with ``log_`` before its name.
 
     Parameters
     ----------
@@ -42,33 +43,33 @@ class LogTransform(LabelTransform):
     1.0
     """
 
-    def __init__(self, source):
+    def __init__(self, source: str) -> None:
         self.source = parse_label(source)
         self.target = f"log_{self.source}"
 
-    def forward(self, values, solar):
-        """Compute the logarithm, NaN where the label is not positive."""
+    def forward(self, values: Mapping[str, np.ndarray], solar: Mapping[str, float]) -> np.ndarray:
+        """Compute the logarithm; NaN where the label is not positive."""
         value = np.asarray(values[self.source], dtype=float)
         return np.log10(value, out=np.full(value.shape, np.nan), where=value > 0)[()]
 
-    def inverse(self, values, solar):
+    def inverse(self, values: Mapping[str, np.ndarray], solar: Mapping[str, float]) -> np.ndarray:
         """Compute the label from its logarithm."""
         return 10.0 ** np.asarray(values[self.target], dtype=float)
 
 
 class MicroturbulenceRelation(LabelRelation):
-    """Microturbulence from effective temperature, surface gravity and iron, for want of better.
+    """Microturbulence estimated from effective temperature, surface gravity and [Fe/H].
 
     Parameters
     ----------
     name, citation : str
     formula : callable
-        vmic in km/s from the labels needed, in their order: arrays of one shape.
+        Returns vmic in km/s from the values of ``needs``, arrays of one shape.
     needs : tuple of str
-        The labels needed: of ``teff``, ``logg`` and ``feh``.
+        Some of ``teff``, ``logg`` and ``feh``, in the order of the formula's arguments.
     **ranges : tuple of float
-        Ranges of labels that it was found in, where they are known; a
-        `~astropayne.labels.space.LabelRangeWarning` says if it is used beyond.
+        Ranges of labels in which the relation was calibrated, if they are published. Outside of
+        them, `estimate` warns with `~astropayne.labels.LabelRangeWarning`.
 
     Examples
     --------
@@ -82,34 +83,41 @@ class MicroturbulenceRelation(LabelRelation):
 
     target = "vmic"
 
-    def __init__(self, name, citation, formula, needs, **ranges):
+    def __init__(
+        self,
+        name: str,
+        citation: str,
+        formula: Callable[..., np.ndarray],
+        needs: tuple[str, ...],
+        **ranges: tuple[float, float],
+    ) -> None:
         self.name, self.citation, self.formula = name, citation, formula
         self.needs, self.ranges = needs, ranges
 
-    def estimate(self, values):
+    def estimate(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Compute vmic, as `~astropayne.labels.LabelRelation.estimate` describes."""
         columns = np.broadcast_arrays(*(np.asarray(values[n], dtype=float) for n in self.needs))
         for name, (low, high) in self.ranges.items():
             if np.any((values[name] < low) | (values[name] > high)):
                 warnings.warn(
-                    f"the relation {self.name!r} for vmic ({self.citation}) was found for {name} "
-                    f"from {low:g} to {high:g}, and is used beyond",
+                    f"the relation {self.name!r} for vmic ({self.citation}) was calibrated for {name} "
+                    f"from {low:g} to {high:g}; some values lie outside",
                     LabelRangeWarning,
                     stacklevel=2,
                 )
         return self.formula(*columns)
 
 
-def _bruntt2010(teff, logg):
+def _bruntt2010(teff: np.ndarray, logg: np.ndarray) -> np.ndarray:
     t = teff - 5700.0
     return 1.01 + 4.56e-4 * t + 2.75e-7 * t**2
 
 
-def _tsantaki2013(teff, logg):
+def _tsantaki2013(teff: np.ndarray, logg: np.ndarray) -> np.ndarray:
     return 6.932e-4 * teff - 0.348 * logg - 1.437
 
 
-def _gaiaeso(teff, logg, feh):
+def _gaiaeso(teff: np.ndarray, logg: np.ndarray, feh: np.ndarray) -> np.ndarray:
     dwarf = logg >= 3.5
     t = np.where(dwarf, np.maximum(teff, 5000.0), teff) - 5500.0
     g = logg - 4.0
@@ -120,8 +128,8 @@ def _gaiaeso(teff, logg, feh):
 
 
 @cache
-def stellar_transforms():
-    """Return the logarithms of ``teff`` and ``vmic``, and the relations for ``vmic``.
+def stellar_transforms() -> tuple[LabelTransform | LabelRelation, ...]:
+    """Return the logarithms of ``teff`` and ``vmic`` and the relations for ``vmic``.
 
     Returns
     -------
@@ -137,8 +145,8 @@ def stellar_transforms():
         6.932·10⁻⁴ T − 0.348 log g − 1.437
     ``gaiaeso``, for dwarfs and giants, t = T − 5500, g = log g − 4:
         f(t) − 0.14 g − 0.005 g² + 0.05 [Fe/H] + 0.01 [Fe/H]², where f(t) is
-        1.05 + 2.51·10⁻⁴ t + 1.5·10⁻⁷ t² for log g ≥ 3.5, with T not below 5000, and
-        1.25 + 4.01·10⁻⁴ t + 3.1·10⁻⁷ t² for log g < 3.5: not continuous there.
+        1.05 + 2.51·10⁻⁴ t + 1.5·10⁻⁷ t² for log g ≥ 3.5, with T at least 5000, and
+        1.25 + 4.01·10⁻⁴ t + 3.1·10⁻⁷ t² for log g < 3.5; f is discontinuous at log g = 3.5.
     """
     return (
         LogTransform("teff"),

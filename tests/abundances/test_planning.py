@@ -83,7 +83,7 @@ def test_what_a_plan_is_asked(network):
     assert np.isnan(table["significance"]).all()
     with pytest.raises(ValueError, match="logg: fixed"):
         plan(network, SUN, fixed=["logg"], labels=["logg"])
-    with pytest.raises(ValueError, match="one star needs one value a label, got 2"):
+    with pytest.raises(ValueError, match="one star needs one value per label, got 2"):
         plan(network, {**SUN, "teff": [5600, 5700]})
     with pytest.raises(ValueError, match="Eu_Fe"):
         plan(network, SUN, labels=["Eu_Fe"])

@@ -753,9 +753,9 @@ def test_priors_and_bounds_may_be_said_in_any_convention(model, exact, rng):
     ("options", "match"),
     [
         ({"bounds": {"[Mg/H]": (-1, 0)}}, "together with others: fix those, or say it in 'Mg_Fe'"),
-        ({"priors": {"log Teff": (3.7, 0.1)}}, "Gaussian in 'log_teff' is none in 'teff'"),
+        ({"priors": {"log Teff": (3.7, 0.1)}}, "Gaussian in 'log_teff' is not Gaussian in 'teff'"),
         ({"start": {"[Mg/H]": -0.1}}, "'Mg_Fe' follows from 'Mg_H' where 'feh' is given too"),
-        ({"fixed": {"[Mg/H]": 0, "Mg_Fe": 0}}, "each says the same as the other"),
+        ({"fixed": {"[Mg/H]": 0, "Mg_Fe": 0}}, "they express the same quantity"),
         ({"fixed": {"[Mg/H]": 0}, "start": {"Mg_Fe": 0}}, "Mg_Fe: given in start and in tied"),
         ({"fixed": {"A(Mg)": 7}, "tied": {"feh": lambda star: 0}}, "takes feh, which is tied"),
         ({"tied": {"[Mg/H]": lambda star: 0}}, "tied: 'Mg_H' is said by 'Mg_Fe' here"),

@@ -172,7 +172,7 @@ def test_wrong_input_is_a_clear_error(model):
         PayneSpectrum(model, Mn_Fe=0)
     with pytest.raises(ValueError, match="higher than the model's own"):
         PayneSpectrum(model, resolution=30000)
-    with pytest.raises(ValueError, match="one star needs one value a label, got 2"):
+    with pytest.raises(ValueError, match="one star needs one value per label, got 2"):
         PayneSpectrum(model, teff=[5600, 5700])
     with pytest.raises(ValueError, match="1 of 2 wavelengths are not finite"):
         PayneSpectrum(model)([5200, np.nan])

@@ -47,8 +47,8 @@ def test_relations_agree_for_the_sun():
 def test_beyond_the_range_is_warned_about():
     giant = {"teff": np.array([4800.0]), "logg": np.array([2.5]), "feh": np.array([0.0])}
     with (
-        pytest.warns(LabelRangeWarning, match=r"Bruntt.*found for teff from 5000 to 6500"),
-        pytest.warns(LabelRangeWarning, match=r"for logg from 4 to 5"),
+        pytest.warns(LabelRangeWarning, match=r"Bruntt.*calibrated for teff from 5000 to 6500"),
+        pytest.warns(LabelRangeWarning, match=r"calibrated for logg from 4 to 5"),
     ):
         RELATIONS["bruntt2010"].estimate(giant)
     with warnings.catch_warnings():
