@@ -1,2 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""The command line: options and printing, no logic."""
+"""The command ``astropayne``: parses options, calls functions, prints what they return.
+
+This is the only folder that knows the names of flags. Each command has a file; ``main`` collects
+them, ``options`` holds parameter types and options that commands share, ``console`` prints and
+reports errors, and ``outputs`` checks and writes files. Everything heavy is imported inside the
+commands, so that ``--help`` and shell completion are quick.
+"""

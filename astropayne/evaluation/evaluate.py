@@ -120,6 +120,6 @@ def held_out(model, grid):
     if not len(unseen):
         raise ValueError(
             f"the model was trained on all {len(grid)} spectra of this grid: give one that it has "
-            "not seen, or ask for all of them (held_out_only=False, --all)"
+            "not seen, or ask for all of them (held_out_only=False)"
         )
     return grid if len(unseen) == len(grid) else grid[unseen]

@@ -213,8 +213,7 @@ def instrument_fwhm(resolution, model_resolution):
         raise ValueError(
             f"resolution={resolution.max():g} is higher than the model's own, "
             f"{model_resolution:g}: a model cannot be sharpened. Degrade the observed spectrum to "
-            "the model's resolution (degrade_spectrum; --degrade-from on the command line), or "
-            "train on a grid of higher resolution"
+            "the model's resolution (degrade_spectrum), or train on a grid of higher resolution"
         )
     if model_resolution is None:
         return C_KMS / resolution

@@ -40,7 +40,7 @@ def refuse_existing(path, overwrite):
     """Raise an `OSError` if a file is there and may not be replaced, or its folder is not there."""
     _require_folder(Path(path))
     if Path(path).exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already; overwrite=True (--overwrite) replaces it")
+        raise FileExistsError(f"{path} exists already; overwrite=True replaces it")
 
 
 def _require_folder(path):

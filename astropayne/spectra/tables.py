@@ -94,12 +94,12 @@ def spectrum_of_table(table, path, wavelength_unit, columns, meta):
         name = next(roles[role] for role in _POWERS if role in roles)
         raise ValueError(
             f"{path}: column {name!r} makes errors larger than the flux, which no uncertainty "
-            "does; columns=2 (--columns 2) reads wavelength and flux only"
+            "does; columns=2 reads wavelength and flux only"
         )
     if sigma is not None and in_order and np.mean(found["uncertainty"] < 0) > _NEGATIVE:
         raise ValueError(
             f"{path}: column {roles['uncertainty']!r} has negative values, which no uncertainty "
-            "has; columns=2 (--columns 2) reads wavelength and flux only"
+            "has; columns=2 reads wavelength and flux only"
         )
     # What specutils cannot have, an axis out of order, is said with the file's name.
     steps = np.diff(axis.value)

@@ -9,13 +9,16 @@ from pathlib import Path
 from textwrap import dedent
 
 import astropy.units as u
+import click
 import numpy as np
 import pytest
 from astropy.table import QTable
 from click.testing import CliRunner
 
 from astropayne import PayneModel, SpectralGrid, degrade_spectrum, fit_spectra
-from astropayne.cli.main import _abundance_text, main
+from astropayne.cli.abundances import abundance_text
+from astropayne.cli.console import Console
+from astropayne.cli.main import main
 from astropayne.forward.transfer import MACROTURBULENCE
 from astropayne.io.result_tables import write_table
 from astropayne.networks.options import TrainingOptions
@@ -72,8 +75,8 @@ def test_warnings_are_ours_though_astropy_comes_late(options, said):
     """In a fresh process astropy, imported by the command, puts its own way of warning in place."""
     code = """
         import click, sys, warnings
-        from astropayne.cli.main import _Command
-        @click.command(cls=_Command)
+        from astropayne.cli.console import Command
+        @click.command(cls=Command)
         def command():
             "Warn."
             assert "astropy" in sys.modules
@@ -114,7 +117,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(monkeypatch):
     def closed(*args, **kwargs):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("astropayne.cli.main._Say.__call__", closed)
+    monkeypatch.setattr("astropayne.cli.console.Console.__call__", closed)
     result = _run("plugins")
     assert result.exit_code == 1
     assert not result.output
@@ -189,12 +192,12 @@ def test_errors_are_sentences_unless_one_debugs(model_file, folder):
     ("words", "said"),
     [
         (("predict", "-o", "x.txt"), "Give labels"),
-        (("predict", "teff=5777", "-o", "x.txt", "--rv", "12foo"), "'--rv': '12foo' should be"),
-        (("predict", "teff", "-o", "x.txt"), "should be like NAME=VALUE"),
-        (("predict", "teff=5777,", "-o", "x.txt"), "'teff=5777,' should be like NAME=VALUE, one"),
+        (("predict", "teff=5777", "-o", "x.txt", "--rv", "12foo"), "'--rv': '12foo' must be"),
+        (("predict", "teff", "-o", "x.txt"), "must be like NAME=VALUE"),
+        (("predict", "teff=5777,", "-o", "x.txt"), "'teff=5777,' must be like NAME=VALUE, one"),
         (("plan", "teff=5777Kelvins"), "in units of astropy"),
-        (("fit", "a.txt", "-o", "x.ecsv", "--bounds", "teff=5000"), "should be like NAME=A:B"),
-        (("fit", "a.txt", "-o", "x.ecsv", "--region", "5160-5240"), "should be like 5160:5240"),
+        (("fit", "a.txt", "-o", "x.ecsv", "--bounds", "teff=5000"), "must be like NAME=A:B"),
+        (("fit", "a.txt", "-o", "x.ecsv", "--region", "5160-5240"), "must be like 5160:5240"),
         (("fit", "-o", "x.ecsv"), "Missing argument"),
         (("train", "grid.asdf"), "where to write the model"),
         (("grid", "folder"), "Missing option"),
@@ -204,6 +207,28 @@ def test_wrong_usage(folder, words, said):
     result = _run(*words)
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_one_option_cannot_be_a_value_and_a_mapping(folder):
+    for pair in (("units=x", "units.Teff=kK"), ("units.Teff=kK", "units=x")):
+        result = _run("grid", "g", "-o", "g.asdf", *(f"--option={text}" for text in pair))
+        assert result.exit_code == 2
+        assert "--option units=... and --option units.Teff=... exclude each other" in result.output
+
+
+def test_messages_of_the_library_are_shown_with_flags():
+    flags = {p.name: p for p in main.commands["evaluate"].params if isinstance(p, click.Option)}
+    flags |= {p.name: p for p in main.commands["fit"].params if isinstance(p, click.Option)}
+    console = Console(flags=flags)
+    for message, expected in (
+        ("overwrite=True replaces it", "--overwrite replaces it"),
+        ("columns=2 reads flux only", "--columns 2 reads flux only"),
+        ("or all of them (held_out_only=False)", "or all of them (--all)"),
+        ("give wavelength_unit='nm'", "give --wavelength-unit nm"),
+        ("no such option: tables=3, x.columns=2", "no such option: tables=3, x.columns=2"),
+    ):
+        assert console.with_flags(message) == expected
+    assert Console().with_flags("overwrite=True") == "overwrite=True"
 
 
 def test_predict_writes_what_the_model_gives(model, model_file, folder):
@@ -298,10 +323,10 @@ def test_spectra_of_a_table_do_not_go_into_a_file(model_file, folder):
 
 def test_abundances_are_told_with_their_flags():
     row = {"Na_Fe": 0.1, "Na_Fe_err": 0.02, "Na_n_lines": 3, "Na_flags": 48}
-    text = _abundance_text(row, "Na_Fe", "Na")
+    text = abundance_text(row, "Na_Fe", "Na")
     assert text.endswith("0.10 ± 0.02  (3 lines)  DISCREPANT_LINES, NOT_CONVERGED")
     row |= {"Na_Fe": np.ma.masked, "Na_Fe_upper_limit": 0.3, "Na_flags": 1}
-    assert _abundance_text(row, "Na_Fe", "Na").endswith("< 0.30  (3 lines)")
+    assert abundance_text(row, "Na_Fe", "Na").endswith("< 0.30  (3 lines)")
 
 
 def test_a_full_disk_leaves_no_part_of_a_picture(model_file, folder, monkeypatch):
@@ -384,7 +409,7 @@ def test_spectra_sharper_than_the_model_are_degraded(model_file, folder):
     _run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "--vsini", 3, "-q")
     words = ("fit", "sun.txt", "-m", "coarse.asdf", "-o", "a.ecsv", "--overwrite")
     result = _run(*words)
-    assert "where a file says none, it is R = 12000" in result.output
+    assert "R = 12000 where a file states none" in result.output
     assert "--degrade-from" in _run(*words, "-R", 20000).output
     result = _run(*words, "--degrade-from", 20000)
     assert result.exit_code == 0
@@ -446,7 +471,7 @@ def test_a_folder_that_is_read_only_is_said_before_the_work(model_file, folder, 
 def test_a_picture_that_could_not_be_drawn_is_said_before_the_work(model_file, folder):
     Path("old.png").write_text("old")
     for command in ("predict", "plan"):
-        for plot, said in (("sun.doc", "has to end in one of"), ("old.png", "--overwrite")):
+        for plot, said in (("sun.doc", "must end in one of"), ("old.png", "--overwrite")):
             words = (command, *SUN, "-m", model_file, "-o", "sun.ecsv", "--plot", plot)
             result = _run(*words)
             assert (result.exit_code, said in result.output) == (1, True)
@@ -514,7 +539,7 @@ def test_units_of_a_grids_labels_are_options_of_the_command(tsfitpy_folder, monk
 def test_a_model_that_could_not_be_written_is_not_trained(folder, name):
     result = _run("train", "no-grid-is-read", "-o", name)
     assert result.exit_code == 1
-    assert "a model's name has to end in .asdf" in result.output
+    assert "the name of a model must end in .asdf" in result.output
 
 
 def test_training_follows_a_file_and_the_command_line(sample, folder):
@@ -628,7 +653,7 @@ def test_abundances_and_plans(model_file, folder, monkeypatch):
         patch.setattr(
             "astropayne.plotting.abundances.plot_element", lambda star, *_: drawn.append(star)
         )
-        patch.setattr("astropayne.cli.main._save", lambda *_: None)
+        patch.setattr("astropayne.cli.abundances.save_axes", lambda *_: None)
         assert _run(*words, "--medium", "vacuum").exit_code == 0
     assert drawn[0].meta["medium"] == "vacuum"
     assert QTable.read("v.ecsv")["rv"][0].value == pytest.approx(-83, abs=3)  # it is air
