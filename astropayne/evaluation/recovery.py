@@ -1,103 +1,183 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Recovery of labels from noisy synthetic spectra."""
+"""Recovery of labels from synthetic spectra with noise."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import astropy.units as u
 import numpy as np
+import numpy.typing as npt
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable, hstack, vstack
+from specutils import Spectrum
 
 from astropayne.fitting.fit import fit_spectra
+from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.names import Label
+from astropayne.models.model import PayneModel
 from astropayne.spectra.broaden import broaden_spectrum
 from astropayne.utils.statistics import finite_median, median_and_scatter
 
-__all__ = ["recover_labels", "summarise_recovery", "true_labels"]
+__all__ = ["RecoveryOptions", "recover", "recover_labels", "summarize_recovery", "true_labels"]
+
+_TRUE = "_true"  # suffix of the columns of true labels
+
+
+@dataclass(frozen=True)
+class RecoveryOptions:
+    """Options of `recover_labels`, checked.
+
+    Parameters
+    ----------
+    snr : float or sequence of float
+        Signal-to-noise ratios per pixel; infinite for no noise.
+    n_stars : int
+        Maximum number of spectra.
+    vsini : float or `~astropy.units.Quantity`, optional
+        Rotational velocity given to the spectra, in km/s.
+    resolution : float, optional
+        Resolution to which the spectra are degraded.
+    seed : int
+        Seed of the choice of spectra and of the noise.
+    fit : mapping of str to object
+        Options of `~astropayne.fit_spectra`.
+
+    Raises
+    ------
+    ValueError
+        If a signal-to-noise ratio is not positive.
+    """
+
+    snr: npt.ArrayLike = (np.inf,)
+    n_stars: int = 300
+    vsini: float | u.Quantity | None = None
+    resolution: float | None = None
+    seed: int = 42
+    fit: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ratios = np.atleast_1d(np.asarray(self.snr, dtype=float))
+        if not (len(ratios) and (ratios > 0).all()):
+            raise ValueError(f"snr={self.snr} must be positive; use infinity for no noise")
+        object.__setattr__(self, "snr", tuple(ratios.tolist()))
+        if self.vsini is None:
+            fixed = {"vsini": 0.0, **(self.fit.get("fixed") or {})}
+            object.__setattr__(self, "fit", {**self.fit, "fixed": fixed})
+
+    @classmethod
+    def from_keywords(cls, keywords: Mapping[str, Any]) -> "RecoveryOptions":
+        """Return options from keyword arguments; those that are not its own go to the fit."""
+        own = {one.name for one in fields(cls)} - {"fit"}
+        return cls(
+            **{name: value for name, value in keywords.items() if name in own},
+            fit={name: value for name, value in keywords.items() if name not in own},
+        )
+
+    @classmethod
+    def with_noiseless(cls, snr: npt.ArrayLike, keywords: Mapping[str, Any]) -> "RecoveryOptions":
+        """Return options for spectra without noise and those of ratios, from high to low."""
+        ratios = {np.inf, *np.atleast_1d(np.asarray(snr, dtype=float)).tolist()}
+        return cls.from_keywords({**keywords, "snr": sorted(ratios, reverse=True)})
 
 
 def recover_labels(
-    model,
-    grid,
+    model: PayneModel,
+    grid: SpectralGrid,
     *,
-    snr=(np.inf,),
-    n_stars=300,
-    vsini=None,
-    resolution=None,
-    seed=42,
-    progress=None,
+    snr: npt.ArrayLike = (np.inf,),
+    n_stars: int = 300,
+    vsini: float | u.Quantity | None = None,
+    resolution: float | None = None,
+    seed: int = 42,
+    progress: bool | None = None,
     **options,
-):
-    """Fit synthetic spectra, to see which labels come back.
+) -> QTable:
+    """Fit synthetic spectra whose labels are known.
 
     Parameters
     ----------
     model : `~astropayne.PayneModel`
     grid : `~astropayne.SpectralGrid`
-        Spectra that the model has not seen, with their labels.
+        Spectra that the model was not trained on, with their labels.
     snr : float or sequence of float
-        Signal-to-noise ratio a pixel; infinite for no noise.
+        Signal-to-noise ratios per pixel; infinite for no noise.
     n_stars : int
-        How many spectra, at most, drawn at random by the seed.
+        Maximum number of spectra. If the grid has more, they are drawn at random.
     vsini : float or `~astropy.units.Quantity`, optional
-        Rotate the spectra, in km/s, and fit it; by default they are as they are, and the fit
-        knows that they do not rotate.
+        Rotational velocity, in km/s, with which the spectra are broadened before the fit. By
+        default they are not broadened, and the fit keeps ``vsini`` at zero.
     resolution : float, optional
-        Degrade them to this λ/FWHM.
+        Resolution λ/FWHM to which the spectra are degraded.
     seed : int
-        Of the choice and of the noise.
+        Seed of the choice of spectra and of the noise.
     progress : bool, optional
         Whether to show progress bars; by default on a terminal only.
     **options
-        Of `~astropayne.fit_spectra`.
+        Options of `~astropayne.fit_spectra`.
 
     Returns
     -------
     `~astropy.table.QTable`
-        As of `~astropayne.fit_spectra`, a row for each spectrum and S/N, with ``snr`` and the true
-        labels in ``teff_true``…
+        The table of `~astropayne.fit_spectra`, one row for each spectrum and S/N, with the columns
+        ``snr`` and the true labels, ``teff_true`` and so on.
 
     Raises
     ------
+    TypeError
+        If an option is unknown.
     ValueError
         If a signal-to-noise ratio is not positive, or the grid lacks labels.
 
     Examples
     --------
     >>> from astropayne import PayneModel, SpectralGrid
-    >>> from astropayne.evaluation.evaluate import held_out
-    >>> from astropayne.evaluation.recovery import recover_labels, summarise_recovery
+    >>> from astropayne.evaluation import held_out, recover_labels, summarize_recovery
     >>> model = PayneModel.sample()
     >>> grid = held_out(model, SpectralGrid.sample())
     >>> table = recover_labels(model, grid, snr=100, n_stars=5)
-    >>> summarise_recovery(table)["label", "information"][:3].pformat(show_dtype=False)[2:]
+    >>> summarize_recovery(table)["label", "information"][:3].pformat(show_dtype=False)[2:]
     [' teff         yes', ' logg         yes', '  feh         yes']
     """
-    if n_stars < len(grid):
-        grid = grid.subsample(n_stars, seed=seed)
-    truth = model.labels.to_table(model.grid_labels(grid))
-    truth.rename_columns(truth.colnames, [f"{name}_true" for name in truth.colnames])
-    if vsini is None:
-        options["fixed"] = {"vsini": 0.0, **(options.get("fixed") or {})}
-    tables, ratios = [], np.atleast_1d(np.asarray(snr, dtype=float))
-    if not (len(ratios) and (ratios > 0).all()):
-        raise ValueError(f"snr={snr} has to be positive; infinite is no noise")
-    for ratio in ratios:
-        stars = _stars(grid, ratio, vsini, resolution, np.random.default_rng(seed))
-        found = fit_spectra(stars, model, progress=progress, **options)
-        tables.append(hstack([QTable({"snr": np.full(len(grid), ratio)}), truth, found]))
+    checked = RecoveryOptions(snr, n_stars, vsini, resolution, seed, options)
+    return recover(model, grid, model.grid_labels(grid), checked, progress)
+
+
+def recover(
+    model: PayneModel,
+    grid: SpectralGrid,
+    labels: np.ndarray,
+    options: RecoveryOptions,
+    progress: bool | None,
+) -> QTable:
+    """Fit spectra whose labels (n_spectra, n_labels) are in the model's order."""
+    if options.n_stars < len(grid):
+        # the same choice as SpectralGrid.subsample
+        order = np.random.default_rng(options.seed).permutation(len(grid))
+        rows = np.sort(order[: options.n_stars])
+        grid, labels = grid[rows], labels[rows]
+    truth = model.labels.to_table(labels)
+    truth.rename_columns(truth.colnames, [f"{name}{_TRUE}" for name in truth.colnames])
+    tables = []
+    for snr in options.snr:
+        fits = fit_spectra(_stars(grid, snr, options), model, progress=progress, **options.fit)
+        tables.append(hstack([QTable({"snr": np.full(len(grid), snr)}), truth, fits]))
     return vstack(tables, metadata_conflicts="silent")
 
 
-def _stars(grid, snr, vsini, resolution, rng):
+def _stars(grid: SpectralGrid, snr: float, options: RecoveryOptions) -> Iterator[Spectrum]:
+    """Yield the spectra of a grid, broadened and with noise."""
+    rng = np.random.default_rng(options.seed)
     for i in range(len(grid)):
         star = grid[i]
-        if vsini is not None or resolution is not None:
-            star = broaden_spectrum(star, vsini=vsini or 0.0, resolution=resolution)
-        yield with_noise(star, snr, rng) if np.isfinite(snr) else star
+        if options.vsini is not None or options.resolution is not None:
+            vsini = 0.0 if options.vsini is None else options.vsini
+            star = broaden_spectrum(star, vsini=vsini, resolution=options.resolution)
+        yield _with_noise(star, snr, rng) if np.isfinite(snr) else star
 
 
-def with_noise(spectrum, snr, rng):
-    """Return a spectrum with Gaussian noise of a signal-to-noise ratio where the flux is one."""
-    from specutils import Spectrum
-
+def _with_noise(spectrum: Spectrum, snr: float, rng: np.random.Generator) -> Spectrum:
+    """Return a spectrum with Gaussian noise; ``snr`` is that of the continuum, 1."""
     noise = rng.normal(0, 1 / snr, len(spectrum.flux))
     return Spectrum(
         spectral_axis=spectrum.spectral_axis, flux=spectrum.flux + noise * spectrum.flux.unit,
@@ -106,8 +186,8 @@ def with_noise(spectrum, snr, rng):
     )  # fmt: skip
 
 
-def true_labels(recovery):
-    """Return the true labels of a table of `recover_labels`, under their own names.
+def true_labels(recovery: QTable) -> QTable:
+    """Return the true labels of a table of `recover_labels`.
 
     Parameters
     ----------
@@ -116,61 +196,64 @@ def true_labels(recovery):
     Returns
     -------
     `~astropy.table.QTable`
+        One column per label, without the suffix ``_true``.
 
     Examples
     --------
     >>> from astropy.table import QTable
-    >>> from astropayne.evaluation.recovery import true_labels
+    >>> from astropayne.evaluation import true_labels
     >>> true_labels(QTable({"feh": [0.1], "feh_true": [0.0]})).colnames
     ['feh']
     """
-    ends = "_true"
-    return QTable({
-        name.removesuffix(ends): recovery[name] for name in recovery.colnames if name.endswith(ends)
-    })  # fmt: skip
+    names = [name for name in recovery.colnames if name.endswith(_TRUE)]
+    return QTable({name.removesuffix(_TRUE): recovery[name] for name in names})
 
 
-def summarise_recovery(recovery):
-    """Say how well labels come back.
+def summarize_recovery(recovery: QTable) -> QTable:
+    """Return the bias and the scatter with which labels are recovered.
 
     Parameters
     ----------
     recovery : `~astropy.table.QTable`
-        Of `recover_labels`.
+        Fitted and true labels, as returned by `recover_labels`.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A row for each S/N and label, values in the label's ``unit``: median (``bias``) and robust
-        scatter (1.4826 median absolute deviations) of fitted minus true; ``error``, the median
-        that the fits state; the same of the pulls, which are differences over stated errors: 0 and
-        1 if these are right; ``measured``, the part of the spectra that have a value; and
-        ``information``, "yes", "partly" (less than 90 % measured) or "none" (less than 10 %):
-        labels that spectra say little of are not measured.
+        One row for each S/N and label, in the label's ``unit``: ``n``, the number of spectra;
+        ``measured``, the fraction with a measured value; ``bias`` and ``scatter``, the median and
+        the robust standard deviation (`~astropy.stats.mad_std`) of fitted minus true values;
+        ``error``, the median stated error; ``pull_bias`` and ``pull_scatter``, the same of the
+        pulls (differences divided by stated errors), 0 and 1 if the errors are correct; and
+        ``information``: "yes", "partly" (less than 90 % measured) or "none" (less than 10 %).
 
     Examples
     --------
     >>> from astropy.table import QTable
-    >>> from astropayne.evaluation.recovery import summarise_recovery
+    >>> from astropayne.evaluation import summarize_recovery
     >>> table = QTable({"snr": [100.0] * 3, "feh_true": [0.0] * 3, "feh": [0.1, 0.2, 0.3],
     ...                 "feh_err": [0.1] * 3})
-    >>> print(summarise_recovery(table)["bias"][0])
+    >>> print(summarize_recovery(table)["bias"][0])
     0.2
     """
     rows = []
     for snr in np.unique(recovery["snr"])[::-1]:
-        some = recovery[recovery["snr"] == snr]
-        for name, true in true_labels(some).items():
+        at_snr = recovery[recovery["snr"] == snr]
+        for name, true in true_labels(at_snr).items():
             label = Label(name)
-            found, error = label.to_value(some[name]), label.to_value(some[f"{name}_err"])
-            difference = found - label.to_value(true)
-            part = np.isfinite(found).mean()
-            with np.errstate(invalid="ignore", divide="ignore"):
-                pulls = difference / error
-            rows.append((
-                snr, name, str(label.column_unit or ""), len(some), part,
-                *median_and_scatter(difference), finite_median(error), *median_and_scatter(pulls),
-                "none" if part < 0.1 else "partly" if part < 0.9 else "yes",
-            ))  # fmt: skip
+            values = (label.to_value(v) for v in (true, at_snr[name], at_snr[f"{name}_err"]))
+            unit = str(label.column_unit or "")
+            rows.append((snr, name, unit, len(at_snr), *_statistics(*values)))
     names = "snr label unit n measured bias scatter error pull_bias pull_scatter information"
     return QTable(rows=rows, names=names.split())
+
+
+def _statistics(true: np.ndarray, fitted: np.ndarray, error: np.ndarray) -> tuple:
+    """Return the columns of a summary from ``measured`` on."""
+    difference = fitted - true
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pulls = difference / error
+    measured = np.isfinite(fitted).mean()
+    information = "none" if measured < 0.1 else "partly" if measured < 0.9 else "yes"
+    spread = (*median_and_scatter(difference), finite_median(error), *median_and_scatter(pulls))
+    return measured, *spread, information

@@ -37,7 +37,7 @@ def plot_pixel_errors(pixels, *, figure=None, label=None):
     Parameters
     ----------
     pixels : `~astropy.table.QTable`
-        Of `~astropayne.evaluation.flux_errors.flux_errors`.
+        Of `~astropayne.evaluation.flux_errors`.
     figure, label
         As for `plot_spectrum`.
 
@@ -49,7 +49,7 @@ def plot_pixel_errors(pixels, *, figure=None, label=None):
     Examples
     --------
     >>> from astropayne import PayneModel, SpectralGrid
-    >>> from astropayne.evaluation.flux_errors import flux_errors
+    >>> from astropayne.evaluation import flux_errors
     >>> pixels, spectra = flux_errors(PayneModel.sample(), SpectralGrid.sample()[:20])
     >>> from astropayne.plotting.emulator import plot_pixel_errors
     >>> plot_pixel_errors(pixels).shape
@@ -76,7 +76,7 @@ def plot_pixel_comparison(pixels, *, figure=None, label=None):
     Parameters
     ----------
     pixels : mapping of str to `~astropy.table.QTable`
-        For each model, what `~astropayne.evaluation.flux_errors.flux_errors` found with the same spectra.
+        For each model, what `~astropayne.evaluation.flux_errors` found with the same spectra.
     figure, label
         As for `plot_spectrum`.
 
@@ -87,7 +87,7 @@ def plot_pixel_comparison(pixels, *, figure=None, label=None):
     Examples
     --------
     >>> from astropayne import PayneModel, SpectralGrid
-    >>> from astropayne.evaluation.flux_errors import flux_errors
+    >>> from astropayne.evaluation import flux_errors
     >>> pixels, spectra = flux_errors(PayneModel.sample(), SpectralGrid.sample()[:20])
     >>> from astropayne.plotting.emulator import plot_pixel_comparison
     >>> plot_pixel_comparison({"this": pixels, "that": pixels}).shape
@@ -116,7 +116,7 @@ def plot_error_planes(spectra, planes=None, *, figure=None):
     Parameters
     ----------
     spectra : `~astropy.table.QTable`
-        Of `~astropayne.evaluation.flux_errors.flux_errors`.
+        Of `~astropayne.evaluation.flux_errors`.
     planes : sequence of (str, str), optional
         Labels along x and y; by default those of (Teff, log g), (Teff, [Fe/H]), (log g, [Fe/H])
         and ([Fe/H], vmic) that the table has.
@@ -129,7 +129,7 @@ def plot_error_planes(spectra, planes=None, *, figure=None):
     Examples
     --------
     >>> from astropayne import PayneModel, SpectralGrid
-    >>> from astropayne.evaluation.flux_errors import flux_errors
+    >>> from astropayne.evaluation import flux_errors
     >>> pixels, spectra = flux_errors(PayneModel.sample(), SpectralGrid.sample()[:20])
     >>> from astropayne.plotting.emulator import plot_error_planes
     >>> plot_error_planes(spectra)[0].get_xlabel()
@@ -155,7 +155,7 @@ def plot_error_trends(spectra, names=None, *, figure=None):
     Parameters
     ----------
     spectra : `~astropy.table.QTable`
-        Of `~astropayne.evaluation.flux_errors.flux_errors`.
+        Of `~astropayne.evaluation.flux_errors`.
     names : sequence of str, optional
         Which labels; all by default.
     figure : `~matplotlib.figure.Figure`, optional
@@ -168,7 +168,7 @@ def plot_error_trends(spectra, names=None, *, figure=None):
     Examples
     --------
     >>> from astropayne import PayneModel, SpectralGrid
-    >>> from astropayne.evaluation.flux_errors import flux_errors
+    >>> from astropayne.evaluation import flux_errors
     >>> pixels, spectra = flux_errors(PayneModel.sample(), SpectralGrid.sample()[:20])
     >>> from astropayne.plotting.emulator import plot_error_trends
     >>> len(plot_error_trends(spectra, ["teff", "feh"]))

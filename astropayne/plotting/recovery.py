@@ -24,7 +24,7 @@ from astropayne.utils.statistics import median_and_scatter
 __all__ = ["plot_differences", "plot_pulls", "plot_recovery", "plot_scatter"]
 
 
-def plot_recovery(truth, table, names=None, *, colour=None, figure=None):
+def plot_recovery(truth, table, names=None, *, color=None, figure=None):
     """Draw fitted against true labels, a panel each, with bias and scatter.
 
     Parameters
@@ -35,8 +35,8 @@ def plot_recovery(truth, table, names=None, *, colour=None, figure=None):
         From `~astropayne.fit_spectra`, in the same order.
     names : sequence of str, optional
         Which labels; by default all that both tables have.
-    colour : str, optional
-        True label that colours the points.
+    color : str, optional
+        True label that colors the points.
     figure : `~matplotlib.figure.Figure`, optional
 
     Returns
@@ -50,13 +50,13 @@ def plot_recovery(truth, table, names=None, *, colour=None, figure=None):
     >>> truth = QTable({"teff": [5000, 5500, 6000] * u.K, "feh": [-1.0, 0.0, 0.3]})
     >>> table = QTable({"teff": [5020, 5490, 6010] * u.K, "teff_err": [15, 15, 20] * u.K})
     >>> from astropayne.plotting.recovery import plot_recovery
-    >>> plot_recovery(truth, table, colour="feh")[0].get_title()
+    >>> plot_recovery(truth, table, color="feh")[0].get_title()
     'Teff / K'
     """
     names = names_in_both(truth, table, names)
     figure, axes = panels(len(names), min(5, len(names)), (2.4, 2.3), figure)
-    shades = {"color": ERROR} if colour is None else {
-        "c": column_values(truth[colour]), "cmap": COLORS,
+    shades = {"color": ERROR} if color is None else {
+        "c": column_values(truth[color]), "cmap": COLORS,
     }  # fmt: skip
     for ax, name in zip(axes, names, strict=True):
         true, found, error = in_one_unit(truth[name], table[name], table[f"{name}_err"])
@@ -72,8 +72,8 @@ def plot_recovery(truth, table, names=None, *, colour=None, figure=None):
         ax.tick_params(labelsize="x-small")
         if not np.isfinite(found).any() and np.ptp(true) > 0:  # what it is not measured in
             ax.set(xlim=(true.min(), true.max()), ylim=(true.min(), true.max()))
-    if colour is not None:
-        figure.colorbar(points, ax=axes, label=label_text(colour, truth[colour].unit), pad=0.01,
+    if color is not None:
+        figure.colorbar(points, ax=axes, label=label_text(color, truth[color].unit), pad=0.01,
                         aspect=40)  # fmt: skip
     figure.supxlabel("true", fontsize="medium")
     figure.supylabel("fitted", fontsize="medium")
@@ -176,7 +176,7 @@ def plot_scatter(summaries, names=None, *, figure=None):
     Parameters
     ----------
     summaries : `~astropy.table.QTable` or mapping of str to `~astropy.table.QTable`
-        Of `~astropayne.evaluation.recovery.summarise_recovery`; several by the names of their models.
+        Of `~astropayne.evaluation.summarize_recovery`; several by the names of their models.
     names : sequence of str, optional
         Which labels; all that one of the models has by default.
     figure : `~matplotlib.figure.Figure`, optional
@@ -202,11 +202,11 @@ def plot_scatter(summaries, names=None, *, figure=None):
     ratios = sorted({float(snr) for table in summaries.values() for snr in table["snr"]})
     figure, axes = panels(len(names), 4, (2.7, 1.9), figure, sharex=True)
     for ax, name in zip(axes, names, strict=True):
-        for (text, table), colour in zip(summaries.items(), colors(len(summaries)), strict=True):
+        for (text, table), color in zip(summaries.items(), colors(len(summaries)), strict=True):
             rows = table[table["label"] == name]
             x = np.searchsorted(ratios, rows["snr"])
-            ax.plot(x, rows["scatter"], "o-", color=colour, ms=4, lw=1.2, label=f"scatter {text}")
-            ax.plot(x, rows["error"], "_--", color=colour, lw=0.8, label=f"stated error {text}")
+            ax.plot(x, rows["scatter"], "o-", color=color, ms=4, lw=1.2, label=f"scatter {text}")
+            ax.plot(x, rows["error"], "_--", color=color, lw=0.8, label=f"stated error {text}")
         ax.update_datalim([(0, 0)], updatex=False)  # the margin above is a part of what is shown
         ax.set_ylim(bottom=0)
         ax.set_xticks(range(len(ratios)), ["no noise" if np.isinf(r) else f"{r:g}" for r in ratios])

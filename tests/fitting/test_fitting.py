@@ -24,7 +24,7 @@ from astropayne import (
 )
 from astropayne.abundances.planning import plan
 from astropayne.engine.likelihood import Likelihood
-from astropayne.evaluation.evaluate import evaluate
+from astropayne.evaluation import evaluate
 from astropayne.fitting.batches import Interrupted
 from astropayne.fitting.setup import FitSetup
 from astropayne.labels.names import Label

@@ -21,7 +21,7 @@ from astropayne.plotting.emulator import plot_error_planes, plot_pixel_errors
 from astropayne.plotting.recovery import plot_differences, plot_recovery
 from astropayne.plotting.spectra import plot_fit
 
-# Matplotlib 3.9 and 3.11 differ by less than 0.1; a colour or a direction that changed, by more
+# Matplotlib 3.9 and 3.11 differ by less than 0.1; a color or a direction that changed, by more
 # than 5.
 looks_as_before = pytest.mark.mpl_image_compare(
     baseline_dir="pictures", tolerance=2, remove_text=True, savefig_kwargs={"dpi": 40}
@@ -98,7 +98,7 @@ def test_picture_of_error_planes(stars):
 
 @looks_as_before
 def test_picture_of_recovery(stars):
-    return _bare(plot_recovery(*stars, colour="feh"))
+    return _bare(plot_recovery(*stars, color="feh"))
 
 
 @looks_as_before

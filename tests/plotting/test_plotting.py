@@ -195,7 +195,7 @@ def test_recovery_converts_units_and_says_what_is_not_measured():
     table["feh"] = truth["feh"] - 8.3e-5
     assert plot_recovery(truth, table)[1].texts[0].get_text().startswith("bias −8.3 × 10⁻⁵\n")
     table["feh"] = np.nan
-    teff, feh = plot_recovery(truth, table, colour="feh")
+    teff, feh = plot_recovery(truth, table, color="feh")
     assert np.array_equal(teff.collections[-1].get_array(), [0.0, 0.1])
     with pytest.raises(ValueError, match="no label is in both"):
         plot_recovery(truth, QTable({"logg": [1.0]}))

@@ -1,0 +1,184 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Flux errors of a model on the spectra of a grid."""
+
+import warnings
+from collections.abc import Iterator
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable, hstack, vstack
+from tqdm.auto import tqdm
+
+from astropayne.grids.grid import SpectralGrid
+from astropayne.labels.space import LabelRangeWarning
+from astropayne.models.model import PayneModel
+from astropayne.wavelengths.media import to_vacuum
+
+__all__ = ["compare_flux", "flux_errors"]
+
+_PERCENTILES = {
+    "minus_2sigma": 2.275,
+    "minus_sigma": 15.866,
+    "median": 50.0,
+    "plus_sigma": 84.134,
+    "plus_2sigma": 97.725,
+}
+_MOST_RESIDUALS = 1 << 25  # numbers kept in memory for the percentiles
+
+
+def flux_errors(
+    model: PayneModel, grid: SpectralGrid, *, progress: bool | None = None
+) -> tuple[QTable, QTable]:
+    """Compare predicted flux with synthetic flux.
+
+    Errors are predicted minus synthetic flux.
+
+    Parameters
+    ----------
+    model : `~astropayne.PayneModel`
+    grid : `~astropayne.SpectralGrid`
+        Spectra with labels in any convention that can be converted to the model's, at any
+        wavelengths. Grids on disk are read in blocks.
+    progress : bool, optional
+        Whether to show a progress bar; by default on a terminal only.
+
+    Returns
+    -------
+    pixels : `~astropy.table.QTable`
+        One row per pixel: ``wavelength``, ``rms``, ``bias`` (the mean error), ``median``, and the
+        percentiles that correspond to 1 and 2σ of a Gaussian, ``minus_2sigma`` to
+        ``plus_2sigma``. For large grids the percentiles are those of a subset of
+        ``meta["n_percentiles"]`` of the ``meta["n_spectra"]`` spectra.
+    spectra : `~astropy.table.QTable`
+        One row per spectrum: ``name``, the model's labels, ``rms``, ``bias``, ``worst`` (the
+        largest absolute error) and ``worst_wavelength``.
+
+    Raises
+    ------
+    ValueError
+        If the grid lacks labels, has no wavelength in common with the model, has a higher
+        resolution, or uses another solar scale.
+
+    Examples
+    --------
+    >>> from astropayne import PayneModel, SpectralGrid
+    >>> from astropayne.evaluation import flux_errors, held_out
+    >>> model = PayneModel.sample()
+    >>> pixels, spectra = flux_errors(model, held_out(model, SpectralGrid.sample()))
+    >>> print(f"{spectra['rms'].max():.3f}")
+    0.008
+    """
+    return compare_flux(model, grid, model.grid_labels(grid), progress)
+
+
+def compare_flux(
+    model: PayneModel, grid: SpectralGrid, labels: np.ndarray, progress: bool | None
+) -> tuple[QTable, QTable]:
+    """Return the flux errors of spectra whose labels are in the model's order; see `flux_errors`.
+
+    ``labels`` has the shape (n_spectra, n_labels).
+    """
+    model.labels.warn_outside(labels)
+    statistics = _PixelStatistics(*grid.flux.shape)
+    rows = []
+    for residual in _residuals(model, grid, labels, progress):
+        statistics.add(residual)
+        rows.append(_spectrum_statistics(residual, grid.wavelength))
+    pixels = statistics.table(grid)
+    names = QTable({"name": np.array(grid.names, dtype=str)})
+    return pixels, hstack([names, model.labels.to_table(labels), vstack(rows)])
+
+
+def _residuals(
+    model: PayneModel, grid: SpectralGrid, labels: np.ndarray, progress: bool | None
+) -> Iterator[np.ndarray]:
+    """Yield predicted minus synthetic flux of one block of spectra after another."""
+    options = _prediction_options(model, grid)
+    disable = None if progress is None else not progress
+    bar = tqdm(total=len(grid), desc="predicting", disable=disable)
+    first = 0
+    with bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabelRangeWarning)  # the caller has warned once
+        for block in grid.blocks():
+            predicted = model.predict(labels[first : first + len(block)], **options)
+            yield predicted.flux.value - np.asarray(block.flux, float)
+            first += len(block)
+            bar.update(len(block))
+
+
+def _prediction_options(model: PayneModel, grid: SpectralGrid) -> dict:
+    """Return the options of `PayneModel.predict` for a grid's pixels and resolution."""
+    resolution = grid.meta["resolution"]
+    if resolution and model.resolution and resolution > model.resolution:
+        raise ValueError(
+            f"the grid has the resolution {resolution:g}, which is higher than the model's, "
+            f"{model.resolution:g}; compare the model with grid.degrade({model.resolution:g})"
+        )
+    options: dict = {"resolution": resolution if resolution != model.resolution else None}
+    model_pixels = model.vacuum_wavelength
+    grid_pixels = to_vacuum(grid.wavelength.value, grid.meta["medium"])
+    same = len(model_pixels) == len(grid_pixels) and np.allclose(
+        model_pixels, grid_pixels, rtol=1e-8, atol=0
+    )
+    if not same:
+        options["wavelength"] = grid.convert_medium(model.medium).wavelength
+    return options
+
+
+class _PixelStatistics:
+    """Sums over the spectra of a grid, and a subset of residuals for the percentiles."""
+
+    def __init__(self, n_spectra: int, n_pixels: int) -> None:
+        self.sum, self.sum_of_squares, self.count = np.zeros((3, n_pixels))
+        self.step = max(1, -(-n_spectra * n_pixels // _MOST_RESIDUALS))
+        self.subset: list[np.ndarray] = []
+        self.n_spectra = 0
+
+    def add(self, residual: np.ndarray) -> None:
+        """Add a block of residuals, (n, n_pixels)."""
+        finite = np.isfinite(residual)
+        filled = np.where(finite, residual, 0)
+        self.sum += filled.sum(0)
+        self.sum_of_squares += (filled**2).sum(0)
+        self.count += finite.sum(0)
+        self.subset.append(residual[(-self.n_spectra) % self.step :: self.step].astype(np.float32))
+        self.n_spectra += len(residual)
+
+    def table(self, grid: SpectralGrid) -> QTable:
+        """Return the statistics of the pixels that have any residuals."""
+        used = self.count > 0
+        if not used.any():
+            raise ValueError(
+                f"the grid ({grid.wavelength[0]:.0f} to {grid.wavelength[-1]:.0f}) has no "
+                "wavelength in common with the model"
+            )
+        subset = np.concatenate(self.subset)[:, used]
+        percentiles = np.nanpercentile(subset, [*_PERCENTILES.values()], axis=0)
+        count = self.count[used]
+        pixels = QTable({
+            "wavelength": grid.wavelength[used],
+            "rms": np.sqrt(self.sum_of_squares[used] / count),
+            "bias": self.sum[used] / count,
+            **dict(zip(_PERCENTILES, percentiles, strict=True)),
+        })  # fmt: skip
+        pixels.meta = {
+            "n_spectra": self.n_spectra,
+            "n_percentiles": len(subset),
+            "medium": grid.meta["medium"],
+        }
+        return pixels
+
+
+def _spectrum_statistics(residual: np.ndarray, wavelength: u.Quantity) -> QTable:
+    """Return rms, mean and largest error of each spectrum, NaN if it has no residuals."""
+    finite = np.isfinite(residual)
+    residual = np.where(finite, residual, 0)
+    count = finite.sum(1)
+    count = np.where(count, count, np.nan)
+    worst = np.argmax(np.abs(residual), axis=1)
+    return QTable({
+        "rms": np.sqrt((residual**2).sum(1) / count),
+        "bias": residual.sum(1) / count,
+        "worst": np.abs(residual).max(1),
+        "worst_wavelength": wavelength[worst],
+    })  # fmt: skip
