@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Defaults that a user sets once, in ``~/.astropy/config/astropayne.cfg``."""
+"""Defaults that a user can set in ``~/.astropy/config/astropayne.cfg``."""
 
 from astropy.config import ConfigItem, ConfigNamespace
 
@@ -13,7 +13,7 @@ class Conf(ConfigNamespace):
 
     device = ConfigItem(
         "auto",
-        "Device to train on unless said otherwise: auto, cpu, cuda, cuda:1, mps.",
+        "Default device for training: auto, cpu, cuda, cuda:1, mps.",
         cfgtype="string",
     )
 

@@ -5,9 +5,9 @@ import re
 
 import astropy.units as u
 import numpy as np
-from astropy.io import ascii as text_tables
 from astropy.table import QTable
 
+from astropayne.io.text_tables import parse_csv
 from astropayne.labels.names import ELEMENTS
 from astropayne.utils.quantities import strip_unit
 
@@ -90,8 +90,8 @@ def read_line_csv(content, path):
     if not content.strip():
         raise ValueError(f"{path} is no table of lines: it is empty")
     try:
-        return QTable(text_tables.read(content.splitlines(), format="csv", fast_reader=False))
-    except (ValueError, text_tables.InconsistentTableError) as error:
+        return parse_csv(content)
+    except ValueError as error:
         raise ValueError(f"{path} is no table of lines: {error}") from None
 
 

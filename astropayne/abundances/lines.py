@@ -19,6 +19,7 @@ from astropayne.abundances.line_files import (
     read_line_csv,
     read_line_mask,
 )
+from astropayne.io.text_tables import read_text
 from astropayne.labels.names import ELEMENTS
 from astropayne.wavelengths.axis import find_windows
 from astropayne.wavelengths.media import require_medium, to_air, to_vacuum
@@ -307,11 +308,11 @@ class LineList:
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
         try:
-            content = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
+            content = read_text(path)
+        except ValueError as error:
             raise ValueError(
-                f"{path} is no text: a line list is a table in ECSV or CSV, or a mask of TSFitPy"
-            ) from error
+                f"{error}: a line list is a table in ECSV or CSV, or a mask of TSFitPy"
+            ) from None
         if content.startswith("# %ECSV"):
             table = QTable.read(path, format="ascii.ecsv")
         elif is_mask(content):

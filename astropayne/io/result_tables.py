@@ -2,40 +2,46 @@
 """Tables of results as ECSV, FITS, CSV and text."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.io.paths import refuse_existing, replacing
 
+if TYPE_CHECKING:
+    from astropy.table import QTable, Table
+
 __all__ = ["TABLE_FORMATS", "escape_non_ascii", "fits_header", "writable_suffix", "write_table"]
 
-TABLE_FORMATS = {  # the format of each suffix, which may be in capitals
+#: Formats of astropy by suffix.
+TABLE_FORMATS = {
     ".ecsv": "ascii.ecsv", ".fits": "fits", ".csv": "ascii.csv", ".txt": "ascii.commented_header"
 }  # fmt: skip
 
 
-def write_table(table, path, *, overwrite=False):
-    r"""Write a table in the format that its file's name says.
+def write_table(table: "QTable", path: str | Path, *, overwrite: bool = False) -> None:
+    r"""Write a table in the format of the file's suffix.
 
     Parameters
     ----------
     table : `~astropy.table.QTable`
     path : path-like
-        ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``. The last two hold no units, no metadata,
-        and no columns of several numbers a row; these are left out with a warning, and so are
-        metadata that a FITS header cannot hold. Text in FITS is ASCII: of names such as "é",
-        escapes such as "\xe9" are written, with a warning.
+        ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``. The last two store neither units nor
+        metadata, and no columns with several numbers per row, which are left out with a warning.
+        Metadata that do not fit into a FITS header are left out with a warning. Text in FITS is
+        ASCII: other letters, such as "é", are written as escapes, "\xe9", with a warning.
     overwrite : bool
-        Whether a file that is there may be replaced.
+        Whether an existing file may be replaced.
 
     Raises
     ------
-    OSError
-        If there is such a file already.
+    FileExistsError
+        If the file exists and ``overwrite`` is false.
     ValueError
-        If the name ends in something else.
+        If the path has another suffix.
 
     Examples
     --------
@@ -54,18 +60,31 @@ def write_table(table, path, *, overwrite=False):
         wide = [name for name in table.colnames if table[name].ndim > 1]
         if wide:
             warnings.warn(
-                f"{path} has no {', '.join(wide)}: text cannot hold several numbers a row; "
+                f"{path} has no {', '.join(wide)}: text cannot hold several numbers per row; "
                 "*.ecsv and *.fits can",
                 AstropyUserWarning,
                 stacklevel=2,
             )
             table.remove_columns(wide)
-    with replacing(path) as beside:
-        table.write(beside, format=TABLE_FORMATS[suffix])
+    with replacing(path) as temporary:
+        table.write(temporary, format=TABLE_FORMATS[suffix])
 
 
-def fits_header(meta, path):
-    """Return metadata as a FITS header has them: single values, under short names."""
+def fits_header(meta: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """Return the metadata that fit into a FITS header, and warn about the others.
+
+    Parameters
+    ----------
+    meta : mapping of str to object
+        The items of a dict in it become cards of their own.
+    path : path-like
+        The file, for the warning.
+
+    Returns
+    -------
+    dict of str to str, int or float
+        By names of up to eight capital letters.
+    """
     flat, short = {}, {"resolution": "resolut"}
     for key, value in meta.items():
         flat |= value if isinstance(value, dict) else {key: value}
@@ -85,8 +104,16 @@ def fits_header(meta, path):
     return {key.upper(): value for key, value in cards.items() if key not in lost}
 
 
-def escape_non_ascii(table, path):
-    """Write in ASCII, which is all that FITS has, what columns say in other letters."""
+def escape_non_ascii(table: "Table", path: str | Path) -> None:
+    """Replace letters that are not ASCII by escapes in a table for FITS, with a warning.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        Its columns of text are replaced.
+    path : path-like
+        The file, for the warning.
+    """
     escaped = []
     for name in table.colnames:
         column = table[name]
@@ -99,21 +126,22 @@ def escape_non_ascii(table, path):
             escaped.append(name)
     if escaped:
         warnings.warn(
-            f"{path}: {', '.join(escaped)} has letters that FITS cannot hold, and escapes in their "
-            "place; *.ecsv holds all letters",
+            f"{path}: {', '.join(escaped)} has letters that FITS cannot store, written as "
+            "escapes; *.ecsv stores all letters",
             AstropyUserWarning,
             stacklevel=3,
         )
 
 
-def _card(value):
+def _card(value: Any) -> Any:
+    """Return a value as a card of a FITS header."""
     if isinstance(value, list):
         return " ".join(map(str, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
-def writable_suffix(path):
-    """Return how a table's name ends, which has to be one of the formats.
+def writable_suffix(path: str | Path) -> str:
+    """Return the suffix of a path in lower case, if tables can be written in its format.
 
     Parameters
     ----------
@@ -126,7 +154,7 @@ def writable_suffix(path):
     Raises
     ------
     ValueError
-        If it is none of them.
+        If it is not one of `TABLE_FORMATS`.
 
     Examples
     --------
@@ -136,5 +164,5 @@ def writable_suffix(path):
     """
     suffix = Path(path).suffix.lower()
     if suffix not in TABLE_FORMATS:
-        raise ValueError(f"{path}: a table's name has to end in one of {', '.join(TABLE_FORMATS)}")
+        raise ValueError(f"{path}: a table's name must end in one of {', '.join(TABLE_FORMATS)}")
     return suffix

@@ -1,109 +1,67 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Text tables, whatever their delimiter, encoding and header."""
+"""Text tables in any encoding, with any delimiter and header, compressed or not.
+
+Every text table is read here: `read_csv` reads tables of labels, row by row, `read_columns` reads
+spectra and other columns of numbers, and `parse_csv` reads line lists.
+"""
 
 import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["guessed_table", "header_of", "read_csv"]
+if TYPE_CHECKING:
+    import pandas as pd
+    from astropy.table import QTable, Table
 
+__all__ = ["header_of", "parse_csv", "read_columns", "read_csv", "read_text"]
 
-def header_of(file, name_columns):
-    """Find the names of a text table's columns: below comments, or in the last of them.
-
-    Parameters
-    ----------
-    file : `pathlib.Path`
-    name_columns : collection of str
-        Columns that hold names, of which the table has one.
-
-    Returns
-    -------
-    n_above : int
-        How many lines are above.
-    words : list of str
-        What stands there, in lower case.
-    """
-    from astropy.utils.data import get_readable_fileobj
-
-    wanted, found = {name.lower() for name in name_columns}, [[]]
-    with get_readable_fileobj(file, encoding="binary") as lines:
-        for line in lines:
-            text = line.decode("utf-8-sig", errors="replace").lower().replace('"', "")
-            found.append(re.split(r"[,;\s]+", text.strip("# \r\n")))
-            if not text.startswith("#"):
-                break
-    *above, comment, last = found
-    in_comment = wanted.isdisjoint(last) and not wanted.isdisjoint(comment)
-    return (len(above) - 1, comment) if in_comment else (len(above), last)
+_SEPARATORS = (",", ";", "\t")
 
 
-def read_csv(file, name_columns):
-    """Read a table of labels; a row that is not like the others is set aside alone.
+def read_text(path: str | Path) -> str:
+    """Return the text of a file in UTF-8, or else in Latin-1, which has a letter for every byte.
 
     Parameters
     ----------
-    file : `pathlib.Path`
-        Fields are separated by commas, tabs, semicolons or spaces; with semicolons, decimals may
-        have commas. Lines that start with ``#`` may be above.
-    name_columns : sequence of str
-        Columns that hold names, in any case: text, also where it looks like a number.
+    path : path-like
+        May be compressed.
 
     Returns
     -------
-    table : `pandas.DataFrame`
-        Without columns that have no name, such as pandas' own index.
-    rejected : dict of str to str
-        Name and reason of the rows that were set aside.
+    str
 
     Raises
     ------
     ValueError
-        If the file is no table.
+        If the file contains bytes that do not occur in text.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from astropayne.io.text_tables import read_text
+    >>> file = Path(mkdtemp()) / "lines.txt"
+    >>> _ = file.write_bytes("5167 Å".encode("latin-1"))
+    >>> read_text(file)
+    '5167 Å'
     """
-    import pandas as pd
-
-    rejected = {}
-    try:
-        above, _ = header_of(file, name_columns)
-        encoding = _encoding(file)
-        written = {"skiprows": above, "encoding": encoding, **_separators(file, above, encoding)}
-        columns = pd.read_csv(file, nrows=0, **written).columns.str.strip("# \t")
-        header = [column for column in columns if column]
-        if len(header) < len(columns):  # "# name teff", where # is no column
-            written |= {"header": None, "skiprows": above + 1}
-        names = [c for c in header if c.lower() in {name.lower() for name in name_columns}]
-        options = {
-            "header": 0,
-            **written,
-            "names": header,
-            "dtype": dict.fromkeys(names, str),
-            "skipinitialspace": True,
-        }
-        name = next((i for i, column in enumerate(header) if column in names), 0)
-
-        def set_aside(fields):
-            rejected[fields[name]] = (
-                f"has a row of {len(fields)} fields in the table of labels, not {len(header)}"
-            )
-
-        try:
-            table = pd.read_csv(file, **options)
-        except pd.errors.ParserError:
-            table = pd.read_csv(file, engine="python", on_bad_lines=set_aside, **options)
-    except (ValueError, StopIteration) as error:
-        raise ValueError(f"{file} cannot be read as a table of labels: {error}") from None
-    if not isinstance(table.index, pd.RangeIndex):  # what pandas makes of the fields in excess
-        raise ValueError(  # noqa: TRY004
-            f"{file} has rows of more fields than its first line, which names the columns"
-        )
-    return table.loc[:, ~table.columns.str.fullmatch(r"Unnamed: \d+")], rejected
+    content = _content(path)
+    if b"\0" in content:
+        raise ValueError(f"{path} is not a text file")
+    encoding = _encoding(content)
+    return content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
 
 
-def _encoding(file):
-    """Return the encoding of a text: if not UTF-8, Latin-1, which has a letter for every byte."""
+def _content(path: str | Path) -> bytes:
+    """Return the bytes of a file, decompressed."""
     from astropy.utils.data import get_readable_fileobj
 
-    with get_readable_fileobj(file, encoding="binary") as opened:
-        content = opened.read()
+    with get_readable_fileobj(path, encoding="binary") as file:
+        return file.read()
+
+
+def _encoding(content: bytes) -> str:
     try:
         content.decode()
     except UnicodeDecodeError:
@@ -111,34 +69,75 @@ def _encoding(file):
     return "utf-8"
 
 
-def _separators(file, above, encoding):
-    """Return what separates fields, as most in the first line, and what decimals."""
-    import pandas as pd
+def parse_csv(text: str) -> "QTable":
+    r"""Return a table of comma-separated values.
 
-    options = {"nrows": 20, "dtype": str, "on_bad_lines": "skip", "skiprows": above}
-    options["encoding"] = encoding
-    first = {sep: pd.read_csv(file, sep=sep, **options) for sep in (",", ";", "\t")}
-    sep = max(first, key=lambda sep: len(first[sep].columns))
-    if len(first[sep].columns) == 1:  # spaces are in the names of columns, where others separate
-        by_spaces = pd.read_csv(file, sep=r"\s+", **options)
-        return {"sep": r"\s+" if len(by_spaces.columns) > 1 else ",", "decimal": "."}
-    cells = first[sep].stack().str.strip()
-    commas = sep == ";" and cells.str.fullmatch(r"[-+]?\d*,\d+(e[-+]?\d+)?", case=False).any()
-    return {"sep": sep, "decimal": "," if commas else "."}
+    Parameters
+    ----------
+    text : str
+        The first line has the names of the columns.
 
+    Returns
+    -------
+    `~astropy.table.QTable`
 
-def guessed_table(path):
-    """Return the columns of a text file, whatever separates and names them."""
+    Raises
+    ------
+    ValueError
+        If the text is not such a table.
+
+    Examples
+    --------
+    >>> from astropayne.io.text_tables import parse_csv
+    >>> parse_csv("ll,element\n5167.32,Mg\n")["element"][0]
+    np.str_('Mg')
+    """
     from astropy.io import ascii as text_tables
     from astropy.table import QTable
-    from astropy.utils.data import get_readable_fileobj
 
-    with get_readable_fileobj(path, encoding="binary") as file:
-        content = file.read()
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:  # which has a letter for every byte, in comments and units
-        text = content.decode("latin-1")
+        return QTable(text_tables.read(text.splitlines(), format="csv", fast_reader=False))
+    except text_tables.InconsistentTableError as error:
+        raise ValueError(str(error)) from None
+
+
+# --- columns of numbers
+
+
+def read_columns(path: str | Path) -> "QTable":
+    r"""Read the columns of a text file with any delimiter and with or without names.
+
+    Parameters
+    ----------
+    path : path-like
+        Names may be in the first line or in the last line of the comments above.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        Columns without names are called ``col1``, ``col2``…
+
+    Raises
+    ------
+    ValueError
+        If the file is not a text file.
+    astropy.io.ascii.InconsistentTableError
+        If the file is not a table.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from astropayne.io.text_tables import read_columns
+    >>> file = Path(mkdtemp()) / "star.txt"
+    >>> _ = file.write_text("# wave flux\n5160.0 0.98\n5160.1 0.97\n")
+    >>> read_columns(file).colnames
+    ['wave', 'flux']
+    """
+    from astropy.io import ascii as text_tables
+    from astropy.table import QTable
+
+    text = read_text(path)
     text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
     table = _numbers_only(text) or text_tables.read(text)
     if table[table.colnames[1]].dtype.kind == "U":  # pandas' index, a column without a name
@@ -151,8 +150,8 @@ def guessed_table(path):
     return QTable(table)
 
 
-def _numbers_only(text):
-    """Read columns without names, for which ascii would try all other formats before."""
+def _numbers_only(text: str) -> "Table | None":
+    """Read columns without names, for which astropy would try all other formats first."""
     from astropy.io import ascii as text_tables
 
     first = re.search(r"^(?!#)\s*\S.*", text, re.MULTILINE)
@@ -161,6 +160,123 @@ def _numbers_only(text):
     how = {"format": "no_header", "guess": False, "delimiter": "," if "," in first[0] else " "}
     try:
         table = text_tables.read(text.replace("\t", " "), **how)
-    except Exception:  # ascii's guesses may do better
+    except Exception:  # astropy may guess another format
         return None
     return table if len(table.colnames) > 1 else None
+
+
+# --- tables with names in a column
+
+
+def header_of(file: str | Path, name_columns: Collection[str]) -> tuple[int, list[str]]:
+    """Find the names of a text table's columns: below comments, or in the last of them.
+
+    Parameters
+    ----------
+    file : path-like
+    name_columns : collection of str
+        Columns that hold names, of which the table has one.
+
+    Returns
+    -------
+    n_above : int
+        Number of lines above the names.
+    words : list of str
+        The names of the columns, in lower case.
+    """
+    from astropy.utils.data import get_readable_fileobj
+
+    wanted, headers = {name.lower() for name in name_columns}, [[]]
+    with get_readable_fileobj(file, encoding="binary") as lines:
+        for line in lines:
+            text = line.decode("utf-8-sig", errors="replace").lower().replace('"', "")
+            headers.append(re.split(r"[,;\s]+", text.strip("# \r\n")))
+            if not text.startswith("#"):
+                break
+    *above, comment, last = headers
+    in_comment = wanted.isdisjoint(last) and not wanted.isdisjoint(comment)
+    return (len(above) - 1, comment) if in_comment else (len(above), last)
+
+
+def read_csv(
+    file: str | Path, name_columns: Sequence[str]
+) -> "tuple[pd.DataFrame, dict[str, str]]":
+    """Read a table of labels; rows with another number of fields are rejected one by one.
+
+    Parameters
+    ----------
+    file : path-like
+        Fields are separated by commas, tabs, semicolons or spaces; with semicolons, decimals may
+        have commas. Lines that start with ``#`` may be above.
+    name_columns : sequence of str
+        Columns that hold names, in any case: text, also where it looks like a number.
+
+    Returns
+    -------
+    table : `pandas.DataFrame`
+        Without columns that have no name, such as the index that pandas writes.
+    rejected : dict of str to str
+        Name and reason of the rows that were rejected.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a table.
+    """
+    import pandas as pd
+
+    rejected: dict[str, str] = {}
+    try:
+        options, header = _layout(file, name_columns)
+        names = [name for name in header if name in options["dtype"]]
+        i_name = header.index(names[0]) if names else 0
+
+        def reject(fields: list[str]) -> None:
+            rejected[fields[i_name]] = (
+                f"has a row of {len(fields)} fields in the table of labels, not {len(header)}"
+            )
+
+        try:
+            table = pd.read_csv(file, **options)
+        except pd.errors.ParserError:
+            table = pd.read_csv(file, engine="python", on_bad_lines=reject, **options)
+    except (ValueError, StopIteration) as error:
+        raise ValueError(f"{file} cannot be read as a table of labels: {error}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas' name for the fields in excess
+        raise ValueError(  # noqa: TRY004
+            f"{file} has rows of more fields than its first line, which names the columns"
+        )
+    return table.loc[:, ~table.columns.str.fullmatch(r"Unnamed: \d+")], rejected
+
+
+def _layout(file: str | Path, name_columns: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of `pandas.read_csv` for a file, and the names of its columns."""
+    import pandas as pd
+
+    above, _ = header_of(file, name_columns)
+    encoding = _encoding(_content(file))
+    options = {"skiprows": above, "encoding": encoding, **_separators(file, above, encoding)}
+    columns = pd.read_csv(file, nrows=0, **options).columns.str.strip("# \t")
+    header = [column for column in columns if column]
+    options["header"] = 0
+    if len(header) < len(columns):  # "# name teff", where # is no column
+        options |= {"header": None, "skiprows": above + 1}
+    names = [c for c in header if c.lower() in {name.lower() for name in name_columns}]
+    options |= {"names": header, "dtype": dict.fromkeys(names, str), "skipinitialspace": True}
+    return options, header
+
+
+def _separators(file: str | Path, above: int, encoding: str) -> dict[str, str]:
+    """Return the separator that splits the first line into most fields, and the decimal point."""
+    import pandas as pd
+
+    options = {"nrows": 20, "dtype": str, "on_bad_lines": "skip", "skiprows": above}
+    options["encoding"] = encoding
+    first = {sep: pd.read_csv(file, sep=sep, **options) for sep in _SEPARATORS}
+    sep = max(first, key=lambda sep: len(first[sep].columns))
+    if len(first[sep].columns) == 1:  # spaces may be in names of columns, but only with other ones
+        by_spaces = pd.read_csv(file, sep=r"\s+", **options)
+        return {"sep": r"\s+" if len(by_spaces.columns) > 1 else ",", "decimal": "."}
+    cells = first[sep].stack().str.strip()
+    commas = sep == ";" and cells.str.fullmatch(r"[-+]?\d*,\d+(e[-+]?\d+)?", case=False).any()
+    return {"sep": sep, "decimal": "," if commas else "."}

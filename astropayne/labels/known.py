@@ -120,8 +120,8 @@ class KnownLabels:
         own, (below, middle, above) = self._convert(name, [mean - sigma, mean, mean + sigma])
         if not np.isclose(above - middle, middle - below, rtol=1e-6):
             raise ValueError(
-                f"a distribution that is Gaussian in {name!r} is not Gaussian in {own!r}: give it in "
-                f"{own!r}"
+                f"a distribution that is Gaussian in {name!r} is not Gaussian in {own!r}: give the "
+                f"prior of {own!r}"
             )
         return own, (float(middle), float(abs(above - below) / 2))
 

@@ -100,8 +100,8 @@ class MicroturbulenceRelation(LabelRelation):
         for name, (low, high) in self.ranges.items():
             if np.any((values[name] < low) | (values[name] > high)):
                 warnings.warn(
-                    f"the relation {self.name!r} for vmic ({self.citation}) was calibrated for {name} "
-                    f"from {low:g} to {high:g}; some values lie outside",
+                    f"the relation {self.name!r} for vmic ({self.citation}) was calibrated for "
+                    f"{name} from {low:g} to {high:g}; some values lie outside",
                     LabelRangeWarning,
                     stacklevel=2,
                 )

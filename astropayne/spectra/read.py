@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.utils.data import get_readable_fileobj
 
-from astropayne.io.text_tables import guessed_table
+from astropayne.io.text_tables import read_columns
 from astropayne.spectra.tables import (
     MEDIUM_IN_NAME,
     column_roles,
@@ -163,7 +163,7 @@ def _text_table(path):
         elif b"<VOTABLE" in start:
             table = _read_table(path, format="votable")
         else:
-            table = guessed_table(path)
+            table = read_columns(path)
     except Exception:  # ascii's guesses fail in many ways; specutils may do better
         return None
     numbers = len(table) and all(table[name].dtype.kind in "fiub" for name in table.colnames[:2])

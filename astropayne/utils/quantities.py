@@ -1,29 +1,47 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Numbers with and without units."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import astropy.units as u
 
 __all__ = ["one_value", "strip_unit"]
 
 
-def strip_unit(value, what, *accepted):
-    """Return a value as floats in the first unit accepted.
+def strip_unit(value: Any, what: str, *accepted: "u.UnitBase") -> Any:
+    """Return a value as floats in the first of the accepted units.
 
     Parameters
     ----------
     value : float, array_like or `~astropy.units.Quantity`
-        A bare number is taken to be in that unit already; what is masked becomes NaN.
+        A bare number is in that unit already. Masked values become NaN.
     what : str
-        What it is, for the error.
+        Name of the value, for the error message.
     *accepted : `~astropy.units.Unit`
-        Units that it may convert to; all of them count the same.
+        Units to which the value may be converted. The number is returned in the first one that
+        fits.
+
+    Returns
+    -------
+    float or numpy.ndarray
 
     Raises
     ------
     astropy.units.UnitConversionError
-        If it converts to none.
+        If the unit cannot be converted to any of them.
     ValueError
-        If it is not a number.
+        If the value is not numeric.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropayne.utils.quantities import strip_unit
+    >>> print(strip_unit(3000 * u.m / u.s, "rv", u.km / u.s), strip_unit(3, "rv", u.km / u.s))
+    3.0 3.0
     """
     unit = getattr(value, "unit", None)
     try:
@@ -32,7 +50,7 @@ def strip_unit(value, what, *accepted):
         if unit is None:
             return np.asarray(value, dtype=float)[()]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{what} has to be of numbers, but: {error}") from None
+        raise ValueError(f"{what} must be numeric: {error}") from None
     import astropy.units as u
 
     for candidate in accepted:
@@ -45,20 +63,30 @@ def strip_unit(value, what, *accepted):
     )
 
 
-def one_value(value, what):
-    """Return the one number that there is, as a float.
+def one_value(value: npt.ArrayLike, what: str) -> float:
+    """Return a single number as a float.
 
     Parameters
     ----------
     value : float or array_like
         Without a unit.
     what : str
-        What it is, for the error.
+        Name of the value, for the error message.
+
+    Returns
+    -------
+    float
 
     Raises
     ------
     ValueError
-        If there are several, or none.
+        If there is not exactly one number.
+
+    Examples
+    --------
+    >>> from astropayne.utils.quantities import one_value
+    >>> one_value([3], "rv")
+    3.0
     """
     if np.size(value) != 1:
         raise ValueError(f"{what} needs one value, got {np.size(value)}")

@@ -1,28 +1,35 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Robust statistics."""
+"""Robust statistics of arrays with missing values."""
 
 import numpy as np
 
 __all__ = ["finite_median", "median_and_scatter"]
 
+_SIGMA = 1.4826  # standard deviation of a Gaussian, in median absolute deviations
 
-def finite_median(values):
+
+def finite_median(values: np.ndarray) -> float:
     """Return the median of the finite values, or NaN if there is none."""
     values = values[np.isfinite(values)]
     return np.median(values) if len(values) else np.nan
 
 
-def median_and_scatter(values):
-    """Return the median of what is finite, and 1.4826 median absolute deviations from it.
+def median_and_scatter(values: np.ndarray) -> tuple[float, float]:
+    """Return the median and the scatter of the finite values.
+
+    The scatter is 1.4826 times the median absolute deviation, which is the standard deviation of
+    Gaussian values.
 
     Parameters
     ----------
-    values : array_like
+    values : numpy.ndarray
 
     Returns
     -------
-    float, float
-        NaN if nothing is finite, and the scatter of a single value, which has none.
+    median : float
+        NaN if no value is finite.
+    scatter : float
+        NaN if fewer than two values are finite.
 
     Examples
     --------
@@ -34,4 +41,4 @@ def median_and_scatter(values):
     middle = finite_median(values)
     if np.isfinite(values).sum() < 2:
         return middle, np.nan
-    return middle, 1.4826 * finite_median(np.abs(values - middle))
+    return middle, _SIGMA * finite_median(np.abs(values - middle))

@@ -1,22 +1,23 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Names that are not known, and the nearest ones that are."""
+"""Messages about unknown names, with the nearest valid name."""
 
 import difflib
+from collections.abc import Collection
 
 __all__ = ["require_known", "unknown_name_message"]
 
 
-def unknown_name_message(name, known, what):
+def unknown_name_message(name: str, valid: Collection[str], what: str) -> str:
     """Return a message that lists the valid names and the one that is closest.
 
     Parameters
     ----------
     name : str
         The unknown name.
-    known : collection of str
+    valid : collection of str
         The valid names.
     what : str
-        The kind of name, for the message.
+        The kind of name.
 
     Returns
     -------
@@ -28,27 +29,28 @@ def unknown_name_message(name, known, what):
     >>> unknown_name_message("tef", ["teff", "logg"], "label")
     "label 'tef' is not one of teff, logg; did you mean 'teff'?"
     """
-    message = f"{what} {str(name)!r} is not one of {', '.join(known)}"
-    close = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1)
+    message = f"{what} {str(name)!r} is not one of {', '.join(valid)}"
+    close = difflib.get_close_matches(str(name).lower(), [v.lower() for v in valid], n=1)
     if close:
-        message += f"; did you mean {next(k for k in known if k.lower() == close[0])!r}?"
+        message += f"; did you mean {next(v for v in valid if v.lower() == close[0])!r}?"
     return message
 
 
-def require_known(name, known, what):
-    """Refuse a name that is not known, saying which are, and what may have been meant.
+def require_known(name: str, valid: Collection[str], what: str) -> None:
+    """Raise an error if a name is not valid; the message suggests the nearest one.
 
     Parameters
     ----------
     name : str
-    known : collection of str
+    valid : collection of str
+        The valid names.
     what : str
-        What it is the name of, for the error.
+        The kind of name, for the message.
 
     Raises
     ------
     ValueError
-        If it is not one of them.
+        If the name is not one of the valid ones.
     """
-    if name not in known:
-        raise ValueError(unknown_name_message(name, known, what))
+    if name not in valid:
+        raise ValueError(unknown_name_message(name, valid, what))

@@ -1,28 +1,40 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Devices, threads and gradients of torch, set for a block and restored."""
+"""Devices, threads and gradients of torch: set for a block and restored after it."""
 
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
 
 import torch
 
 __all__ = ["no_default_device", "one_thread", "pick_device", "without_gradients"]
 
 
-def pick_device(name="auto"):
-    """Return the torch device of that name; "auto" is the best there is.
+def pick_device(name: "str | torch.device" = "auto") -> torch.device:
+    """Return a torch device by its name.
 
     Parameters
     ----------
     name : str or torch.device
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``. Of several processes that
-        ``torchrun`` has started, each gets a GPU of its own by ``"auto"`` and ``"cuda"``.
+        ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``. Of
+        several processes that ``torchrun`` started, each gets a GPU of its own with ``"auto"`` and
+        ``"cuda"``.
+
+    Returns
+    -------
+    torch.device
 
     Raises
     ------
     ValueError
-        If torch knows no such device, or this machine has none.
+        If the device does not exist on this machine.
+
+    Examples
+    --------
+    >>> from astropayne.utils.torch_state import pick_device
+    >>> pick_device("cpu")
+    device(type='cpu')
     """
     if name == "auto":
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
@@ -35,26 +47,26 @@ def pick_device(name="auto"):
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(
             f"device {str(name)!r} cannot be used here ({str(error).splitlines()[0]}); "
-            "'auto' takes the best there is, 'cpu' always works"
+            "'auto' selects the best device, 'cpu' always works"
         ) from None
     return device
 
 
 @contextlib.contextmanager
-def no_default_device():
-    """Let tensors be made on the CPU, if nothing else is said, whatever the caller's default is.
+def no_default_device() -> Iterator[None]:
+    """Make the CPU the default device in a ``with`` block, as arrays of numpy require.
 
-    It is for `torch.set_default_device`: what numpy gives and takes has to be on the CPU.
+    The caller may have changed it with `torch.set_default_device`.
     """
-    # The block itself costs a little at each of torch's functions.
+    # A device context slows down every function of torch, so it is entered only if necessary.
     changed = torch.get_default_device().type != "cpu"
     with torch.device("cpu") if changed else contextlib.nullcontext():
         yield
 
 
 @contextlib.contextmanager
-def without_gradients():
-    """Let torch compute numbers alone, whatever the caller's default device is."""
+def without_gradients() -> Iterator[None]:
+    """Compute on the CPU by default and without gradients in a ``with`` block."""
     with torch.no_grad(), no_default_device():
         yield
 
@@ -64,12 +76,12 @@ _BLOCKS = {"open": 0, "threads_before": 1}
 
 
 @contextlib.contextmanager
-def one_thread():
-    """Let torch work with one thread in a ``with`` block, and as before after it.
+def one_thread() -> Iterator[None]:
+    """Use one thread for the operations of torch in a ``with`` block.
 
-    On small matrices, several threads cost more than they bring: little on an idle machine, ten
-    times the time on a busy one. The number is torch's, for the whole process. Blocks may overlap,
-    in one thread or in several: it is one until the last of them ends.
+    Several threads slow down operations on small matrices, by a factor of ten on a busy machine.
+    The number of threads applies to the whole process. Blocks may overlap, in one thread or in
+    several; the former number is restored when the last of them ends.
     """
     with _LOCK:
         if _BLOCKS["open"] == 0:

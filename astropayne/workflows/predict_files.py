@@ -10,7 +10,7 @@ from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.io.result_tables import TABLE_FORMATS, writable_suffix
-from astropayne.io.text_tables import guessed_table
+from astropayne.io.text_tables import read_columns
 from astropayne.spectra.files import file_names
 from astropayne.spectra.read import read_spectrum
 from astropayne.spectra.tables import floats
@@ -101,7 +101,7 @@ def _label_table(path, model):
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        table = guessed_table(path) if path.suffix.lower() == ".txt" else QTable.read(path)
+        table = read_columns(path) if path.suffix.lower() == ".txt" else QTable.read(path)
     except Exception as error:  # readers raise what they like
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(

@@ -66,7 +66,7 @@ def test_empty_cells_are_not_known(tmp_path):
     ("content", "match"),
     [
         ("", "is no table of lines: it is empty"),
-        ("ll\n5100 \u212b".encode("utf-16"), "is no text: a line list is a table"),
+        ("ll\n5100 \u212b".encode("utf-16"), "is not a text file: a line list is a table"),
         ("ll,ion\n5100,neutral\n", "the ion 'neutral' is neither a number"),
         ("ll,core\n5100,-0.2\n", "core is -0.2 Angstrom; it is a half-width"),
         ("ll,Bluewidth\n5100,5099\n", "lower and upper ends of windows go together"),
@@ -204,6 +204,6 @@ def test_windows_that_cannot_be_found(network, label, options, match):
 def test_files_that_are_no_line_lists_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*mg\.csv"):
         LineList.read(tmp_path / "mg.csv")
-    (tmp_path / "star.fits").write_bytes(b"\xb4\xff")
-    with pytest.raises(ValueError, match=r"star\.fits is no text: a line list is a table"):
+    (tmp_path / "star.fits").write_bytes(b"\xb4\0\xff")
+    with pytest.raises(ValueError, match=r"star\.fits is not a text file: a line list is a table"):
         LineList.read(tmp_path / "star.fits")

@@ -560,7 +560,7 @@ def test_masked_labels_are_missing(read):
         ({"labels": {"teff": [4000.0, 5000]}}, "'testing' gave 3 names of spectra and 2 rows"),
         ({"names": "ab"}, "'testing' gave 2 names of spectra and 3 rows"),
         ({"names": "aab"}, "gave the name 'a' to more than one spectrum"),
-        ({"labels": {"teff": ["hot", "cool", "?"]}}, "'teff' has to be of numbers, but: could not"),
+        ({"labels": {"teff": ["hot", "cool", "?"]}}, "'teff' must be numeric: could not"),
         ({"labels": {"teff": np.ones((3, 2))}}, "'teff' has 2 dimensions"),
         ({"labels": {"teff": [1, 2, 3] * u.m}}, "in K, but was given in m"),
         ({"labels": {"feh": [0, 1, 2], "[Fe/H]": [0, 1, 2]}}, "'feh' is there twice"),
@@ -775,7 +775,7 @@ def test_a_file_whose_text_is_altered_is_refused(on_disk, tmp_path):
         changed = bytearray(content)
         changed[content.index(word) + 2] ^= 1
         (tmp_path / "altered.asdf").write_bytes(changed)
-        with pytest.raises(ValueError, match="damaged: what it says before its arrays was altered"):
+        with pytest.raises(ValueError, match="damaged: the text before its arrays was altered"):
             SpectralGrid.read(tmp_path / "altered.asdf")
 
 

@@ -232,7 +232,7 @@ def test_any_convention_says_the_labels():
     [
         (
             {"Mg_Fe": 0.4, "Mg_H": -0.6},
-            "'Mg_Fe' and 'Mg_H' are both given, but they express the same quantity",
+            "'Mg_Fe' and 'Mg_H' are both given, but they express",
         ),
         ({"A_Fe": 6.5}, "'feh' and 'A_Fe' are both given"),
         ({"Teff": 5777}, "'teff' is given twice"),
@@ -288,9 +288,7 @@ def test_a_relation_fills_in():
     said = labels_in(["teff", "logg", "vmic"], {**star, "vmic": "gaiaeso"}, SUN)
     assert said["vmic"][0] == pytest.approx(1.05 + 0.0502 + 0.006 - 0.056 - 0.0008)
     assert labels_in(["vmic"], {"teff": 5700, "logg": 4.4, "vmic": "bruntt2010"})["vmic"] == 1.01
-    with pytest.raises(
-        ValueError, match="must be a number or the name of a relation \\(bruntt2010, "
-    ):
+    with pytest.raises(ValueError, match=r"a number or the name of a relation \(bruntt2010, "):
         labels_in(names, {**star, "vmic": "bruntt"}, SUN)
     with pytest.raises(ValueError, match="no label transform leads to 'logg'"):
         labels_in(names, {"teff": 5700, "feh": 0, "vmic": "bruntt2010"}, SUN)

@@ -214,9 +214,9 @@ def test_columns_without_proper_names_are_an_error(space):
     with pytest.raises(ValueError, match=r"DataFrame has columns called 0, 1.*plain array"):
         space.to_array(frame)
     assert space.to_array(frame.to_numpy()).shape == (2, 6)
-    with pytest.raises(ValueError, match=r"label 'teff' has to be of numbers.*'hot'"):
+    with pytest.raises(ValueError, match=r"label 'teff' must be numeric.*'hot'"):
         space.to_array({"teff": "hot"})
-    with pytest.raises(ValueError, match="a plain array of labels has to be of numbers"):
+    with pytest.raises(ValueError, match="a plain array of labels must be numeric"):
         space.to_array([{"teff": 5777}])
     with pytest.raises(u.UnitConversionError, match="a plain array of labels"):
         space.to_array(np.zeros((2, 6)) * u.K)

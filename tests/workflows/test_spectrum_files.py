@@ -464,7 +464,7 @@ def test_what_cannot_be_read_says_so(tmp_path):
     np.savetxt(tmp_path / "mixed.txt", np.column_stack([[5160, 5162, 5161], FLUX[:3]]))
     with pytest.raises(ValueError, match=r"mixed.txt: wavelengths neither"):
         read_spectrum(tmp_path / "mixed.txt")
-    with pytest.raises(ValueError, match=r"has to end in one of \.ecsv"):
+    with pytest.raises(ValueError, match=r"must end in one of \.ecsv"):
         write_table(QTable({"a": [1]}), tmp_path / "table.doc")
 
 
@@ -530,7 +530,7 @@ def test_metadata_that_fits_cannot_hold_are_named(tmp_path):
 def test_fits_has_escapes_of_other_letters(tmp_path):
     """They used to end a run of many stars when its table was written."""
     table, path = QTable({"name": ["α Cen", "Sun"], "message": ["", ""]}), tmp_path / "table.fits"
-    with pytest.warns(AstropyUserWarning, match=r"name has letters that FITS cannot hold"):
+    with pytest.warns(AstropyUserWarning, match=r"name has letters that FITS cannot store"):
         write_table(table, path)
     assert list(QTable.read(path)["name"]) == ["\\u03b1 Cen", "Sun"]
     assert table["name"][0] == "α Cen"
