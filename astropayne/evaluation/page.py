@@ -20,7 +20,7 @@ from astropayne.evaluation.evaluation import Evaluation
 from astropayne.evaluation.recovery import true_labels
 from astropayne.grids.grid import SpectralGrid
 from astropayne.models.model import PayneModel
-from astropayne.plotting.axes import number_text
+from astropayne.plotting.text import number_text
 
 __all__ = ["display_names", "provenance", "render_page"]
 

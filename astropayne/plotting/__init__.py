@@ -1,5 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Pictures. Functions take grids, models and results by their attributes and import none of them."""
+"""Pictures of spectra, fits, models, evaluations and abundances.
+
+Functions use the attributes of models, grids and results, and import none of their classes.
+"""
 
 from astropayne.utils.lazy import attach
 

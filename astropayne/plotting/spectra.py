@@ -1,85 +1,110 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Pictures of spectra and fits."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import FigureBase
 
 from astropayne.labels.columns import one_star
-from astropayne.plotting.axes import MODEL, OBSERVED, colors
-from astropayne.plotting.windows import Windows, compared, title_of
+from astropayne.plotting.style import MODEL, OBSERVED, series_colors
+from astropayne.plotting.windows import SpectrumFigure, draw_comparison, fit_title
 
 __all__ = ["plot_fit", "plot_spectrum", "plot_variations"]
 
 
 def plot_spectrum(
-    spectrum, observed=None, *, lines=None, rv=0.0, regions=None, unit=None, figure=None, label=None
-):
+    spectrum: Any,
+    observed: Any = None,
+    *,
+    lines: Any = None,
+    rv: u.Quantity | float = 0.0,
+    regions: Any = None,
+    unit: u.UnitBase | str | None = None,
+    figure: FigureBase | None = None,
+    label: str | None = None,
+) -> np.ndarray:
     """Draw a spectrum, its windows side by side.
 
     Parameters
     ----------
     spectrum : `~specutils.Spectrum`
     observed : `~specutils.Spectrum`, optional
-        Drawn behind it, and the differences from it below. It has to have the same pixels:
-        predict at its own, ``model(..., wavelength=observed.spectral_axis)``.
+        Observed spectrum, drawn behind the other, with the differences below. It must have the
+        same pixels: predict at its own with ``model(..., wavelength=observed.spectral_axis)``.
     lines : `~astropayne.LineList`, optional
-        Lines whose elements are named.
+        Lines whose elements are written above the spectrum.
     rv : float or `~astropy.units.Quantity`
-        Radial velocity of the star in km/s, which lines are moved by.
+        Radial velocity of the star in km/s, by which the lines are shifted.
     regions : `~specutils.SpectralRegion`, optional
-        Draw these parts only.
+        Parts of the spectrum that are drawn.
     unit : `~astropy.units.Unit` or str, optional
-        Spectral unit of the axis; the spectrum's own by default.
+        Unit of the spectral axis; that of the spectrum by default.
     figure : `~matplotlib.figure.Figure`, optional
+        Figure to draw into; a new one by default.
     label : str, optional
         Title.
 
     Returns
     -------
-    `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (n_windows,)
-        Or of shape (2, n_windows) with ``observed``: spectra above, differences below.
+    numpy.ndarray of `~matplotlib.axes.Axes`, shape (n_windows,)
+        The shape is (2, n_windows) with ``observed``: spectra above, differences below.
 
     Raises
     ------
     ValueError
-        If nothing of the spectrum is in the regions, or the observed one has other pixels.
+        If no part of the spectrum is inside the regions, or the observed spectrum has other
+        pixels.
 
     Examples
     --------
     >>> from astropayne import LineList, PayneModel
-    >>> from astropayne.plotting.spectra import plot_spectrum
+    >>> from astropayne.plotting import plot_spectrum
     >>> sun = PayneModel.sample()(teff=5777, logg=4.44, feh=0, vmic=1)
     >>> axes = plot_spectrum(sun, lines=LineList.sample(), unit="nm")
     >>> axes[0].figure.get_supxlabel()
     'wavelength / nm (air)'
     """
     if observed is None:
-        drawing = Windows(spectrum.spectral_axis, spectrum.meta, regions, unit, figure, rows=1)
+        drawing = SpectrumFigure(
+            spectrum.spectral_axis, spectrum.meta, regions, unit, figure, n_rows=1
+        )
         drawing.plot(0, spectrum.flux.value, color=MODEL, lw=0.9)
     else:
-        drawing = compared(spectrum, observed, None, "predicted", regions, unit, figure)
-    drawing.name_lines(lines, rv)
-    drawing.say(spectrum.flux.unit, label)
+        drawing = draw_comparison(spectrum, observed, None, "predicted", regions, unit, figure)
+    drawing.mark_lines(lines, rv)
+    drawing.finish(spectrum.flux.unit, label)
     return drawing.axes[0] if observed is None else drawing.axes
 
 
-def plot_fit(result, *, lines=None, regions=None, unit=None, figure=None, label=None):
+def plot_fit(
+    result: Any,
+    *,
+    lines: Any = None,
+    regions: Any = None,
+    unit: u.UnitBase | str | None = None,
+    figure: FigureBase | None = None,
+    label: str | None = None,
+) -> np.ndarray | list[np.ndarray]:
     """Draw an observed spectrum, its best fit, and the residuals below.
 
     Parameters
     ----------
     result : `~astropayne.FitResult`
-        ``result.plot()`` is the same.
+        ``result.plot()`` does the same.
     lines, regions, unit, figure
-        As for `plot_spectrum`. Lines are moved by the velocity found.
+        As in `plot_spectrum`. Lines are shifted by the fitted velocity.
     label : str, optional
-        Title; by default the labels found.
+        Title; by default the fitted labels.
 
     Returns
     -------
-    `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (2, n_windows)
-        Spectra above, residuals below. A list of them if the star has several spectra, one below
-        the other.
+    numpy.ndarray of `~matplotlib.axes.Axes`, shape (2, n_windows)
+        Spectra above, residuals below. If the star has several spectra, a list with the axes of
+        each, from top to bottom.
 
     Examples
     --------
@@ -89,66 +114,63 @@ def plot_fit(result, *, lines=None, regions=None, unit=None, figure=None, label=
     >>> result.plot(unit="nm").shape
     (2, 3)
     """
-    title = label or title_of(result)
-    rv = result.labels["rv"]
-    if hasattr(result.best_fit, "flux"):
-        drawing = compared(
-            result.best_fit, result.observed, result.used, "best fit", regions, unit, figure
-        )
-        drawing.name_lines(lines, rv)
-        drawing.say(result.best_fit.flux.unit, title)
+    title = label or fit_title(result)
+
+    def draw(
+        best_fit: Any, observed: Any, used: np.ndarray, part: FigureBase | None,
+        part_title: str | None,
+    ) -> np.ndarray:  # fmt: skip
+        drawing = draw_comparison(best_fit, observed, used, "best fit", regions, unit, part)
+        drawing.mark_lines(lines, result.labels["rv"])
+        drawing.finish(best_fit.flux.unit, part_title)
         return drawing.axes
+
+    if hasattr(result.best_fit, "flux"):
+        return draw(result.best_fit, result.observed, result.used, figure, title)
     n = len(result.best_fit)
     figure = figure or plt.figure(figsize=(11, 4.4 * n), layout="constrained")
     figure.suptitle(title, fontsize="medium")
-    axes = []
-    for part, *spectra in zip(
-        np.atleast_1d(figure.subfigures(n)), result.best_fit, result.observed, result.used,
-        strict=True,
-    ):  # fmt: skip
-        drawing = compared(*spectra, "best fit", regions, unit, part)
-        drawing.name_lines(lines, rv)
-        drawing.say(spectra[0].flux.unit, None)
-        axes.append(drawing.axes)
-    return axes
+    parts = np.atleast_1d(figure.subfigures(n))
+    arms = zip(result.best_fit, result.observed, result.used, parts, strict=True)
+    return [draw(*arm, None) for arm in arms]
 
 
 def plot_variations(
-    model,
-    labels,
-    changes,
+    model: Any,
+    labels: Mapping[str, Any],
+    changes: Mapping[str, Any],
     *,
-    lines=None,
-    regions=None,
-    unit=None,
-    figure=None,
-    label=None,
-    **options,
-):
-    """Draw what labels do to a spectrum.
+    lines: Any = None,
+    regions: Any = None,
+    unit: u.UnitBase | str | None = None,
+    figure: FigureBase | None = None,
+    label: str | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Draw how a spectrum changes with labels.
 
     Parameters
     ----------
     model : `~astropayne.PayneModel`
     labels : mapping of str to value
-        The star, as the model takes them.
+        Labels of the star, as in calling the model.
     changes : mapping of str to value
-        By how much which of the model's labels is changed, one at a time:
+        Changes of the model's labels, each of which is applied by itself:
         ``{"Mg_Fe": 0.3, "teff": 100 * u.K}``.
     lines, regions, unit, figure, label
-        As for `plot_spectrum`.
+        As in `plot_spectrum`.
     **options
-        Of calling the model: ``vsini``, ``resolution``…
+        Options of calling the model: ``vsini``, ``resolution`` and so on.
 
     Returns
     -------
-    `~numpy.ndarray` of `~matplotlib.axes.Axes`, shape (2, n_windows)
-        The spectrum above, and below by how much the flux changes.
+    numpy.ndarray of `~matplotlib.axes.Axes`, shape (2, n_windows)
+        The spectrum above, and the changes of the flux below.
 
     Examples
     --------
     >>> from astropayne import PayneModel
-    >>> from astropayne.plotting.spectra import plot_variations
+    >>> from astropayne.plotting import plot_variations
     >>> sun = {"teff": 5777, "logg": 4.44, "feh": 0, "vmic": 1}
     >>> axes = plot_variations(PayneModel.sample(), sun, {"[Mg/Fe]": 0.3})
     >>> axes[1, 0].lines[1].get_label()
@@ -157,19 +179,18 @@ def plot_variations(
     values = one_star(model.label_array(labels))
     star = dict(zip(model.labels.names, values, strict=True))
     spectrum = model(**star, **options)
-    drawing = Windows(spectrum.spectral_axis, spectrum.meta, regions, unit, figure)
+    drawing = SpectrumFigure(spectrum.spectral_axis, spectrum.meta, regions, unit, figure)
     drawing.plot(0, spectrum.flux.value, color=OBSERVED, lw=0.9)
-    drawing.level(1)
-    for (name, change), colour in zip(changes.items(), colors(len(changes)), strict=True):
-        i = model.labels.index(name)
-        own = model.labels.labels[i]
+    drawing.draw_zero(1)
+    for (name, change), color in zip(changes.items(), series_colors(len(changes)), strict=True):
+        own = model.labels.labels[model.labels.index(name)]
         step = float(own.to_value(change))
         changed = model(**{**star, own.name: star[own.name] + step}, **options)
         text = f"{own.text} {'−' if step < 0 else '+'} {abs(step):g}"
         text += f" {own.column_unit.to_string('unicode')}" if own.column_unit else ""
-        drawing.plot(1, (changed.flux - spectrum.flux).value, color=colour, lw=0.9, label=text)
+        drawing.plot(1, (changed.flux - spectrum.flux).value, color=color, lw=0.9, label=text)
     drawing.axes[1, 0].set_ylabel("change of flux")
     drawing.axes[1, -1].legend(loc="lower right", fontsize="small")
-    drawing.name_lines(lines, options.get("rv", 0.0))
-    drawing.say(spectrum.flux.unit, label)
+    drawing.mark_lines(lines, options.get("rv", 0.0))
+    drawing.finish(spectrum.flux.unit, label)
     return drawing.axes

@@ -544,7 +544,7 @@ def test_tables_that_are_written_and_read(network, rng, tmp_path, kind):
     if kind == "ascii.ecsv":
         assert back.meta == table.meta
     if kind == "votable":
-        with pytest.warns(UserWarning, match=r"Li: lines are not marked.*Li_lines and medium"):
+        with pytest.warns(UserWarning, match=r"lines of Li are not marked.*Li_lines and medium"):
             plot_element(stars[0], back[0], "Li")
     else:
         marked = plot_element(stars[0], back[0], "Li")[0, 0]

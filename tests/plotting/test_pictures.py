@@ -16,10 +16,14 @@ from matplotlib.text import Text
 from specutils import Spectrum
 
 from astropayne import LineList
-from astropayne.plotting.covariance import plot_covariance
-from astropayne.plotting.emulator import plot_error_planes, plot_pixel_errors
-from astropayne.plotting.recovery import plot_differences, plot_recovery
-from astropayne.plotting.spectra import plot_fit
+from astropayne.plotting import (
+    plot_covariance,
+    plot_differences,
+    plot_error_planes,
+    plot_fit,
+    plot_pixel_errors,
+    plot_recovery,
+)
 
 # Matplotlib 3.9 and 3.11 differ by less than 0.1; a color or a direction that changed, by more
 # than 5.
