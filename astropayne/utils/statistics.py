@@ -2,10 +2,9 @@
 """Robust statistics of arrays with missing values."""
 
 import numpy as np
+from astropy.stats import mad_std
 
 __all__ = ["finite_median", "median_and_scatter"]
-
-_SIGMA = 1.4826  # standard deviation of a Gaussian, in median absolute deviations
 
 
 def finite_median(values: np.ndarray) -> float:
@@ -17,8 +16,8 @@ def finite_median(values: np.ndarray) -> float:
 def median_and_scatter(values: np.ndarray) -> tuple[float, float]:
     """Return the median and the scatter of the finite values.
 
-    The scatter is 1.4826 times the median absolute deviation, which is the standard deviation of
-    Gaussian values.
+    The scatter is `~astropy.stats.mad_std`, the standard deviation of Gaussian values that have
+    the same median absolute deviation.
 
     Parameters
     ----------
@@ -35,10 +34,9 @@ def median_and_scatter(values: np.ndarray) -> tuple[float, float]:
     --------
     >>> import numpy as np
     >>> from astropayne.utils.statistics import median_and_scatter
-    >>> print(*median_and_scatter(np.array([1.0, 2, 3, np.nan])))
-    2.0 1.4826
+    >>> median, scatter = median_and_scatter(np.array([1.0, 2, 3, np.nan]))
+    >>> print(f"{median:g} {scatter:.4f}")
+    2 1.4826
     """
-    middle = finite_median(values)
-    if np.isfinite(values).sum() < 2:
-        return middle, np.nan
-    return middle, _SIGMA * finite_median(np.abs(values - middle))
+    values = values[np.isfinite(values)]
+    return finite_median(values), mad_std(values) if len(values) > 1 else np.nan
