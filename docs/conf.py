@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Configuration of the documentation."""
 
+import importlib
 import os
 
 from sphinx_astropy.conf.v3 import *
@@ -13,8 +14,17 @@ copyright = "2026, astropayne developers"
 version = release = astropayne.__version__
 html_title = project
 
+extensions += ["myst_nb", "sphinx_design"]
 automodapi_inheritance_diagram = False
-exclude_patterns.append("scripts")
+automodapi_toctreedirnm = "api/generated"
+exclude_patterns += ["scripts", "changes/*.*.rst", "changes/README.rst"]
+html_static_path = ["_static"]
+
+# Notebooks are executed by the build; an error in one fails it.
+nb_execution_mode = "auto"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
 
 intersphinx_mapping["specutils"] = ("https://specutils.readthedocs.io/en/stable/", None)
 intersphinx_mapping["torch"] = ("https://docs.pytorch.org/docs/stable/", None)
@@ -26,16 +36,37 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!astropayne\.).*")]
 
 
+def find_object(path):
+    """Return the object of a dotted name, or None if the name leads nowhere."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for name in parts[length:]:
+            found = getattr(found, name, None)
+        return found
+    return None
+
+
 def resolve_public_name(app, env, node, contnode):
-    """Let ``astropayne.X`` lead to the page of X in the module that it comes from."""
-    package, _, path = node["reftarget"].partition(".")
-    home = astropayne._HOME.get(path.split(".")[0])
-    if node.get("refdomain") != "py" or package != "astropayne" or home is None:
+    """Let every name of an object lead to its page: ``astropayne.X`` to ``astropayne.grids.X``."""
+    target, python = node["reftarget"], env.get_domain("py")
+    if node.get("refdomain") != "py" or not target.startswith("astropayne."):
         return None
-    python, target = env.get_domain("py"), f"astropayne.{home}.{path}"
-    return python.resolve_xref(
-        env, node["refdoc"], app.builder, node["reftype"], target, node, contnode
-    )
+    owner, _, name = target.rpartition(".")
+    wanted, wanted_owner = find_object(target), find_object(owner)
+    for documented in python.objects:
+        if not documented.startswith("astropayne.") or documented.rpartition(".")[2] != name:
+            continue
+        same = wanted is not None and find_object(documented) is wanted
+        if not same and find_object(documented.rpartition(".")[0]) is not wanted_owner:
+            continue
+        return python.resolve_xref(
+            env, node["refdoc"], app.builder, node["reftype"], documented, node, contnode
+        )
+    return None
 
 
 def setup(app):
