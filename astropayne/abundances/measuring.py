@@ -7,6 +7,7 @@ windows of its own lines, all else marginalised: see ``astropayne.profiles``.
 """
 
 import itertools
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -18,6 +19,7 @@ from astropayne.abundances.steps import FittedStage, following, with_lines
 from astropayne.engine.arms import filled
 from astropayne.engine.flags import Flag
 from astropayne.fitting.batches import measure_all
+from astropayne.fitting.options import FitOptions, takes_fit_options
 from astropayne.fitting.setup import FitSetup
 from astropayne.labels.conversion import LabelConversion
 from astropayne.labels.solar import solar_scale as named_scale
@@ -26,6 +28,7 @@ from astropayne.utils.torch_state import one_thread, without_gradients
 __all__ = ["fit_abundances"]
 
 
+@takes_fit_options
 def fit_abundances(
     spectra,
     model,
@@ -42,7 +45,8 @@ def fit_abundances(
     per_line=False,
     models=False,
     progress=None,
-    **options,
+    options: FitOptions | None = None,
+    **keywords: Any,
 ):
     """Measure abundances element by element, or limit them.
 
@@ -85,9 +89,11 @@ def fit_abundances(
         arms one after another, with the element and without it; NaN beyond the windows.
     progress : bool, optional
         Whether to show a progress bar; by default on a terminal only.
-    **options
-        As for `~astropayne.fit_spectra`: ``resolution``, ``fixed``, ``tied``, ``continuum``… of
-        all stages. The lines of elements that are tied to one that is measured count as its own.
+    options : `~astropayne.fitting.FitOptions`, optional
+        Options to start from; the keywords change them.
+    **keywords
+        Options of the fit, as in `~astropayne.fit_spectrum`, of all stages: ``resolution``,
+        ``fixed``, ``tied``, ``continuum``… The lines of elements that are tied to one that is measured count as its own.
         With ``loss="huber"``, pixels of lines count as little as they do at the labels that a
         stage starts from.
 
@@ -127,6 +133,7 @@ def fit_abundances(
     >>> print(table["A_Na"].round(2)[0], table["A_Li"].round(2)[0])
     6.34 2.3
     """
+    options = FitOptions.from_call(fit_abundances, options, keywords)
     if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
         raise ValueError("this is one spectrum: give a list of it")
     elements = (elements,) if isinstance(elements, str | Stage) else tuple(elements)
@@ -174,7 +181,7 @@ class _Analysis:
                 'elements, such as Stage(["Na"]), follow'
             )
         options, _ = following(model, options, first)
-        self.stellar = FitSetup(model, **with_lines(model, options, first.lines))
+        self.stellar = FitSetup(model, with_lines(model, options, first.lines))
         self.steps = []
         for stage in others:
             options, values = following(model, options, stage)
@@ -259,7 +266,7 @@ class _Analysis:
             name = names[step.index[k]]
             table.remove_columns([name, f"{name}_err"])
         table.meta["by"] = list(names)
-        medium = self.stellar.reader.medium or self.model.medium
+        medium = self.stellar.reader.options.medium or self.model.medium
         table.meta["medium"] = medium
         if self.reference is not None:
             table.meta["differential"] = True

@@ -10,6 +10,7 @@ from astropy.table import QTable
 from astropayne.abundances.sensitivities import parameters_of, vacuum_pixels
 from astropayne.engine.arms import Star
 from astropayne.engine.least_squares import expected_minimum
+from astropayne.fitting.options import FitOptions
 from astropayne.fitting.setup import FitSetup, own_name
 from astropayne.labels.names import Label
 from astropayne.models.model import require_model
@@ -163,8 +164,10 @@ class _Scene:
         self.model, self.names = model, (*model.labels.names, *VELOCITIES)
         self.theta = parameters_of(model, at)[None]
         held = {n: v for n, v in zip(self.names, self.theta[0], strict=True) if n not in free}
-        options = {"fixed": held, "free": {"vmac"} & {*free}, "continuum": continuum}
-        self.fitter = FitSetup(model, resolution=resolution, **options).fitter
+        options = FitOptions(
+            resolution=resolution, fixed=held, free={"vmac"} & {*free}, continuum=continuum
+        )
+        self.fitter = FitSetup(model, options).fitter
         vacuum = np.sort(vacuum_pixels(model, wavelength))
         ones = np.ones(len(vacuum))
         resolution = model.resolution if resolution is None else resolution

@@ -3,6 +3,7 @@
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
@@ -10,18 +11,16 @@ import numpy as np
 from astropayne.abundances.finder import find
 from astropayne.abundances.lines import LineList
 from astropayne.fitting.setup import FitSetup, own_name
-from astropayne.wavelengths.regions import checked_region
 
 __all__ = ["FittedStage", "following", "with_lines"]
 
 
 def following(model, options, stage):
     """Return the options of a stage, after those before it, and the values that it sets."""
-    options = dict(options)
-    before = {
-        what: {own_name(name): value for name, value in (options.get(what) or {}).items()}
-        for what in ("fixed", "tied")
-    }
+    fixed, tied_before = (
+        {own_name(name): value for name, value in before.items()}
+        for before in (options.fixed, options.tied)
+    )
     values = {}
     if isinstance(stage.fixed, Mapping):
         values = {own_name(name): value for name, value in stage.fixed.items()}
@@ -32,11 +31,12 @@ def following(model, options, stage):
     tied = {own_name(name): function for name, function in stage.tied.items()}
     free = {*map(own_name, stage.free)}
     gone = {*free, *held, *tied}
-    options["fixed"] = {n: v for n, v in before["fixed"].items() if n not in gone} | held
-    options["tied"] = {n: f for n, f in before["tied"].items() if n not in gone} | tied
-    given = options.get("free", ())
-    given = {own_name(name) for name in ([given] if isinstance(given, str) else given)}
-    options["free"] = tuple(sorted((given - {*held, *tied}) | free))
+    options = replace(
+        options,
+        fixed={n: v for n, v in fixed.items() if n not in gone} | held,
+        tied={n: f for n, f in tied_before.items() if n not in gone} | tied,
+        free=tuple(sorted(({*map(own_name, options.free)} - {*held, *tied}) | free)),
+    )
     return options, values
 
 
@@ -44,15 +44,15 @@ def with_lines(model, options, lines):
     """Return the options of a fit of the stellar labels, from some lines only."""
     if lines is None:
         return options
-    if options.get("regions") is not None:
+    if options.regions is not None:
         raise ValueError("lines of the stellar labels and regions say the same: choose one")
     # Windows move with the star, as regions do not: what lies between them is left out at rest.
     windows = lines.in_medium(model.medium).region()
     ends = u.Quantity([windows.lower, windows.upper, *model.wavelength[[0, -1]]])
     outside = windows.invert(ends.min() - 1 * u.AA, ends.max() + 1 * u.AA)
-    if (wrong := options.get("exclude_at_rest")) is not None:
-        outside += checked_region(wrong, "exclude_at_rest")
-    return {**options, "exclude_at_rest": outside}
+    if options.exclude_at_rest is not None:
+        outside += options.exclude_at_rest
+    return replace(options, exclude_at_rest=outside)
 
 
 class FittedStage:
@@ -69,7 +69,7 @@ class FittedStage:
                 f"elements: the model has no label of {unknown}; it has {', '.join(labels)}{iron}"
             )
         self.index = np.array([labels[e] for e in self.elements])
-        self.setup = FitSetup(model, **options)
+        self.setup = FitSetup(model, options)
         fitter = self.setup.fitter
         self.parameters = fitter.parameters
         self.values = {n: v for n, v in fitter.fixed.items() if n in values}

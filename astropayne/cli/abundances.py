@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["abundance_text", "abundances"]
 
+# Options of `fit_abundances` itself; the others are those of the fit.
+_OF_ELEMENTS = (
+    "lines", "stellar_lines", "convention", "solar_scale", "confidence", "clip", "per_line",
+    "reference",
+)  # fmt: skip
+
 
 @click.command(cls=Command)
 @click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
@@ -92,7 +98,8 @@ def abundances(
     stars = [files_of(star) for star in stars]
     pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
     refuse_pictures(plot, [f"{name}-{e}" for name in pictures for e in elements], overwrite)
-    measure = partial(fit_abundances, elements=analysis, models=bool(plot))
+    own = {name: options.pop(name) for name in _OF_ELEMENTS if name in options}
+    measure = partial(fit_abundances, elements=analysis, models=bool(plot), **own)
     table = fit_files(
         stars, model, read=read, measure=measure, progress=console.progress, **options
     )
@@ -103,7 +110,7 @@ def abundances(
         message = console.with_flags(str(row["message"]))
         console(str(row["name"]) if yes else f"{row['name']} not measured: {message}")
         for element in elements if yes else ():
-            name = options["convention"].replace("X", element)
+            name = own["convention"].replace("X", element)
             console(f"  {abundance_text(row, name, element)}")
     end_if_interrupted(table, stars, output, console)
     written = [output]

@@ -90,7 +90,7 @@ def evaluate(
     """
     require_model(model)
     limits = limits_of(model.labels.names, thresholds)
-    recovery_options = RecoveryOptions.with_noiseless(snr, options)
+    recovery_options = RecoveryOptions.with_noiseless(evaluate, snr, options)
     return compare(model, grid, limits, recovery_options, progress)
 
 

@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Recovery of labels from synthetic spectra with noise."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import astropy.units as u
@@ -13,6 +13,7 @@ from astropy.table import QTable, hstack, vstack
 from specutils import Spectrum
 
 from astropayne.fitting.fit import fit_spectra
+from astropayne.fitting.options import FitOptions, takes_fit_options
 from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.names import Label
 from astropayne.models.model import PayneModel
@@ -40,8 +41,8 @@ class RecoveryOptions:
         Resolution to which the spectra are degraded.
     seed : int
         Seed of the choice of spectra and of the noise.
-    fit : mapping of str to object
-        Options of `~astropayne.fit_spectra`.
+    fit : `~astropayne.fitting.FitOptions`
+        Options of the fits.
 
     Raises
     ------
@@ -54,7 +55,7 @@ class RecoveryOptions:
     vsini: float | u.Quantity | None = None
     resolution: float | None = None
     seed: int = 42
-    fit: Mapping[str, Any] = field(default_factory=dict)
+    fit: FitOptions = field(default_factory=FitOptions)
 
     def __post_init__(self) -> None:
         ratios = np.atleast_1d(np.asarray(self.snr, dtype=float))
@@ -62,25 +63,29 @@ class RecoveryOptions:
             raise ValueError(f"snr={self.snr} must be positive; use infinity for no noise")
         object.__setattr__(self, "snr", tuple(ratios.tolist()))
         if self.vsini is None:
-            fixed = {"vsini": 0.0, **(self.fit.get("fixed") or {})}
-            object.__setattr__(self, "fit", {**self.fit, "fixed": fixed})
+            fixed = {"vsini": 0.0, **self.fit.fixed}
+            object.__setattr__(self, "fit", replace(self.fit, fixed=fixed))
 
     @classmethod
-    def from_keywords(cls, keywords: Mapping[str, Any]) -> "RecoveryOptions":
-        """Return options from keyword arguments; those that are not its own go to the fit."""
+    def from_call(cls, function: Callable, keywords: Mapping[str, Any]) -> "RecoveryOptions":
+        """Return options from the keywords of a public function; the others go to the fit."""
         own = {one.name for one in fields(cls)} - {"fit"}
+        fit = {name: value for name, value in keywords.items() if name not in own}
         return cls(
             **{name: value for name, value in keywords.items() if name in own},
-            fit={name: value for name, value in keywords.items() if name not in own},
+            fit=FitOptions.from_call(function, None, fit, also=own),
         )
 
     @classmethod
-    def with_noiseless(cls, snr: npt.ArrayLike, keywords: Mapping[str, Any]) -> "RecoveryOptions":
+    def with_noiseless(
+        cls, function: Callable, snr: npt.ArrayLike, keywords: Mapping[str, Any]
+    ) -> "RecoveryOptions":
         """Return options for spectra without noise and those of ratios, from high to low."""
         ratios = {np.inf, *np.atleast_1d(np.asarray(snr, dtype=float)).tolist()}
-        return cls.from_keywords({**keywords, "snr": sorted(ratios, reverse=True)})
+        return cls.from_call(function, {**keywords, "snr": sorted(ratios, reverse=True)})
 
 
+@takes_fit_options
 def recover_labels(
     model: PayneModel,
     grid: SpectralGrid,
@@ -91,7 +96,8 @@ def recover_labels(
     resolution: float | None = None,
     seed: int = 42,
     progress: bool | None = None,
-    **options,
+    options: FitOptions | None = None,
+    **keywords: Any,
 ) -> QTable:
     """Fit synthetic spectra whose labels are known.
 
@@ -113,8 +119,10 @@ def recover_labels(
         Seed of the choice of spectra and of the noise.
     progress : bool, optional
         Whether to show progress bars; by default on a terminal only.
-    **options
-        Options of `~astropayne.fit_spectra`.
+    options : `~astropayne.fitting.FitOptions`, optional
+        Options of the fits to start from; the keywords change them.
+    **keywords
+        Options of the fits, as in `~astropayne.fit_spectrum`.
 
     Returns
     -------
@@ -139,7 +147,8 @@ def recover_labels(
     >>> summarize_recovery(table)["label", "information"][:3].pformat(show_dtype=False)[2:]
     [' teff         yes', ' logg         yes', '  feh         yes']
     """
-    checked = RecoveryOptions(snr, n_stars, vsini, resolution, seed, options)
+    fit = FitOptions.from_call(recover_labels, options, keywords)
+    checked = RecoveryOptions(snr, n_stars, vsini, resolution, seed, fit)
     return recover(model, grid, model.grid_labels(grid), checked, progress)
 
 
@@ -160,7 +169,9 @@ def recover(
     truth.rename_columns(truth.colnames, [f"{name}{_TRUE}" for name in truth.colnames])
     tables = []
     for snr in options.snr:
-        fits = fit_spectra(_stars(grid, snr, options), model, progress=progress, **options.fit)
+        fits = fit_spectra(
+            _stars(grid, snr, options), model, progress=progress, options=options.fit
+        )
         tables.append(hstack([QTable({"snr": np.full(len(grid), snr)}), truth, fits]))
     return vstack(tables, metadata_conflicts="silent")
 

@@ -77,7 +77,7 @@ def write_report(
     for model in models.values():
         require_model(model)
     limits = [limits_of(model.labels.names, thresholds) for model in models.values()]
-    recovery_options = RecoveryOptions.with_noiseless(snr, options)
+    recovery_options = RecoveryOptions.with_noiseless(write_report, snr, options)
     spectra = _compared_spectra(models.values(), grid) if held_out_only else grid
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

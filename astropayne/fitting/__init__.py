@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "fit": "fit_spectra fit_spectrum",
+        "options": "FitOptions",
         "results": "FitResult",
         "batches": "Interrupted",
         "posterior": "Posterior Samples",

@@ -1,37 +1,32 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Fitting observed spectra: `fit_spectrum` for one star, `fit_spectra` for many."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from astropy.table import QTable
+
 from astropayne.fitting.batches import measure_all
+from astropayne.fitting.options import FitOptions, takes_fit_options
+from astropayne.fitting.results import FitResult
 from astropayne.fitting.setup import FitSetup
+from astropayne.models.model import PayneModel
 from astropayne.utils.torch_state import one_thread, without_gradients
+
+if TYPE_CHECKING:
+    from specutils import Spectrum, SpectrumList
 
 __all__ = ["fit_spectra", "fit_spectrum"]
 
 
+@takes_fit_options
 def fit_spectrum(
-    observed,
-    model,
+    observed: "Spectrum | SpectrumList",
+    model: PayneModel,
     *,
-    resolution=None,
-    fixed=None,
-    free=(),
-    start=None,
-    tied=None,
-    bounds=None,
-    priors=None,
-    continuum=None,
-    regions=None,
-    exclude=None,
-    exclude_at_rest=None,
-    medium=None,
-    noise_floor=0.0,
-    loss="linear",
-    report=(),
-    systematic=None,
-    limb_darkening=0.6,
-    macroturbulence="joint",
-    device="cpu",
-):
+    options: FitOptions | None = None,
+    **keywords: Any,
+) -> FitResult:
     """Fit one observed star.
 
     The velocity is found by cross-correlation over ±1000 km/s and the labels are started from
@@ -44,6 +39,8 @@ def fit_spectrum(
         Any spectral unit, class of uncertainty and mask. A list is several orders, arms or
         epochs of one star, which are fitted together; they may overlap.
     model : `~astropayne.PayneModel`
+    options : FitOptions, optional
+        Options to start from; the keywords that follow change them.
     resolution : float, array_like, callable, or sequence of these, optional
         λ/FWHM of the spectrum, or a sequence of those of each of a list; by default its
         ``meta["resolution"]``, and without that the model's own. Where it varies, an array with a
@@ -123,13 +120,22 @@ def fit_spectrum(
     >>> print(f"{result.labels['teff']:.0f}, {result.labels['rv']:.1f}")
     5600 K, 20.0 km / s
     """
-    given = {name: value for name, value in locals().items() if name not in ("observed", "model")}
-    setup = FitSetup(model, **given)
+    setup = FitSetup(model, FitOptions.from_call(fit_spectrum, options, keywords))
     with without_gradients(), one_thread():
         return setup.result(observed, setup.fit_one(observed)[1])
 
 
-def fit_spectra(spectra, model, *, progress=None, covariances=False, models=False, **options):
+@takes_fit_options
+def fit_spectra(
+    spectra: "Iterable[Spectrum | SpectrumList]",
+    model: PayneModel,
+    *,
+    progress: bool | None = None,
+    covariances: bool = False,
+    models: bool = False,
+    options: FitOptions | None = None,
+    **keywords: Any,
+) -> QTable:
     """Fit many observed stars, in batches.
 
     Parameters
@@ -146,8 +152,10 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     models : bool
         Whether to add a column ``best_fit``: the model at the star's pixels, arms one after
         another, filled up with NaN to the longest.
-    **options
-        As in `fit_spectrum`.
+    options : FitOptions, optional
+        Options to start from; the keywords change them.
+    **keywords
+        Options of the fit, as in `fit_spectrum`.
 
     Returns
     -------
@@ -181,7 +189,7 @@ def fit_spectra(spectra, model, *, progress=None, covariances=False, models=Fals
     """
     if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
         raise ValueError("this is one spectrum: use fit_spectrum, or give a list of it")
-    setup = FitSetup(model, **options)
+    setup = FitSetup(model, FitOptions.from_call(fit_spectra, options, keywords))
     return measure_all(
         spectra,
         lambda some: setup.fit(some, models),

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
@@ -11,8 +12,13 @@ from astropy.table import QTable
 from tqdm.auto import tqdm
 
 from astropayne.engine.flags import Flag
+from astropayne.fitting.options import FitOptions, takes_fit_options
 from astropayne.fitting.setup import FitSetup
+from astropayne.models.model import PayneModel
 from astropayne.utils.torch_state import one_thread, without_gradients
+
+if TYPE_CHECKING:
+    from specutils import Spectrum, SpectrumList
 
 __all__ = ["Posterior", "Samples"]
 
@@ -57,6 +63,7 @@ class Samples:
         return np.cov(self.values, rowvar=False).reshape(len(self.names), -1)
 
 
+@takes_fit_options
 class Posterior:
     """The posterior distribution of the parameters of one observed star.
 
@@ -69,8 +76,10 @@ class Posterior:
     observed : `~specutils.Spectrum` or `~specutils.SpectrumList`
         With uncertainties.
     model : `~astropayne.PayneModel`
-    **options
-        As in `~astropayne.fit_spectrum`.
+    options : FitOptions, optional
+        Options to start from; the keywords change them.
+    **keywords
+        Options of the fit, as in `~astropayne.fit_spectrum`.
 
     Attributes
     ----------
@@ -98,8 +107,15 @@ class Posterior:
     ((), (14,), 14)
     """
 
-    def __init__(self, observed, model, **options):
-        self._setup = FitSetup(model, **options)
+    def __init__(
+        self,
+        observed: "Spectrum | SpectrumList",
+        model: PayneModel,
+        *,
+        options: FitOptions | None = None,
+        **keywords: Any,
+    ) -> None:
+        self._setup = FitSetup(model, FitOptions.from_call(Posterior, options, keywords))
         fitter = self._setup.fitter
         with without_gradients(), one_thread():
             star, outcome = self._setup.fit_one(observed)

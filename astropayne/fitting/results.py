@@ -76,7 +76,10 @@ class FitResult:
         return "\n".join(lines) + ">"
 
     def plot(self, **options):
-        """Draw the spectrum, its fit and the residuals, as `~astropayne.plotting.spectra.plot_fit`."""
+        """Plot the spectrum, its fit and the residuals.
+
+        Keywords are those of `~astropayne.plotting.spectra.plot_fit`.
+        """
         from astropayne.plotting.spectra import plot_fit
 
         return plot_fit(self, **options)

@@ -3,7 +3,6 @@
 
 import functools
 import itertools
-from collections.abc import Mapping
 
 import astropy.units as u
 import numpy as np
@@ -15,6 +14,7 @@ from astropayne.engine.batch import BatchFitter
 from astropayne.engine.flags import Flag
 from astropayne.engine.parameters import Parameters
 from astropayne.engine.templates import templates_of
+from astropayne.fitting.options import FitOptions
 from astropayne.fitting.results import FitResult
 from astropayne.fitting.unpacking import StarReader
 from astropayne.forward.transfer import instrument_fwhm, is_reachable
@@ -43,58 +43,33 @@ _LIMITED = 0.3  # of the noise; with an emulator's error of that size, errors ar
 class FitSetup:
     """The options, checked, and what goes between spectra with units and arrays."""
 
-    def __init__(
-        self,
-        model,
-        *,
-        resolution=None,
-        fixed=None,
-        free=(),
-        start=None,
-        tied=None,
-        bounds=None,
-        priors=None,
-        continuum=None,
-        regions=None,
-        exclude=None,
-        exclude_at_rest=None,
-        medium=None,
-        noise_floor=0.0,
-        loss="linear",
-        report=(),
-        systematic=None,
-        limb_darkening=0.6,
-        macroturbulence="joint",
-        device="cpu",
-    ):
+    def __init__(self, model, options):
         require_model(model)
-        if loss not in ("linear", "huber"):
-            raise ValueError(f"loss={loss!r} is not one of linear, huber")
         self.model, self.names = model, (*model.labels.names, *VELOCITIES)
-        self.report = self._reported(report)
-        self.reader = StarReader(
-            model, resolution, continuum, regions, exclude, medium, noise_floor
+        self.report = self._reported(options.report)
+        self.reader = StarReader(model, options)
+        fixed, start, tied, known = self._given(
+            options.fixed, options.free, options.start, options.tied
         )
-        fixed, start, tied, known = self._given(fixed, free, start, tied)
         parameters = self._parameters(
-            fixed, tied, self._pairs(priors, "priors", known.say_gaussian)
+            fixed, tied, self._pairs(options.priors, "priors", known.say_gaussian)
         )
-        low, high = self._bounds(self._pairs(bounds, "bounds", known.say_range))
-        self.systematic = self._systematic(systematic)
+        low, high = self._bounds(self._pairs(options.bounds, "bounds", known.say_range))
+        self.systematic = self._systematic(options.systematic)
         forward = model.forward_model(
-            limb_darkening=limb_darkening, macroturbulence=macroturbulence,
-            dtype=torch.float32, device=pick_device(device),
+            limb_darkening=options.limb_darkening, macroturbulence=options.macroturbulence,
+            dtype=torch.float32, device=pick_device(options.device),
         )  # fmt: skip
         templates = functools.partial(
             templates_of,
             forward, model.labels, solar_scale(model.solar_scale), {**start, **fixed},
-            self._lowest(resolution),
+            self._lowest(options.resolution),
         )  # fmt: skip
         untrusted = np.zeros(len(model.wavelength), dtype=bool)
-        if exclude_at_rest is not None:
-            untrusted = inside_regions(model.wavelength, exclude_at_rest, model.medium)
+        if options.exclude_at_rest is not None:
+            untrusted = inside_regions(model.wavelength, options.exclude_at_rest, model.medium)
         self.fitter = BatchFitter(
-            forward, parameters, templates, low, high, fixed, start, self.reader.degree, loss,
+            forward, parameters, templates, low, high, fixed, start, options.degree, options.loss,
             **_emulator_error(model), untrusted=untrusted,
         )  # fmt: skip
 
@@ -102,18 +77,15 @@ class FitSetup:
 
     def _reported(self, names):
         """Return the conversion to labels beside the model's own, or None."""
-        names = [parse_label(name) for name in ([names] if isinstance(names, str) else names)]
+        names = [parse_label(name) for name in names]
         names = [name for name in names if name not in self.model.labels.names]
         return self.model.conversion(names) if names else None
 
     def _given(self, fixed, free, start, tied):
         """Say in the model's own labels what is fixed, tied, and where the others start."""
         fixed = self._values(fixed, "fixed")
-        tied = {
-            self._known(name, "tied"): _function(function, name)
-            for name, function in _mapping(tied, "tied").items()
-        }
-        free = {self._known(name, "free") for name in ([free] if isinstance(free, str) else free)}
+        tied = {self._known(name, "tied"): function for name, function in tied.items()}
+        free = {self._known(name, "free") for name in free}
         fixed, known = self._known_labels(fixed)
         start = self._values(start, "start")
         labels = {name: value for name, value in start.items() if name not in VELOCITIES}
@@ -206,15 +178,15 @@ class FitSetup:
         return value
 
     def _values(self, given, what):
-        given = _mapping(given, what)
         names = [self._said(name, what) for name in given]
         return {n: self._value(n, v, what) for n, v in zip(names, given.values(), strict=True)}
 
     def _systematic(self, given):
         """Return systematic errors by name, with their units."""
-        given = self.model.meta.get("systematic") if given is None else given
+        if given is None:
+            given = FitOptions(systematic=self.model.meta.get("systematic")).systematic or {}
         units, found = self.units(), {}
-        for name, value in _mapping(given, "systematic").items():
+        for name, value in given.items():
             name = own_name(name)
             if name not in units:
                 raise ValueError(f"systematic: {unknown_label_message(name, units)}")
@@ -232,7 +204,7 @@ class FitSetup:
         """
         pairs = {}
         meant = "mean and standard deviation" if what == "priors" else "lower and upper end"
-        for name, pair in _mapping(given, what).items():
+        for name, pair in given.items():
             name = self._said(name, what)
             if not np.iterable(pair) or len(pair) != 2:
                 raise ValueError(f"{what}: {name} needs two values, {meant}, got {pair!r}")
@@ -340,7 +312,7 @@ class FitSetup:
 
     def units(self):
         """Return the units of results by name, `None` for plain numbers."""
-        more = self.report.wanted if self.report else ()
+        more = self.report.outputs if self.report else ()
         labels = [*self.model.labels, *(Label(name) for name in more)]
         units = {label.name: label.column_unit for label in labels}
         return {**units, **dict.fromkeys(VELOCITIES, _KMS)}
@@ -464,14 +436,6 @@ def own_name(name):
     return name if name in VELOCITIES else parse_label(name)
 
 
-def _mapping(given, what):
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{what} has to be a mapping of names to values, got {given!r}")
-    return given
-
-
 def _refuse_circles(parameters, theta):
     """Refuse ties that follow from themselves, or from nothing that there is."""
     names = [*parameters.tied]
@@ -489,12 +453,3 @@ def _refuse_circles(parameters, theta):
             f"tied: {', '.join(names[i] for i in different)} would follow from what follows from "
             "it: tie labels to others that are fitted or fixed"
         )
-
-
-def _function(given, name):
-    if not callable(given):
-        raise TypeError(
-            f"tied: {name} has to be a function of a mapping of names to arrays, such as "
-            f'lambda star: star["Mg_Fe"]; got {given!r}'
-        )
-    return given

@@ -11,16 +11,13 @@ from astropayne.forward.transfer import instrument_fwhm, is_reachable
 from astropayne.models.training import ABOUT_ONE
 from astropayne.spectra.noise import guessed_noise, shared_noise
 from astropayne.spectra.observation import observe
-from astropayne.utils.quantities import one_value, strip_unit
 from astropayne.wavelengths.axis import find_windows
-from astropayne.wavelengths.regions import checked_region
 from astropayne.wavelengths.resolution import resolution_at
 from astropayne.wavelengths.velocity import FASTEST_RV, doppler_factor
 
 __all__ = ["StarReader"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
-_MOST = 50  # degree of a polynomial: higher ones follow lines, and take memory by their square
 _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
 
 
@@ -30,34 +27,13 @@ class StarReader:
     Parameters
     ----------
     model : `~astropayne.PayneModel`
-    resolution, continuum, regions, exclude, medium, noise_floor
-        As for `~astropayne.fit_spectrum`.
-
-    Attributes
-    ----------
-    degree : int or None
-        Of the polynomials that are to be fitted along.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an option makes no sense.
+    options : FitOptions
     """
 
-    def __init__(
-        self,
-        model,
-        resolution=None,
-        continuum=None,
-        regions=None,
-        exclude=None,
-        medium=None,
-        noise_floor=0.0,
-    ):
-        self.model, self.resolution, self.medium = model, resolution, medium
-        self.regions, self.exclude = _region(regions, "regions"), _region(exclude, "exclude")
-        self.degree, self.continuum = _continuum(continuum)
-        self.noise_floor = _part_of_flux(noise_floor)
+    def __init__(self, model, options):
+        self.model, self.options = model, options
+        self.degree = options.degree
+        self.continuum = None if self.degree is not None else options.continuum
         self._warned = False
 
     def star(self, spectrum):
@@ -71,7 +47,7 @@ class StarReader:
         arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
         if not arms:
             raise ValueError("this star has no spectrum: its list is empty")
-        resolutions = _for_each(self.resolution, arms, "resolutions")
+        resolutions = _for_each(self.options.resolution, arms, "resolutions")
         continua = _for_each(self.continuum, arms, "continua")
         seen = [self._observe(arm) for arm in arms]
         if not any(o.good.any() for o in seen):
@@ -84,13 +60,13 @@ class StarReader:
             raise ValueError("the resolution varies in one arm and is not known in another")
         columns = zip(*map(self._arm, arms, seen, continua), strict=True)
         wavelength, flux, sigma, scale, level, worth = map(list, columns)
-        noise_known = known.pop() or self.noise_floor > 0
+        noise_known = known.pop() or self.options.noise_floor > 0
         return Star(wavelength, flux, sigma, list(resolutions), scale, level, worth, noise_known)
 
     def _observe(self, spectrum):
         meta = getattr(spectrum, "meta", None) or {}
-        medium = self.medium or meta.get("medium") or self.model.medium
-        observation = observe(spectrum, medium, self.regions, self.exclude)
+        medium = self.options.medium or meta.get("medium") or self.model.medium
+        observation = observe(spectrum, medium, self.options.regions, self.options.exclude)
         if observation.good.any() and not observation.flux[observation.good].any():
             raise ValueError("the flux is zero in all usable pixels: there is no light")
         if self.degree is None and self.continuum is None:
@@ -109,9 +85,9 @@ class StarReader:
             level = _level(observation.wavelength, flux)
         noise = observation.sigma
         if not observation.has_uncertainty:
-            noise = 0.0 if self.noise_floor else guessed_noise(spectrum, observation)
+            noise = 0.0 if self.options.noise_floor else guessed_noise(spectrum, observation)
         alike = shared_noise(spectrum, good)
-        sigma = np.sqrt(alike) * np.hypot(noise / np.abs(scale), self.noise_floor * level)
+        sigma = np.sqrt(alike) * np.hypot(noise / np.abs(scale), self.options.noise_floor * level)
         sigma = np.where(good, sigma, np.inf)
         return observation.wavelength, flux, sigma, scale, level, 1 / alike
 
@@ -218,36 +194,3 @@ def _level(wavelength, flux):
                 log, where, [np.median(np.abs(flux[p])) for p in parts]
             )
     return level
-
-
-def _region(given, what):
-    return None if given is None else checked_region(given, what)
-
-
-def _continuum(given):
-    """Return the degree of the polynomials, or the continuum itself; the other is `None`."""
-    if given is None or isinstance(given, list | tuple) or np.ndim(given) or callable(given):
-        return None, given
-    if isinstance(given, bool | str) or given != int(given) or given < 0:
-        raise ValueError(
-            f"continuum={given!r} has to be a degree (0, 1, 2…), a value a pixel, a function that "
-            "gives these of a spectrum, or None"
-        )
-    if given > _MOST:
-        raise ValueError(
-            f"continuum={given!r} is the degree of a polynomial in each window, of which lines "
-            f"leave {_MOST} at most to be told from them: a few are enough for most spectra. For "
-            "another shape give the continuum itself, a value a pixel"
-        )
-    return int(given), None
-
-
-def _part_of_flux(noise_floor):
-    floor = one_value(
-        strip_unit(noise_floor, "noise_floor", u.dimensionless_unscaled), "noise_floor"
-    )
-    if not 0 <= floor < np.inf:
-        raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
-    if floor > 1:
-        raise ValueError(f"noise_floor={noise_floor!r} is a part of the flux: 2 % are 0.02")
-    return floor

@@ -21,6 +21,7 @@ from astropayne.forward.sampling import (
 )
 from astropayne.forward.transfer import (
     MACROTURBULENCE,
+    Broadening,
     doppler_shift,
     gaussian,
     half_width,
@@ -84,15 +85,9 @@ class Broadener:
         dtype=torch.float64,
         device="cpu",
     ):
-        if not 0 <= limb_darkening <= 1:
-            raise ValueError(f"limb_darkening={limb_darkening!r} has to be from 0 to 1")
-        if macroturbulence not in MACROTURBULENCE:
-            raise ValueError(
-                f"macroturbulence={macroturbulence!r} is not one of {', '.join(MACROTURBULENCE)}"
-            )
-        self.macroturbulence = macroturbulence
+        self.broadening = Broadening(limb_darkening, macroturbulence)
         self.dtype, self.device = dtype, torch.device(device)
-        self.resolution, self.limb_darkening = resolution, float(limb_darkening)
+        self.resolution = resolution
         self.wavelength = np.asarray(wavelength, dtype=float)
         self._make_axis(self.wavelength)
 
@@ -238,7 +233,7 @@ class Broadener:
             value if np.ndim(value) == 2 else np.reshape(value, (-1, 1))
             for value in (vsini, vmac, fwhm)
         )
-        zeta = MACROTURBULENCE[self.macroturbulence] * vmac
+        zeta = MACROTURBULENCE[self.broadening.macroturbulence] * vmac
         return half_width(vsini, zeta, fwhm) + self.taps // 2 * C_KMS * self.step
 
     def supported(self, pixels, vsini=0.0, vmac=0.0, resolution=None):
@@ -349,7 +344,7 @@ class Broadener:
 
     def _rotation_macroturbulence(self, vsini, vmac, widths, n):
         """Interpolate the transfer functions from the few frequencies their width asks for."""
-        by_vmac = MACROTURBULENCE[self.macroturbulence]
+        by_vmac = MACROTURBULENCE[self.broadening.macroturbulence]
         zeta = by_vmac * vmac
         width = float(half_width(float(vsini.abs().max()), float(zeta.abs().max()), 0.0))
         period = self.n_fft * C_KMS * self.step
@@ -358,9 +353,11 @@ class Broadener:
             self._transfer_nodes[stride] = self._coarser_frequencies(stride)
         few, to_all = self._transfer_nodes[stride]
         few = few[: (n - 1) // stride + _TRANSFER_TAPS + 1]
-        joint = self.macroturbulence == "joint"
+        joint = self.broadening.macroturbulence == "joint"
         function = rotation_macroturbulence if joint else rotation_times_macroturbulence
-        transfer, by_vsini, by_zeta = function(few, vsini, zeta, self.limb_darkening, widths)
+        transfer, by_vsini, by_zeta = function(
+            few, vsini, zeta, self.broadening.limb_darkening, widths
+        )
         wanted = [] if by_vsini is None else [by_vsini]
         if by_zeta is not None:
             wanted.append(by_vmac * by_zeta)

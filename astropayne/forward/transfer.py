@@ -7,6 +7,7 @@ derivatives. ``s`` is the frequency in cycles per km/s. Plain torch, no units: v
 """
 
 import math
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -17,6 +18,7 @@ from astropayne.wavelengths.velocity import C_KMS
 
 __all__ = [
     "MACROTURBULENCE",
+    "Broadening",
     "doppler_shift",
     "gaussian",
     "half_width",
@@ -31,6 +33,39 @@ __all__ = [
 #: times the other; and that with the profile's full width at half maximum for ζ, as TSFitPy and
 #: one_payne have it.
 MACROTURBULENCE = {"joint": 1.0, "product": 1.0, "fwhm": 1.433}
+
+
+@dataclass(frozen=True)
+class Broadening:
+    """How rotation and macroturbulence broaden lines.
+
+    Parameters
+    ----------
+    limb_darkening : float
+        Linear limb-darkening coefficient ε, from 0 to 1.
+    macroturbulence : {"joint", "product", "fwhm"}
+        What ``vmac`` is: ζ, integrated over the disc together with rotation; ζ of a kernel that
+        is applied after that of rotation, the classical approximation; or the full width at half
+        maximum of that kernel, ζ / 1.433.
+
+    Raises
+    ------
+    ValueError
+        If the coefficient is outside its range, or the convention is unknown.
+    """
+
+    limb_darkening: float = 0.6
+    macroturbulence: str = "joint"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.limb_darkening <= 1:
+            raise ValueError(f"limb_darkening={self.limb_darkening!r} has to be from 0 to 1")
+        if self.macroturbulence not in MACROTURBULENCE:
+            raise ValueError(
+                f"macroturbulence={self.macroturbulence!r} is not one of "
+                f"{', '.join(MACROTURBULENCE)}"
+            )
+        object.__setattr__(self, "limb_darkening", float(self.limb_darkening))
 
 
 @cache

@@ -4,7 +4,7 @@
 import difflib
 from collections.abc import Collection
 
-__all__ = ["require_known", "unknown_name_message"]
+__all__ = ["require_known", "unknown_name_message", "unknown_option_message"]
 
 
 def unknown_name_message(name: str, valid: Collection[str], what: str) -> str:
@@ -54,3 +54,30 @@ def require_known(name: str, valid: Collection[str], what: str) -> None:
     """
     if name not in valid:
         raise ValueError(unknown_name_message(name, valid, what))
+
+
+def unknown_option_message(function: str, name: str, valid: Collection[str]) -> str:
+    """Return a message that names the function that was called and the closest of its options.
+
+    Parameters
+    ----------
+    function : str
+        Name of the function.
+    name : str
+        The unknown option.
+    valid : collection of str
+        The options of the function.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from astropayne.utils.suggestions import unknown_option_message
+    >>> unknown_option_message("fit_spectra", "contiuum", ["continuum", "fixed"])
+    "fit_spectra() has no option 'contiuum'; did you mean 'continuum'?"
+    """
+    close = difflib.get_close_matches(name.lower(), valid, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(valid)}"
+    return f"{function}() has no option {name!r}; {hint}"

@@ -2,6 +2,7 @@
 """Fits of files of spectra, and their summary as text."""
 
 import warnings
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -10,12 +11,17 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropayne.engine.flags import Flag
 from astropayne.fitting.batches import Interrupted
 from astropayne.fitting.fit import fit_spectra
+from astropayne.fitting.options import FitOptions, takes_fit_options
 from astropayne.spectra.files import SpectraFromFiles
 
 __all__ = ["describe_fits", "fit_files", "measured"]
 
 
-def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
+@takes_fit_options
+def fit_files(
+    stars, model, *, read=None, measure=fit_spectra, progress=None,
+    options: FitOptions | None = None, **keywords: Any,
+):  # fmt: skip
     """Fit spectra in files.
 
     Parameters
@@ -26,9 +32,14 @@ def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
     read : dict, optional
         Options of `read_star`.
     measure : callable
-        What measures them: `~astropayne.fit_spectra`, or `~astropayne.fit_abundances`.
-    **options
-        Of what measures.
+        What measures them: `~astropayne.fit_spectra`, or `~astropayne.fit_abundances`; with
+        options of their own, `functools.partial` of these.
+    progress : bool, optional
+        Whether to show a progress bar; by default on a terminal only.
+    options : `~astropayne.fitting.FitOptions`, optional
+        Options to start from; the keywords change them.
+    **keywords
+        Options of the fit, as in `~astropayne.fit_spectrum`.
 
     Returns
     -------
@@ -54,10 +65,11 @@ def fit_files(stars, model, *, read=None, measure=fit_spectra, **options):
     >>> print(table["rv"].round(1))
     [12.] km / s
     """
+    options = FitOptions.from_call(fit_files, options, keywords)
     stars = list(stars)
     spectra = SpectraFromFiles(stars, read or {})
     try:
-        table = measure(spectra, model, **options)
+        table = measure(spectra, model, progress=progress, options=options)
     except Interrupted as interrupt:
         table = interrupt.table
         if not len(table):

@@ -26,6 +26,7 @@ from astropayne.abundances.planning import plan
 from astropayne.engine.likelihood import Likelihood
 from astropayne.evaluation import evaluate
 from astropayne.fitting.batches import Interrupted
+from astropayne.fitting.options import FitOptions
 from astropayne.fitting.setup import FitSetup
 from astropayne.labels.names import Label
 from astropayne.modeling import PayneSpectrum
@@ -917,7 +918,7 @@ def test_the_gradient_of_the_robust_loss(model, exact, rng):
     """Against central differences, with the continuum and the emulator's errors eliminated."""
     star = _noisy(exact, 0.01, rng)
     flux = star.flux.value + np.where(rng.random(len(star.flux)) < 0.05, 0.3, 0)
-    setup = FitSetup(model, resolution=16000, continuum=1, loss="huber")
+    setup = FitSetup(model, FitOptions(resolution=16000, continuum=1, loss="huber"))
     fitter = setup.fitter
     star = Spectrum(spectral_axis=star.spectral_axis, flux=flux * u.one, mask=star.mask,
                     uncertainty=star.uncertainty)  # fmt: skip

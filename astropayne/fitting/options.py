@@ -1,0 +1,228 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""`FitOptions`: the options of a fit, checked once and passed on as one value."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any, Self, TypeVar
+
+import astropy.units as u
+import numpy as np
+
+from astropayne.forward.transfer import Broadening
+from astropayne.utils.quantities import one_value, strip_unit
+from astropayne.utils.suggestions import unknown_option_message
+from astropayne.wavelengths.media import require_medium
+from astropayne.wavelengths.regions import checked_region
+
+__all__ = ["FitOptions", "takes_fit_options"]
+
+_HIGHEST_DEGREE = 50  # higher ones follow lines, and take memory by their square
+_LOSSES = ("linear", "huber")
+_NAMES = ("free", "report")  # options that are sequences of names
+_BY_NAME = ("fixed", "start", "tied", "bounds", "priors")  # options that are mappings
+_REGIONS = ("regions", "exclude", "exclude_at_rest")
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FitOptions:
+    """The options of a fit.
+
+    Each field is the keyword of the same name of `~astropayne.fit_spectrum`, which describes it.
+    The public functions make one of their keywords, or take one as ``options``, which suits
+    pipelines that call them with the same options many times. It does not change afterwards:
+    `dataclasses.replace` makes another.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong kind of value.
+    ValueError
+        If an option has a value that no fit can use.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from astropayne.fitting import FitOptions
+    >>> options = FitOptions(resolution=18000, continuum=2, fixed={"vmic": 1.0})
+    >>> replace(options, continuum=3).continuum
+    3
+    >>> FitOptions(loss="cauchy")
+    Traceback (most recent call last):
+    ...
+    ValueError: loss='cauchy' is not one of linear, huber
+    """
+
+    resolution: Any = None
+    fixed: Mapping[str, Any] | None = None
+    free: Sequence[str] | str = ()
+    start: Mapping[str, Any] | None = None
+    tied: Mapping[str, Callable] | None = None
+    bounds: Mapping[str, tuple] | None = None
+    priors: Mapping[str, tuple] | None = None
+    continuum: Any = None
+    regions: Any = None
+    exclude: Any = None
+    exclude_at_rest: Any = None
+    medium: str | None = None
+    noise_floor: Any = 0.0
+    loss: str = "linear"
+    report: Sequence[str] | str = ()
+    systematic: Mapping[str, Any] | None = None
+    limb_darkening: float = 0.6
+    macroturbulence: str = "joint"
+    device: Any = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in _NAMES:
+            value = getattr(self, name)
+            self._set(name, (value,) if isinstance(value, str) else tuple(value))
+        for name in _BY_NAME:
+            value = getattr(self, name)
+            self._set(name, _read_only({} if value is None else value, name))
+        for name, function in self.tied.items():
+            _require_function(function, name)
+        if self.systematic is not None:
+            self._set("systematic", _read_only(self.systematic, "systematic"))
+        for name in _REGIONS:
+            if getattr(self, name) is not None:
+                checked_region(getattr(self, name), name)
+        if self.medium:
+            require_medium(self.medium)
+        _check_continuum(self.continuum)
+        self._set("noise_floor", _fraction_of_flux(self.noise_floor))
+        if self.loss not in _LOSSES:
+            raise ValueError(f"loss={self.loss!r} is not one of {', '.join(_LOSSES)}")
+        self._set("limb_darkening", self.broadening.limb_darkening)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # the only way in a frozen dataclass
+
+    @property
+    def broadening(self) -> Broadening:
+        """How rotation and macroturbulence broaden lines."""
+        return Broadening(self.limb_darkening, self.macroturbulence)
+
+    @property
+    def degree(self) -> int | None:
+        """Degree of the polynomials that are fitted as the continuum, `None` if none are."""
+        return int(self.continuum) if _is_degree(self.continuum) else None
+
+    @classmethod
+    def from_call(
+        cls,
+        function: Callable,
+        options: "FitOptions | None",
+        keywords: Mapping[str, Any],
+        also: Iterable[str] = (),
+    ) -> Self:
+        """Return the options of a call of a public function.
+
+        Parameters
+        ----------
+        function : callable
+            What the user called: errors name it.
+        options : FitOptions or None
+            The argument ``options`` of the call.
+        keywords : mapping of str to value
+            The other keywords of the call, which take precedence.
+        also : iterable of str
+            Other options that the function takes among its keywords.
+
+        Raises
+        ------
+        TypeError
+            If the function has no such option; the error names the nearest one.
+        """
+        if options is not None and not isinstance(options, FitOptions):
+            raise TypeError(
+                f"{function.__name__}(): options must be FitOptions, got {options!r}. A "
+                "dictionary is given as keywords: **options"
+            )
+        names = [field.name for field in fields(cls)]
+        if unknown := [name for name in keywords if name not in names]:
+            parameters = inspect.signature(function).parameters.values()
+            own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+            known = dict.fromkeys([*own, *also, *names])
+            raise TypeError(unknown_option_message(function.__name__, unknown[0], known))
+        return replace(options or cls(), **keywords)
+
+    def __reduce__(self) -> tuple:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return _unpickled, ({n: dict(v) if _is_proxy(v) else v for n, v in values.items()},)
+
+
+def takes_fit_options(function: _Function) -> _Function:
+    """Show the fields of `FitOptions` in the signature of a function that takes them as keywords.
+
+    The function ends in ``options=None, **keywords``, and makes its options by
+    `FitOptions.from_call`. ``help`` and the completion of names then list every option.
+    """
+    signature = inspect.signature(function)
+    kinds = inspect.Parameter
+    own = [p for p in signature.parameters.values() if p.kind is not kinds.VAR_KEYWORD]
+    names = {p.name for p in own}
+    more = [
+        kinds(field.name, kinds.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in fields(FitOptions)
+        if field.name not in names
+    ]
+    function.__signature__ = signature.replace(parameters=[*own, *more])
+    return function
+
+
+def _unpickled(values: dict[str, Any]) -> FitOptions:
+    return FitOptions(**values)
+
+
+def _is_proxy(value: Any) -> bool:
+    return isinstance(value, MappingProxyType)
+
+
+def _read_only(value: Any, what: str) -> MappingProxyType:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{what} has to be a mapping of names to values, got {value!r}")
+    return MappingProxyType(dict(value))
+
+
+def _require_function(value: Any, name: str) -> None:
+    if not callable(value):
+        raise TypeError(
+            f"tied: {name} has to be a function of a mapping of names to arrays, such as "
+            f'lambda star: star["Mg_Fe"]; got {value!r}'
+        )
+
+
+def _is_degree(continuum: Any) -> bool:
+    """Whether a continuum is given as the degree of a polynomial."""
+    itself = isinstance(continuum, list | tuple) or callable(continuum) or np.ndim(continuum)
+    return continuum is not None and not itself
+
+
+def _check_continuum(continuum: Any) -> None:
+    if not _is_degree(continuum):
+        return
+    if isinstance(continuum, bool | str) or continuum != int(continuum) or continuum < 0:
+        raise ValueError(
+            f"continuum={continuum!r} has to be a degree (0, 1, 2…), a value a pixel, a function "
+            "that returns one for a spectrum, or None"
+        )
+    if continuum > _HIGHEST_DEGREE:
+        raise ValueError(
+            f"continuum={continuum!r} is the degree of a polynomial in each window, and lines "
+            f"leave {_HIGHEST_DEGREE} at most to be told from them: a few are enough for most "
+            "spectra. For another shape give the continuum itself, a value a pixel"
+        )
+
+
+def _fraction_of_flux(noise_floor: Any) -> float:
+    value = strip_unit(noise_floor, "noise_floor", u.dimensionless_unscaled)
+    floor = one_value(value, "noise_floor")
+    if not 0 <= floor < np.inf:
+        raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
+    if floor > 1:
+        raise ValueError(f"noise_floor={noise_floor!r} is a part of the flux: 2 % are 0.02")
+    return floor
