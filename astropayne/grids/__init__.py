@@ -6,6 +6,8 @@ from astropayne.utils.lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "grid": "GridWarning SpectralGrid",
+        "data": "GridWarning",
+        "grid": "SpectralGrid",
+        "info": "GridInfo",
     },
 )

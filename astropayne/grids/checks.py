@@ -1,36 +1,48 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Checks of a grid's labels and spectra."""
+"""Checks of the labels of grids, and of what readers return."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
+from astropy.table import QTable, Table
 
 from astropayne.labels.columns import label_values
 from astropayne.labels.names import Label
-from astropayne.plugins import GridSource
+from astropayne.plugins.interfaces import GridSource
 from astropayne.wavelengths.media import require_medium
 from astropayne.wavelengths.resolution import require_resolution
 
 __all__ = ["canonical_labels", "check_source", "label_faults", "summary", "unusable_labels"]
 
-_NO_DEX = 50.0  # labels in dex are smaller; -9999 and 99.99 stand for one that is missing
+_NO_DEX = 50.0  # labels in dex are smaller; -9999 and 99.99 mark missing values
 
 
-def canonical_labels(labels):
+def canonical_labels(labels: Table | Mapping[str, Any] | Any) -> QTable:
     """Return labels as a table under their canonical names and in their own units.
 
     Parameters
     ----------
     labels : `~astropy.table.Table`, `pandas.DataFrame` or mapping of str to array_like
-        Names in any spelling; what is masked becomes NaN.
+        Names in any spelling; masked values become NaN.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
 
     Raises
     ------
     ValueError
-        If there is none, one is there twice, or one is not numbers.
+        If there is no label, a label is there twice, or a column does not hold numbers.
+
+    Examples
+    --------
+    >>> from astropayne.grids.checks import canonical_labels
+    >>> canonical_labels({"Teff": [5777.0], "[Fe/H]": [0.0]}).colnames
+    ['teff', 'feh']
     """
     if hasattr(labels, "to_numpy"):
         labels = labels.to_dict(orient="list")
@@ -41,58 +53,89 @@ def canonical_labels(labels):
             raise ValueError(f"label {label.name!r} is there twice (once as {given!r})")
         values = label.to_value(labels[given])
         if values.ndim != 1:
-            raise ValueError(f"label {given!r} has {values.ndim} dimensions: a row needs a number")
+            raise ValueError(
+                f"label {given!r} has {values.ndim} dimensions: each spectrum needs one number"
+            )
         table[label.name] = label.column(values)
     if not table.colnames:
-        raise ValueError("there are no labels: a grid needs at least one, a row for each spectrum")
+        raise ValueError("there are no labels: a grid needs at least one")
     return table
 
 
-def check_source(source, name):
-    """Return a source with its labels under their canonical names, if its parts fit together.
+def check_source(source: Any, name: str) -> GridSource:
+    """Check what a reader returned, and bring its labels into their canonical form.
 
     Parameters
     ----------
     source : `~astropayne.plugins.GridSource`
-        As a reader's ``open`` returned it.
+        As ``open`` of the reader returned it.
     name : str
-        The reader's, for the errors.
+        Name of the format, for error messages.
+
+    Returns
+    -------
+    `~astropayne.plugins.GridSource`
 
     Raises
     ------
-    TypeError, ValueError
-        If it is something else, or its parts do not fit.
+    TypeError
+        If it is not a `~astropayne.plugins.GridSource`.
+    ValueError
+        If its parts do not fit together.
     """
     if not isinstance(source, GridSource):
         raise TypeError(
-            f"the reader {name!r} returned a {type(source).__name__}: open has to return a "
-            "GridSource"
+            f"the reader {name!r} returned a {type(source).__name__}: open must return a GridSource"
         )
-    names = [str(given) for given in source.names]
-    labels = canonical_labels(source.labels)
+    names, labels = [str(given) for given in source.names], canonical_labels(source.labels)
     if len(names) != len(labels):
         raise ValueError(
-            f"the reader {name!r} gave {len(names)} names of spectra and {len(labels)} rows of "
+            f"the reader {name!r} returned {len(names)} names of spectra and {len(labels)} rows of "
             "labels: each spectrum needs one of each"
         )
-    doubled = [given for given, count in Counter(names).items() if count > 1]
-    if doubled:
-        raise ValueError(
-            f"the reader {name!r} gave the name {doubled[0]!r} to more than one spectrum: names "
-            "have to tell them apart"
-        )
+    require_medium(source.meta.get("medium", "air"))
+    require_resolution(source.meta.get("resolution"))
+    source = replace(source, names=names, labels=labels)
+    if source.flux is not None:  # checked before it was written
+        return source
+    _check_loading(source, name)
     meta = {"reader": name, **source.meta}
-    require_medium(meta.get("medium", "air"))
-    require_resolution(meta.get("resolution"))
-    return replace(source, names=names, labels=labels, meta=meta, rejected=dict(source.rejected))
+    return replace(source, meta=meta, rejected=dict(source.rejected))
 
 
-def summary(rejected):
-    """Count the reasons in a dict of name to reason, the most frequent first.
+def _check_loading(source: GridSource, name: str) -> None:
+    if source.load is None:
+        raise ValueError(
+            f"the reader {name!r} returned a GridSource with neither load, load_block nor flux: it "
+            "needs one of them"
+        )
+    repeated = [given for given, count in Counter(source.names).items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"the reader {name!r} gave the name {repeated[0]!r} to more than one spectrum: each "
+            "name must be unique"
+        )
 
-    Reasons that differ only in what follows a colon are counted together, and cut off there.
+
+def summary(rejected: Mapping[str, str]) -> str:
+    """Count the reasons why spectra were set aside, the most frequent first.
+
+    Parameters
+    ----------
+    rejected : mapping of str to str
+        Reasons by name. Those that differ only after a colon are counted together.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from astropayne.grids.checks import summary
+    >>> summary({"a": "has negative flux", "b": "is late: 1", "c": "is late: 2"})
+    '2 x is late; 1 x has negative flux'
     """
-    kinds = {}
+    kinds: dict[str, list[str]] = {}
     for text in rejected.values():
         kinds.setdefault(text.partition(": ")[0], []).append(text)
     counts = Counter(
@@ -102,16 +145,16 @@ def summary(rejected):
     return listed + (f"; and {len(counts) - 3} other reasons" if len(counts) > 3 else "")
 
 
-def _impossible(name, values):
-    """Say which values no star has."""
+def _impossible(name: str, values: np.ndarray) -> np.ndarray:
+    """Return which values no star can have."""
     label = Label(name)
     if label.column_unit is not None:  # temperatures and velocities
         return values < 0
     return (label.unit == u.dex) & (np.abs(values) > _NO_DEX)
 
 
-def unusable_labels(labels):
-    """Return the rows of a table of labels that are missing or impossible, with the reason.
+def unusable_labels(labels: QTable) -> dict[int, str]:
+    """Return the rows of a table whose labels are missing or impossible, with the reason.
 
     Parameters
     ----------
@@ -121,10 +164,11 @@ def unusable_labels(labels):
     Returns
     -------
     dict of int to str
+        Reasons by number of the row.
 
     Examples
     --------
-    >>> from astropy.table import QTable
+    >>> from astropy.table import QTable, Table
     >>> from astropayne.grids.checks import unusable_labels
     >>> unusable_labels(QTable({"logg": [4.0, -9999, 4.5]}))
     {1: 'has labels that no star has: logg = -9999'}
@@ -143,8 +187,19 @@ def unusable_labels(labels):
     return faults
 
 
-def label_faults(source):
-    """Return name and reason of spectra whose labels are missing, impossible or another's."""
+def label_faults(source: GridSource) -> dict[str, str]:
+    """Return spectra whose labels are missing, impossible or those of another spectrum.
+
+    Parameters
+    ----------
+    source : `~astropayne.plugins.GridSource`
+        With labels under their canonical names.
+
+    Returns
+    -------
+    dict of str to str
+        Reasons by name of the spectrum.
+    """
     faults = unusable_labels(source.labels)
     _, first, same = np.unique(
         label_values(source.labels), axis=0, return_index=True, return_inverse=True

@@ -1,53 +1,103 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Grids side by side: are they alike, and how do their names differ."""
+"""Grids side by side: comparing them, and putting their spectra into one grid."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from astropy.table import vstack
 
+from astropayne.grids.data import GridData
+from astropayne.grids.relabel import with_same_labels
 from astropayne.labels.solar import same_scale
 
-__all__ = ["tell_apart"]
+__all__ = ["concatenated", "require_alike", "short_names"]
+
+_ALIKE = ("medium", "resolution", "solar_scale", "flux_unit")
 
 
-def require_alike(one, other, names):
-    """Refuse grids whose spectra are not of one kind.
+def require_alike(one: Any, other: Any, names: tuple[str, str]) -> None:
+    """Raise an error for grids whose spectra are not of one kind.
 
     Parameters
     ----------
-    one, other : SpectralGrid
+    one, other : SpectralGrid or GridData
     names : tuple of str
-        What the errors call them, such as ``("the first grid", "grid 2")``.
+        How error messages call them, such as ``("the first grid", "grid 2")``.
 
     Raises
     ------
     ValueError
-        If wavelengths, labels, medium, resolution, solar scale or kind of flux differ.
+        If wavelengths, labels, medium, resolution, solar scale or unit of flux differ.
     """
-    has, but = names
+    first, second = names
     if set(one.labels.colnames) != set(other.labels.colnames):
         raise ValueError(
-            f"{has} has labels {', '.join(one.labels.colnames)}, and {but} "
-            f"{', '.join(other.labels.colnames)}: they have to be the same"
+            f"{first} has labels {', '.join(one.labels.colnames)}, and {second} "
+            f"{', '.join(other.labels.colnames)}: they must be the same"
         )
     if not np.array_equal(one.wavelength, other.wavelength):
         raise ValueError(
-            f"{has} and {but} have different wavelengths: they have to be the same; rebin them"
+            f"{first} and {second} have different wavelengths: they must be the same; rebin one of "
+            "them"
         )
-    for key in ("medium", "resolution", "solar_scale", "flux_unit"):
-        first, second = one.meta.get(key) or None, other.meta.get(key) or None  # "" is no unit
-        same = first == second
-        if key == "solar_scale":
-            same = same_scale(first, second)
+    for key in _ALIKE:
+        # an empty flux_unit is no unit
+        this, that = getattr(one.info, key) or None, getattr(other.info, key) or None
+        same = same_scale(this, that) if key == "solar_scale" else this == that
         if not same:
             raise ValueError(
-                f"{has} has {key} {first!r}, and {but} {second!r}: they have to be the same; if "
-                f"one is wrong, set its meta[{key!r}]"
+                f"{first} has {key} {this!r}, and {second} {that!r}: they must be the same; if "
+                f"one is wrong, correct it with grid.replace(meta={{{key!r}: ...}})"
             )
 
 
-def tell_apart(paths):
-    """Return short names of paths, long ones if short ones are the same."""
+def concatenated(grids: Sequence[GridData]) -> GridData:
+    """Put grids of the same wavelengths and labels together.
+
+    Parameters
+    ----------
+    grids : sequence of GridData
+        The first one determines the metadata.
+
+    Returns
+    -------
+    GridData
+        In memory, unless there is only one grid.
+
+    Raises
+    ------
+    ValueError
+        If there is no grid, or their spectra are not of one kind.
+    """
+    if not grids:
+        raise ValueError("there is no grid to put together: at least one is needed")
+    if len(grids) == 1:
+        return grids[0]
+    first, *others = grids = with_same_labels(grids)
+    for i, grid in enumerate(others, start=2):
+        require_alike(first, grid, ("the first grid", f"grid {i}"))
+    return replace(
+        first,
+        flux=np.concatenate([grid.flux for grid in grids]),
+        labels=vstack([grid.labels for grid in grids], metadata_conflicts="silent"),
+        names=tuple(name for grid in grids for name in grid.names),
+        report=vstack([grid.report for grid in grids], metadata_conflicts="silent"),
+    )
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Return the names of files or folders, or their whole paths where names repeat.
+
+    Raises
+    ------
+    ValueError
+        If a path is there twice.
+    """
     short = [path.absolute().name for path in paths]
     names = short if len(set(short)) == len(paths) else [str(path) for path in paths]
     if len(set(names)) < len(paths):
-        raise ValueError(f"{', '.join(names)}: one is there twice, and would be read twice")
+        raise ValueError(f"{', '.join(names)}: one path is there twice and would be read twice")
     return names

@@ -1,82 +1,134 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Grid files of any size: flux written in blocks, read row by row, never all at once.
+"""Grid files of any size: flux is written in blocks, so that memory never holds all of it.
 
-A grid file is an ASDF file whose last block is a stream of flux rows. What stands before it
-(labels, names, metadata, checksums of the rows) is known only when the last row has come, so rows
-are first collected in a file beside it.
+A grid file is an ASDF file whose last block is a stream of flux rows. Labels, names, metadata and
+checksums of the rows come first but are known only after the last row, so rows are collected in a
+temporary file in the same folder.
 """
 
-import copy
 import os
 import shutil
 import tempfile
-import threading
-import weakref
 import zlib
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from asdf.tags.core import Stream
+from astropy.table import QTable
 
+from astropayne.grids.data import GridData
+from astropayne.grids.flux_file import FluxFile
 from astropayne.io.container import check_storable, read_container, write_tree
 from astropayne.io.paths import naming, refuse_existing, replacing
+from astropayne.labels.columns import label_values
+from astropayne.labels.names import Label
+from astropayne.plugins.interfaces import GridSource
 
-__all__ = ["FluxFile", "GridWriter", "open_grid_file"]
+__all__ = ["FluxArray", "GridWriter", "collector", "open_grid_file", "write_grid_file"]
 
 _KIND = "SpectralGrid"
 _CHUNK = 1 << 24  # bytes; each chunk of rows has a checksum
 _BLOCK_HEADER = 54  # bytes before the data of a block, by the ASDF standard
-_ALWAYS_VERIFIED = 1 << 30  # bytes that are checked whenever a file is opened
+_ALWAYS_VERIFIED = 1 << 30  # bytes; smaller files are verified whenever they are opened
+_KEYS = (  # of the tree of a grid file, apart from the flux
+    *("chunk_rows", "checksums", "dtype", "label_names", "labels", "meta", "n_spectra", "names"),
+    *("report", "wavelength"),
+)
+
+
+class FluxArray:
+    """Collect rows of flux in memory.
+
+    Parameters
+    ----------
+    n_rows, n_pixels : int
+        The largest number of rows, and pixels in each.
+    dtype : dtype
+        Precision of the flux.
+    """
+
+    def __init__(self, n_rows: int, n_pixels: int, dtype: npt.DTypeLike = "float32") -> None:
+        self._flux, self.n_rows = np.empty((n_rows, n_pixels), dtype), 0
+
+    def append(self, flux: np.ndarray) -> None:
+        """Add rows, shape (n, n_pixels)."""
+        self._flux[self.n_rows : self.n_rows + len(flux)] = flux
+        self.n_rows += len(flux)
+
+    def finish(self, data: GridData) -> GridData:
+        """Return the grid with the collected flux in place of its own."""
+        return replace(data, flux=self._flux[: self.n_rows])
 
 
 class GridWriter:
-    """Write a grid file row by row, in a ``with`` block; nothing is left of it if that fails.
+    """Write a grid file row by row, in a ``with`` block; if that fails, no file is left.
 
     Parameters
     ----------
     path : path-like
+        File to write.
     n_pixels : int
+        Pixels of each row.
     dtype : dtype
         Precision of the flux in the file.
     overwrite : bool
-        Whether a file that is there may be replaced.
+        Whether an existing file may be replaced.
     meta : dict, optional
-        Metadata that will be part of the file: what cannot be is found before all the work.
+        Metadata that will be stored; entries that cannot be stored raise an error at once.
 
     Raises
     ------
     FileExistsError
-        If the file is there and ``overwrite`` is not set.
+        If the file exists and ``overwrite`` is not set.
     ValueError
         If the metadata cannot be stored.
     """
 
-    def __init__(self, path, n_pixels, dtype="float32", overwrite=False, meta=None):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        n_pixels: int,
+        dtype: npt.DTypeLike = "float32",
+        overwrite: bool = False,
+        meta: dict[str, Any] | None = None,
+    ) -> None:
         refuse_existing(path, overwrite)
         check_storable(meta or {}, "grid.meta")
         self.path, self.n_pixels = Path(path), n_pixels
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.n_rows, self.chunk_rows = 0, max(1, _CHUNK // (n_pixels * self.dtype.itemsize))
-        self._checksums = []
+        self._checksums: list[int] = []
 
-    def __enter__(self):
+    def __enter__(self) -> "GridWriter":
         self._rows = tempfile.TemporaryFile(dir=self.path.parent, prefix=f".{self.path.name}.")
         return self
 
-    def __exit__(self, *error):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._rows.close()
 
-    def append(self, flux):
-        """Add rows, shape (n, n_pixels); a precision that cannot hold them is an error."""
-        if not np.can_cast(flux.dtype, self.dtype, "same_kind"):
-            raise ValueError(f"flux of {flux.dtype} would be cut to whole numbers by {self.dtype}")
-        with np.errstate(over="ignore", under="ignore"):
-            rows = np.ascontiguousarray(flux, dtype=self.dtype)
-        if (np.isinf(rows) & np.isfinite(flux)).any():
-            raise ValueError(
-                f"flux up to {np.nanmax(np.abs(flux)):.3g} is more than {self.dtype.name} holds "
-                f"({np.finfo(self.dtype).max:.3g}): store it in a higher precision"
-            )
+    def append(self, flux: np.ndarray) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        flux : numpy.ndarray, shape (n, n_pixels)
+
+        Raises
+        ------
+        ValueError
+            If the precision of the file does not hold them.
+        """
+        rows = self._in_precision(flux)
         while len(rows):
             in_chunk = self.n_rows % self.chunk_rows
             if in_chunk == 0:
@@ -87,10 +139,33 @@ class GridWriter:
             self._checksums[-1] = zlib.crc32(part, self._checksums[-1])
             self.n_rows += len(part)
 
-    def finish(self, tree):
-        """Write the file: what `append` was given, and a dict of everything else."""
+    def _in_precision(self, flux: np.ndarray) -> np.ndarray:
+        if not np.can_cast(flux.dtype, self.dtype, "same_kind"):
+            raise ValueError(f"flux of {flux.dtype} would be cut to whole numbers by {self.dtype}")
+        with np.errstate(over="ignore", under="ignore"):
+            rows = np.ascontiguousarray(flux, dtype=self.dtype)
+        if (np.isinf(rows) & np.isfinite(flux)).any():
+            raise ValueError(
+                f"flux up to {np.nanmax(np.abs(flux)):.3g} is more than {self.dtype.name} holds "
+                f"({np.finfo(self.dtype).max:.3g}): store it in a higher precision"
+            )
+        return rows
+
+    def finish(self, data: GridData) -> GridData:
+        """Write the file, with the appended rows in place of the flux of the grid.
+
+        Parameters
+        ----------
+        data : GridData
+            Everything but the flux.
+
+        Returns
+        -------
+        GridData
+            The same grid, its flux in the new file.
+        """
         tree = {
-            **tree,
+            **_tree(data),
             "n_spectra": self.n_rows,
             "dtype": self.dtype.str,
             "chunk_rows": self.chunk_rows,
@@ -102,178 +177,115 @@ class GridWriter:
             self._rows.seek(0)
             with temporary.open("ab") as whole:
                 shutil.copyfileobj(self._rows, whole, _CHUNK)
+        shape = self.n_rows, self.n_pixels
+        offset = _offset(self.path, shape, self.dtype)
+        return replace(data, flux=FluxFile(self.path, offset, shape, self.dtype))
 
 
-class _OpenFile:
-    """A file that is read at any place, and that has to stay as it was when it was opened.
-
-    It stays open, so that replacing it by another does no harm; a copy in another process opens it
-    again, and is an error if it is another file by then.
-    """
-
-    def __init__(self, path):
-        self.path = Path(path).absolute()
-        self._handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        weakref.finalize(self, os.close, self._handle)
-        self._lock, self._state = threading.Lock(), self._now()
-
-    def _now(self):
-        found = os.fstat(self._handle)
-        return found.st_size, found.st_mtime_ns, found.st_ino
-
-    def __getstate__(self):
-        return {"path": self.path, "_state": self._state}
-
-    def __setstate__(self, state):
-        self.__init__(state["path"])
-        self._state = state["_state"]
-
-    def read_into(self, buffer, offset):
-        """Fill a buffer with the bytes from an offset on."""
-        if self._now() != self._state:
-            raise ValueError(
-                f"{self.path} has changed since the grid was opened: read it again with "
-                "SpectralGrid.read. Before a file is written anew, grids that come from it can be "
-                "taken into memory with grid.load()"
-            )
-        view = memoryview(buffer.reshape(-1).view(np.uint8))
-        while len(view):  # the system reads 2 GB at most in one go
-            count = self._read(view, offset)
-            if count == 0:
-                raise ValueError(f"{self.path} is damaged: it ends before its last spectrum")
-            view, offset = view[count:], offset + count
-
-    def _read(self, view, offset):
-        if hasattr(os, "preadv"):  # several threads and forked processes may read at once
-            return os.preadv(self._handle, [view], offset)
-        with self._lock:
-            os.lseek(self._handle, offset, os.SEEK_SET)
-            content = os.read(self._handle, min(len(view), _CHUNK))
-        view[: len(content)] = content
-        return len(content)
+def _tree(data: GridData) -> dict[str, Any]:
+    """Return everything but the flux, as plain values and arrays."""
+    return {
+        "meta": data.info.to_meta(),
+        "names": np.array(data.names, dtype=str),  # a list of 400 000 takes YAML many seconds
+        "label_names": list(data.labels.colnames),
+        "labels": label_values(data.labels),
+        "report": {name: np.array(c, dtype=str) for name, c in data.report.items()},
+        "wavelength": data.wavelength,
+    }
 
 
-class FluxFile(np.lib.mixins.NDArrayOperatorsMixin):
-    """Flux of a grid file, as an array that stays on disk.
-
-    Indexing reads the rows asked for, and gives what it would give of an array; `take` chooses rows
-    without reading them. Everything else that arrays do (arithmetic, ``mean``, ``astype``…) reads
-    it as a whole.
+def collector(
+    output: str | os.PathLike | None,
+    overwrite: bool,
+    n_rows: int,
+    n_pixels: int,
+    dtype: npt.DTypeLike,
+    meta: dict[str, Any],
+) -> Any:
+    """Return a context manager that collects rows of flux.
 
     Parameters
     ----------
-    path : path-like
-    offset : int
-        Byte at which the first row starts.
-    shape : tuple of int
-        Rows and pixels.
+    output : path-like or None
+        File to write; `None` to stay in memory.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    n_rows, n_pixels : int
+        The largest number of rows, and pixels in each.
     dtype : dtype
+        Precision of the flux.
+    meta : dict
+        Metadata that will be stored.
+
+    Returns
+    -------
+    context manager
+        Of a `FluxArray` or a `GridWriter`, which have the methods ``append`` and ``finish``.
     """
-
-    ndim = 2
-
-    def __init__(self, path, offset, shape, dtype):
-        self._file, self.offset, self.dtype = _OpenFile(path), offset, np.dtype(dtype)
-        self._choose(np.arange(shape[0]), shape[1])
-
-    def _choose(self, rows, n_pixels):
-        self.rows, self.shape = rows, (len(rows), n_pixels)
-
-    @property
-    def path(self):
-        """The file (`pathlib.Path`)."""
-        return self._file.path
-
-    @property
-    def size(self):
-        """Number of pixels of all spectra together."""
-        return self.shape[0] * self.shape[1]
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __repr__(self):
-        return f"<FluxFile: {self.shape[0]} x {self.shape[1]} {self.dtype} in {self.path}>"
-
-    def take(self, index):
-        """Return the flux of some of the rows; nothing is read."""
-        other = copy.copy(self)  # of the same open file
-        other._choose(self.rows[index], self.shape[1])
-        return other
-
-    def __getitem__(self, item):
-        rows, *rest = item if isinstance(item, tuple) and item else (item,)
-        if isinstance(rows, slice):
-            return self._read(self.rows[rows])[(slice(None), *rest)]
-        if isinstance(rows, int | np.integer):
-            return self._read(self.rows[[rows]])[(0, *rest)]
-        if not isinstance(rows, list | np.ndarray) or np.ndim(rows) != 1:
-            return np.asarray(self)[item]  # rarities
-        chosen = self.rows[rows]
-        return self._read(chosen)[(np.arange(len(chosen)), *rest)]
-
-    def __array__(self, dtype=None, copy=None):
-        return self._read(self.rows).astype(dtype or self.dtype, copy=False)
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        arrays = [np.asarray(x) if isinstance(x, FluxFile) else x for x in inputs]
-        if any(isinstance(x, FluxFile) for x in kwargs.get("out", ())):
-            return NotImplemented  # a file is not written to
-        return getattr(ufunc, method)(*arrays, **kwargs)
-
-    def __getattr__(self, name):
-        if name.startswith("_") or not hasattr(np.ndarray, name):
-            raise AttributeError(f"FluxFile has no attribute {name!r}")
-        array = np.asarray(self)
-        array.flags.writeable = False  # what changes it in place would be lost
-        return getattr(array, name)
-
-    def _read(self, rows):
-        """Read rows, neighbouring ones in one go."""
-        flux = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
-        runs = np.flatnonzero(np.diff(rows) != 1) + 1
-        for first, last in zip([0, *runs], [*runs, len(rows)], strict=True):
-            if first < last:
-                start = int(rows[first]) * self.shape[1] * self.dtype.itemsize
-                self._file.read_into(flux[first:last], self.offset + start)
-        return flux
+    if output is None:
+        return nullcontext(FluxArray(n_rows, n_pixels, dtype))
+    return GridWriter(output, n_pixels, dtype, overwrite, meta)
 
 
-# What a grid file holds beside the flux.
-_KEYS = (
-    "chunk_rows",
-    "checksums",
-    "dtype",
-    "label_names",
-    "labels",
-    "meta",
-    "n_spectra",
-    "names",
-    "report",
-    "wavelength",
-)
+def write_grid_file(
+    data: GridData,
+    path: str | os.PathLike,
+    *,
+    overwrite: bool = False,
+    dtype: npt.DTypeLike | None = None,
+) -> GridData:
+    """Write a grid file.
+
+    Parameters
+    ----------
+    data : GridData
+    path : path-like
+    overwrite : bool
+        Whether an existing file may be replaced.
+    dtype : dtype, optional
+        Precision of the flux in the file; by default that of the grid.
+
+    Returns
+    -------
+    GridData
+        The same grid, its flux in the new file.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is not set.
+    ValueError
+        If the metadata cannot be stored, or the precision does not hold the flux.
+    """
+    dtype = data.flux.dtype if dtype is None else dtype
+    writer = GridWriter(path, len(data.wavelength), dtype, overwrite, data.info.to_meta())
+    with writer:
+        for block in data.flux_blocks():
+            writer.append(block)
+        return writer.finish(data)
 
 
-def open_grid_file(path, verify=None):
+def open_grid_file(path: str | os.PathLike, verify: bool | None = None) -> GridSource:
     """Open a grid file without reading its flux.
 
     Parameters
     ----------
     path : path-like
     verify : bool, optional
-        Whether to read the flux once and compare its checksums; by default up to 1 GB. That the
-        file is complete is always checked.
+        Whether to read the flux once and compare its checksums; by default for files up to 1 GB.
+        Whether the file is complete is always checked.
 
     Returns
     -------
-    tree : dict
-        Everything but the flux.
-    flux : FluxFile
+    GridSource
+        With its flux on disk.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If there is no such file, it is no grid, or it is truncated or altered.
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If the file is not a grid, or is truncated or altered.
     """
     tree = read_container(path, _KIND, skip=("flux",))
     missing = [key for key in _KEYS if key not in tree]
@@ -282,20 +294,40 @@ def open_grid_file(path, verify=None):
             f"{path} is not a grid as this version writes them: it has no {', '.join(missing)}. "
             "Write it again with the version of astropayne that wrote it, or make it anew"
         )
-    shape = (tree["n_spectra"], len(tree["wavelength"]))
-    dtype = np.dtype(tree["dtype"])
+    shape, dtype = (tree["n_spectra"], len(tree["wavelength"])), np.dtype(tree["dtype"])
+    flux = FluxFile(path, _offset(path, shape, dtype), shape, dtype)
+    if verify or (verify is None and os.path.getsize(path) <= _ALWAYS_VERIFIED):
+        _verify(path, flux, tree["checksums"], tree["chunk_rows"])
+    columns = zip(tree["label_names"], np.array(tree["labels"]).T, strict=True)
+    names, reasons = (map(str, tree["report"][key]) for key in ("name", "reason"))
+    return GridSource(
+        names=[str(name) for name in tree["names"]],
+        labels=QTable({name: Label(name).column(values) for name, values in columns}),
+        meta=_present_names(tree["meta"]),
+        rejected=list(zip(names, reasons, strict=True)),
+        wavelength=tree["wavelength"],
+        flux=flux,
+    )
+
+
+def _present_names(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata under their present names; older files have British ones."""
+    return {{"normalised": "normalized"}.get(key, key): value for key, value in meta.items()}
+
+
+def _offset(path: str | os.PathLike, shape: tuple[int, int], dtype: np.dtype) -> int:
+    """Return the position of the first row; the stream of rows is the last block of a file."""
     offset = os.path.getsize(path) - shape[0] * shape[1] * dtype.itemsize
-    # The stream is the last block; where it should start, the mark of a block has to stand.
     with open(path, "rb") as file:
         file.seek(max(offset - _BLOCK_HEADER, 0))
-        if offset < _BLOCK_HEADER or file.read(4) != b"\xd3BLK":
+        if offset < _BLOCK_HEADER or file.read(4) != b"\xd3BLK":  # a block must start there
             raise ValueError(f"{path} is damaged (truncated or altered): spectra are missing")
-    flux = FluxFile(path, offset, shape, dtype)
-    if verify or (verify is None and os.path.getsize(path) <= _ALWAYS_VERIFIED):
-        for i, checksum in enumerate(tree["checksums"]):
-            first = i * tree["chunk_rows"]
-            if zlib.crc32(flux[first : first + tree["chunk_rows"]]) != checksum:
-                raise ValueError(
-                    f"{path} is damaged: the flux of spectra {first} and following was altered"
-                )
-    return tree, flux
+    return offset
+
+
+def _verify(path: str | os.PathLike, flux: FluxFile, checksums: list[int], rows: int) -> None:
+    for i, checksum in enumerate(checksums):
+        if zlib.crc32(flux[i * rows : (i + 1) * rows]) != checksum:
+            raise ValueError(
+                f"{path} is damaged: the flux of spectra from number {i * rows} on was altered"
+            )

@@ -1,73 +1,63 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`SpectralGrid`: synthetic spectra on one wavelength axis, with their labels."""
 
-import warnings
-from contextlib import closing
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import as_file, files
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable, vstack
-from astropy.utils.exceptions import AstropyUserWarning
+import numpy.typing as npt
+from astropy.io.registry import UnifiedReadWriteMethod
+from astropy.table import QTable, Table
 
-from astropayne import __version__
-from astropayne.grids.checks import canonical_labels, summary
-from astropayne.grids.combine import require_alike, tell_apart
-from astropayne.grids.files import FluxFile, GridWriter
-from astropayne.grids.loading import Limits
-from astropayne.grids.opening import open_source
-from astropayne.grids.pipeline import chain_sources, common_wavelength, read_blocks
-from astropayne.grids.relabel import transformed, without_constant_labels
-from astropayne.io.paths import refuse_existing
-from astropayne.labels.columns import label_values
+from astropayne.grids import combine, relabel, reshape, select
+from astropayne.grids.data import GridData, GridWarning, make_grid_data
+from astropayne.grids.files import open_grid_file, write_grid_file
+from astropayne.grids.flux_file import FluxFile
+from astropayne.grids.info import GridInfo, GridMeta
+from astropayne.grids.read import GridRead, stored_grid
 from astropayne.labels.names import Label
-from astropayne.labels.solar import same_scale, solar_scale
 from astropayne.labels.space import LabelSpace
-from astropayne.utils.quantities import strip_unit
-from astropayne.wavelengths.axis import find_windows, require_axis
-from astropayne.wavelengths.media import require_medium, spectral_equivalencies, to_air, to_vacuum
-from astropayne.wavelengths.rebinning import log_axis, pixel_edges, rebin_matrix
-from astropayne.wavelengths.regions import checked_region, inside_regions
-from astropayne.wavelengths.resolution import FWHM
-from astropayne.wavelengths.smoothing import degrade_matrix
-from astropayne.wavelengths.velocity import C_KMS
+from astropayne.wavelengths.axis import find_windows
+
+if TYPE_CHECKING:
+    from specutils import SpectralRegion, Spectrum
 
 __all__ = ["GridWarning", "SpectralGrid"]
-
-_KMS = u.km / u.s
-
-
-class GridWarning(AstropyUserWarning):
-    """Spectra of a grid were set aside."""
 
 
 class SpectralGrid:
     """Synthetic spectra on one wavelength axis, with their labels.
 
+    A grid does not change: methods return new grids, attributes cannot be set, and arrays are
+    read-only. Labels therefore always belong to their spectra.
+
     Parameters
     ----------
     wavelength : `~astropy.units.Quantity`, shape (n_pixels,)
-        Increasing; may have gaps.
+        Increasing; may have gaps. Numbers without a unit are in Å.
     flux : array_like, shape (n_spectra, n_pixels)
-        Usually continuum-normalised. What is masked becomes NaN, percent parts of one.
+        Usually normalized to the continuum. Masked values become NaN; percent are converted to
+        fractions.
     labels : `~astropy.table.Table`
-        A row a spectrum, a column a label; label names in any spelling.
+        A row for each spectrum and a column for each label; label names in any spelling.
     names : sequence of str, optional
-        Names of the spectra.
-    meta : dict, optional
-        ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM, `None` if not known),
-        ``solar_scale`` (a name), and whatever else is known of all spectra, such as the
-        ``flux_unit``, if ``flux`` is numbers in one.
+        Names of the spectra; by default their numbers.
+    meta : mapping, optional
+        ``medium`` ("air" or "vacuum"; "air" by default), ``resolution`` (λ/FWHM, `None` if
+        unknown), ``solar_scale`` (a name, `None` if unknown), ``flux_unit`` of flux that is
+        given as plain numbers, ``constant_labels`` that all spectra have, and anything else.
     report : `~astropy.table.QTable`, optional
         Spectra that were set aside: ``name`` and ``reason``.
 
     Raises
     ------
     ValueError
-        If sizes do not go together, wavelengths do not increase or are those of no star, or there
-        is no such medium or resolution.
+        If sizes differ, wavelengths do not increase or are not those of a star, or the medium or
+        the resolution is not valid.
 
     Examples
     --------
@@ -83,101 +73,206 @@ class SpectralGrid:
     >>> spectrum = grid[3]
     >>> spectrum.meta["teff"]
     <Quantity 4676.27 K>
+
+    Spectra are sorted together with their labels:
+
+    >>> import numpy as np
+    >>> by_temperature = grid[np.argsort(grid.labels["teff"])]
     """
 
-    def __init__(self, wavelength, flux, labels, names=None, meta=None, report=None):
-        self.wavelength = u.Quantity(wavelength, u.AA, dtype=float)
-        self.flux = flux if isinstance(flux, FluxFile) else _plain(flux)
-        self.labels = canonical_labels(labels)
-        n = len(self.labels)
-        self.names = list(names) if names is not None else [str(i) for i in range(n)]
-        self.meta = {"medium": "air", "resolution": None, "solar_scale": None, **(meta or {})}
-        self.report = report if report is not None else _report({})
-        if self.flux.shape != (n, len(self.wavelength)) or len(self.names) != n:
-            raise ValueError(
-                f"flux has shape {self.flux.shape}, but there are {n} label rows, "
-                f"{len(self.names)} names and {len(self.wavelength)} wavelengths: "
-                "flux needs a row a spectrum and a column a pixel"
-            )
-        require_axis(self.wavelength.value, self.meta["medium"], self.meta["resolution"])
+    _data: GridData
+
+    read = UnifiedReadWriteMethod(GridRead)
+
+    def __init__(
+        self,
+        wavelength: u.Quantity | npt.ArrayLike,
+        flux: npt.ArrayLike,
+        labels: Table | Mapping[str, npt.ArrayLike],
+        names: Sequence[str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        report: Table | None = None,
+    ) -> None:
+        info = GridInfo.from_meta(meta)
+        data = make_grid_data(wavelength, flux, labels, names, info, report)
+        object.__setattr__(self, "_data", data)
+
+    @classmethod
+    def from_data(cls, data: GridData) -> "SpectralGrid":
+        """Return the grid of a `~astropayne.grids.data.GridData`, whose parts are checked."""
+        grid = object.__new__(cls)
+        object.__setattr__(grid, "_data", data)
+        return grid
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(_cannot_change(name))
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(_cannot_change(name))
 
     # --- what is in it
 
-    def __len__(self):
-        return len(self.labels)
+    def __len__(self) -> int:
+        return len(self._data)
 
-    def __repr__(self):
-        n, pixels = self.flux.shape
-        resolution = self.meta["resolution"]
+    def __repr__(self) -> str:
+        n, pixels = self._data.flux.shape
+        resolution = self.info.resolution
         return (
             f"<SpectralGrid: {n} spectra x {pixels} pixels in {len(self.windows)} windows, "
-            f"{len(self.labels.colnames)} labels, "
-            f"R = {'unknown' if resolution is None else f'{resolution:g}'}, {self.meta['medium']}>"
+            f"{len(self._data.labels.colnames)} labels, "
+            f"R = {'unknown' if resolution is None else f'{resolution:g}'}, {self.info.medium}>"
         )
 
     @property
-    def label_space(self):
-        """Names, units and ranges of the labels (`~astropayne.labels.space.LabelSpace`)."""
-        return LabelSpace.from_table(self.labels)
+    def wavelength(self) -> u.Quantity:
+        """Wavelengths of the pixels, read-only (`~astropy.units.Quantity` in Å)."""
+        return u.Quantity(_read_only(self._data.wavelength), u.AA, copy=False)
 
     @property
-    def windows(self):
-        """Slices of the wavelength axis between gaps, a list."""
-        return find_windows(self.wavelength.value)
+    def flux(self) -> np.ndarray | FluxFile:
+        """Flux, shape (n_spectra, n_pixels), read-only; of a grid file, it stays on disk."""
+        flux = self._data.flux
+        return flux if isinstance(flux, FluxFile) else _read_only(flux)
 
-    def __getitem__(self, item):
-        """Return one spectrum for an integer, else a grid of the spectra selected."""
+    @property
+    def labels(self) -> QTable:
+        """Labels, one row for each spectrum (`~astropy.table.QTable`).
+
+        Each access returns a new table whose columns are read-only, so nothing that is done with
+        the table affects the grid. ``grid.labels.copy()`` can be edited, and
+        ``grid.replace(labels=...)`` returns a grid with edited labels. To sort or select
+        spectra, index the grid: ``grid[np.argsort(grid.labels["teff"])]``.
+        """
+        labels = self._data.labels
+        return QTable({name: _read_only(labels[name]) for name in labels.colnames}, copy=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the spectra."""
+        return self._data.names
+
+    @property
+    def info(self) -> GridInfo:
+        """What holds for all spectra: medium, resolution, solar scale, and so on."""
+        return self._data.info
+
+    @property
+    def meta(self) -> GridMeta:
+        """All metadata as a read-only mapping; `replace` changes entries."""
+        return GridMeta(self._data.info.to_meta())
+
+    @property
+    def report(self) -> QTable:
+        """Spectra that were set aside, with the reason; a copy."""
+        return self._data.report.copy()
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """Names, units and ranges of the labels (`~astropayne.labels.space.LabelSpace`)."""
+        return LabelSpace.from_table(self._data.labels)
+
+    @property
+    def windows(self) -> list[slice]:
+        """Slices of the wavelength axis between gaps."""
+        return find_windows(self._data.wavelength)
+
+    def __getitem__(self, item: Any) -> "Spectrum | SpectralGrid":
+        """Return one spectrum for an integer, else a grid of the selected spectra."""
         if isinstance(item, int | np.integer):
             return self._spectrum(int(item))
-        index = np.arange(len(self))[item]
-        return self._with(
-            flux=self.flux.take(index) if isinstance(self.flux, FluxFile) else self.flux[index],
-            labels=self.labels[index],
-            names=[self.names[i] for i in index],
-        )
+        return self.from_data(self._data.rows(np.arange(len(self))[item]))
 
-    def _spectrum(self, i):
+    def _spectrum(self, i: int) -> "Spectrum":
         from specutils import Spectrum
 
-        meta = {name: Label(name).quantity(self.labels[name][i]) for name in self.labels.colnames}
-        keys = ("medium", "resolution", "solar_scale")
-        meta.update(name=self.names[i], **{key: self.meta[key] for key in keys})
+        labels, info = self._data.labels, self.info
+        meta = {name: Label(name).quantity(labels[name][i]) for name in labels.colnames}
+        meta["name"] = self.names[i]
+        meta |= {key: getattr(info, key) for key in ("medium", "resolution", "solar_scale")}
         return Spectrum(
-            spectral_axis=self.wavelength,
-            flux=np.array(self.flux[i], dtype=float) * u.dimensionless_unscaled,
+            spectral_axis=self.wavelength.copy(),
+            flux=np.array(self._data.flux[i], dtype=float) * u.dimensionless_unscaled,
             meta=meta,
         )
 
-    def _with(self, **changes):
-        parts = {
-            "wavelength": self.wavelength,
-            "flux": self.flux,
-            "labels": self.labels,
-            "names": self.names,
-            "meta": dict(self.meta),
-            "report": self.report,
-        }
-        return SpectralGrid(**{**parts, **changes})
+    def replace(
+        self,
+        *,
+        wavelength: u.Quantity | npt.ArrayLike | None = None,
+        flux: npt.ArrayLike | None = None,
+        labels: Table | Mapping[str, npt.ArrayLike] | None = None,
+        names: Sequence[str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> "SpectralGrid":
+        """Return a grid with some parts replaced.
 
-    # --- shaping
+        Parameters
+        ----------
+        wavelength, flux, labels, names : optional
+            As for `SpectralGrid`; by default those of this grid. Labels must be in the order of
+            the spectra.
+        meta : mapping, optional
+            Entries of the metadata to add or to change; the others remain.
 
-    def split(self, train_fraction=0.8, seed=42, *, where=None):
-        """Split at random, or by labels.
+        Returns
+        -------
+        SpectralGrid
+
+        Raises
+        ------
+        ValueError
+            As for `SpectralGrid`, or if the labels are those of this grid in another order.
+
+        Examples
+        --------
+        >>> from astropayne import SpectralGrid
+        >>> grid = SpectralGrid.sample()
+        >>> grid.replace(meta={"resolution": 19000}).info.resolution
+        19000
+        >>> labels = grid.labels.copy()
+        >>> labels["teff"] *= 1.01
+        >>> warmer = grid.replace(labels=labels)
+        """
+        data = self._data
+        if labels is not None:
+            labels = relabel.in_same_order(data.labels, labels)
+        return self.from_data(
+            make_grid_data(
+                data.wavelength if wavelength is None else wavelength,
+                data.flux if flux is None else flux,
+                data.labels if labels is None else labels,
+                data.names if names is None else names,
+                data.info.changed(meta or {}),
+                data.report,
+            )
+        )
+
+    # --- choosing and shaping
+
+    def split(
+        self,
+        train_fraction: float = 0.8,
+        seed: int = 42,
+        *,
+        where: npt.ArrayLike | None = None,
+    ) -> "tuple[SpectralGrid, SpectralGrid]":
+        """Split the grid at random, or by labels.
 
         Parameters
         ----------
         train_fraction : float
-            Part of the spectra in the first grid, between 0 and 1.
+            Fraction of the spectra in the first grid, between 0 and 1.
         seed : int
             The same seed gives the same split.
         where : array_like of bool, shape (n_spectra,), optional
-            What is true of the first grid's spectra and of no other, instead of a draw:
+            Whether each spectrum belongs to the first grid, instead of a random split:
             ``where=grid.labels["feh"] > -1``.
 
         Returns
         -------
         tuple of SpectralGrid
-            Two grids, in the order of this one.
+            Two grids, with spectra in the order of this one.
 
         Raises
         ------
@@ -194,41 +289,21 @@ class SpectralGrid:
         >>> float(poor.labels["feh"].max()) <= -1
         True
         """
-        if where is not None:
-            chosen = np.asarray(where)
-            if chosen.dtype != bool or chosen.shape != (len(self),):
-                raise ValueError(
-                    f"where= has shape {chosen.shape} and type {chosen.dtype}: it needs true or "
-                    f"false for each of the {len(self)} spectra"
-                )
-            if chosen.all() or not chosen.any():
-                raise ValueError(
-                    f"where= is {chosen[0]} for all spectra: neither part may be empty"
-                )
-            return self[chosen], self[~chosen]
-        is_number = isinstance(train_fraction, int | float | np.number)
-        if not (is_number and np.isfinite(train_fraction)):
-            raise ValueError(
-                f"train_fraction={train_fraction!r}: it is the part of the spectra in the first "
-                "grid, a number between 0 and 1"
-            )
-        n_train = round(train_fraction * len(self))
-        if not 0 < n_train < len(self):
-            raise ValueError(
-                f"train_fraction={train_fraction} of {len(self)} spectra leaves {n_train} and "
-                f"{len(self) - n_train}; neither part may be empty"
-            )
-        order = np.random.default_rng(seed).permutation(len(self))
-        return self[np.sort(order[:n_train])], self[np.sort(order[n_train:])]
+        if where is None:
+            first, second = select.rows_of_split(len(self), train_fraction, seed)
+        else:
+            first, second = select.rows_where(len(self), where)
+        return self[first], self[second]
 
-    def subsample(self, n, seed=42):
-        """Take some spectra at random.
+    def subsample(self, n: int, seed: int = 42) -> "SpectralGrid":
+        """Choose spectra at random.
 
         Parameters
         ----------
         n : int
             How many; they stay in their order.
         seed : int
+            The same seed gives the same spectra.
 
         Returns
         -------
@@ -237,24 +312,27 @@ class SpectralGrid:
         Raises
         ------
         ValueError
-            If there are not so many.
+            If the grid has fewer spectra.
         """
-        if not (isinstance(n, int | np.integer) and 0 < n <= len(self)):
-            raise ValueError(
-                f"n={n!r} of {len(self)} spectra cannot be taken: it is a whole number from 1 to "
-                f"{len(self)}"
-            )
-        return self[np.sort(np.random.default_rng(seed).permutation(len(self))[:n])]
+        return self[select.rows_of_subsample(len(self), n, seed)]
 
-    def cut(self, regions, **output):
-        """Keep some wavelengths; what lies between stays a gap.
+    def cut(
+        self,
+        regions: "SpectralRegion",
+        *,
+        output: str | os.PathLike | None = None,
+        overwrite: bool = False,
+    ) -> "SpectralGrid":
+        """Keep some wavelengths; what lies between regions becomes a gap.
 
         Parameters
         ----------
         regions : `~specutils.SpectralRegion`
-            One or several, in any spectral unit and in the grid's medium.
-        **output
-            ``output=`` and ``overwrite=``, as in `read`.
+            One or several, in any spectral unit and in the medium of the grid.
+        output : path-like, optional
+            Write the result to a grid file, one block of spectra at a time, and return that grid.
+        overwrite : bool
+            Whether ``output`` may replace an existing file.
 
         Returns
         -------
@@ -263,37 +341,41 @@ class SpectralGrid:
         Raises
         ------
         TypeError
-            If it is no region.
+            If ``regions`` is not a `~specutils.SpectralRegion`.
         ValueError
             If no pixel lies inside.
         """
-        checked_region(regions, "what is cut out")
-        inside = inside_regions(self.wavelength, regions, self.meta["medium"])
-        if not inside.any():
-            given = ", ".join(f"{low:g} to {high:g}" for low, high in regions.subregions)
-            raise ValueError(
-                f"no pixel lies in {given}; the grid goes from {self.wavelength[0]:.1f} to "
-                f"{self.wavelength[-1]:.1f}"
-            )
-        return self._reshaped(lambda flux: flux[:, inside], self.wavelength[inside], {}, **output)
+        how = reshape.cut(self._data.wavelength, self.info, regions)
+        return self.from_data(reshape.reshaped(self._data, how, output, overwrite))
 
-    def rebin(self, wavelength=None, *, velocity=None, **output):
+    def rebin(
+        self,
+        wavelength: u.Quantity | npt.ArrayLike | None = None,
+        *,
+        velocity: u.Quantity | float | None = None,
+        output: str | os.PathLike | None = None,
+        overwrite: bool = False,
+    ) -> "SpectralGrid":
         """Put the spectra onto other pixels, conserving flux.
 
-        Pixels broaden lines: those of width w (km/s) add up to w²/12 to their variance, and
-        ``meta["resolution"]`` becomes what is left, the mean over all pixels. A `GridWarning` says
-        if lines are sampled by less than 2.5 pixels per FWHM then.
+        Pixels broaden lines: a pixel of width w (km/s) adds w²/12 to their variance.
+        ``meta["resolution"]`` becomes the resolution afterwards, averaged over all pixels. A
+        `~astropayne.grids.GridWarning` is issued if lines are then sampled by fewer than 2.5
+        pixels per FWHM.
 
         Parameters
         ----------
         wavelength : `~astropy.units.Quantity`, optional
-            New pixels' centres, increasing, in the grid's medium or another spectral unit; bare
-            numbers are in Å. By default an axis uniform in ln λ, with the gaps of this one; the
-            edges of windows that it does not cover wholly fall away.
+            Centers of the new pixels, increasing, in the medium of the grid or in another
+            spectral unit; numbers without a unit are in Å. By default an axis uniform in ln λ
+            with the gaps of this one; pixels at the edges of windows that are not fully covered
+            are dropped.
         velocity : `~astropy.units.Quantity` or float, optional
-            Step of that axis in km/s; by default that of this grid's narrowest pixel.
-        **output
-            ``output=`` and ``overwrite=``, as in `read`.
+            Step of that axis in km/s; by default that of the narrowest pixel of this grid.
+        output : path-like, optional
+            Write the result to a grid file, one block of spectra at a time, and return that grid.
+        overwrite : bool
+            Whether ``output`` may replace an existing file.
 
         Returns
         -------
@@ -302,38 +384,28 @@ class SpectralGrid:
         Raises
         ------
         ValueError
-            If a given pixel is not covered by this grid.
+            If a new pixel is not covered by this grid.
         """
-        own = self.wavelength.value
-        if wavelength is None:
-            step = None if velocity is None else float(strip_unit(velocity, "velocity", _KMS))
-            new = log_axis(own, velocity=step)
-        else:
-            to_grid = spectral_equivalencies(self.meta["medium"])
-            given = u.Quantity(wavelength)  # bare numbers are Å, as where a grid is made
-            unit = u.AA if given.unit == u.one else given.unit
-            new = (given.value * unit).to_value(u.AA, to_grid)
-        matrix, covered = rebin_matrix(own, new)
-        if wavelength is not None and not covered.all():
-            raise ValueError(
-                f"{np.sum(~covered)} of {len(new)} pixels are not covered by the grid, the first "
-                f"at {new[~covered][0]:.2f} Angstrom: cut the wavelengths to the grid's windows"
-            )
-        matrix, new, meta = matrix[np.flatnonzero(covered)], new[covered], {}
-        if self.meta["resolution"] is not None:
-            meta["resolution"] = _resolution_after(matrix, own, self.meta["resolution"])
-            _warn_undersampled(new, meta["resolution"])
-        return self._reshaped(lambda flux: (matrix @ flux.T).T, new * u.AA, meta, **output)
+        how = reshape.rebin(self._data.wavelength, self.info, wavelength, velocity)
+        return self.from_data(reshape.reshaped(self._data, how, output, overwrite))
 
-    def degrade(self, resolution, **output):
+    def degrade(
+        self,
+        resolution: float | u.Quantity,
+        *,
+        output: str | os.PathLike | None = None,
+        overwrite: bool = False,
+    ) -> "SpectralGrid":
         """Lower the resolution.
 
         Parameters
         ----------
         resolution : float
-            λ/FWHM, below the grid's own. Pixels whose kernel leaves their window fall away.
-        **output
-            ``output=`` and ``overwrite=``, as in `read`.
+            λ/FWHM, below that of the grid. Pixels whose kernel leaves their window are dropped.
+        output : path-like, optional
+            Write the result to a grid file, one block of spectra at a time, and return that grid.
+        overwrite : bool
+            Whether ``output`` may replace an existing file.
 
         Returns
         -------
@@ -342,29 +414,13 @@ class SpectralGrid:
         Raises
         ------
         ValueError
-            If the resolution is above the grid's own, or so low that no pixel is left.
+            If the resolution is higher than that of the grid, or so low that no pixel is left.
         """
-        own, before = self.wavelength.value, self.meta["resolution"]
-        resolution = strip_unit(resolution, "resolution", u.one)
-        if np.ndim(resolution):
-            raise ValueError(
-                f"resolution has shape {np.shape(resolution)}: a grid is degraded to one number"
-            )
-        matrix, good = degrade_matrix(own, before, resolution)
-        if not good.any():
-            raise ValueError(
-                f"at R = {resolution:g} no pixel is left: the kernel is wider than any of the "
-                f"{len(self.windows)} windows of the grid"
-            )
-        return self._reshaped(
-            lambda flux: (matrix @ flux.T).T[:, good],
-            self.wavelength[good],
-            {"resolution": float(resolution)},
-            **output,
-        )
+        how = reshape.degrade(self._data.wavelength, self.info, resolution)
+        return self.from_data(reshape.reshaped(self._data, how, output, overwrite))
 
-    def convert_medium(self, medium):
-        """Express the wavelengths in air or in vacuum; the flux stays as it is.
+    def convert_medium(self, medium: str) -> "SpectralGrid":
+        """Express the wavelengths in air or in vacuum; the flux does not change.
 
         Parameters
         ----------
@@ -379,41 +435,35 @@ class SpectralGrid:
         ValueError
             If the medium is neither.
         """
-        require_medium(medium)
-        vacuum = to_vacuum(self.wavelength.value, self.meta["medium"])
-        wavelength = vacuum if medium == "vacuum" else to_air(vacuum)
-        return self._with(wavelength=wavelength * u.AA, meta={**self.meta, "medium": medium})
+        return self.from_data(reshape.convert_medium(self._data, medium))
 
-    def astype(self, dtype):
-        """Return the grid with flux of another precision, in memory."""
-        return self._with(flux=np.asarray(self.flux).astype(dtype))
+    def astype(self, dtype: npt.DTypeLike) -> "SpectralGrid":
+        """Return the grid with flux of another precision, in memory.
 
-    def _reshaped(self, change, wavelength, meta, output=None, overwrite=False):
-        """Apply a change to the flux of all spectra, a block at a time."""
-        changed = {"wavelength": wavelength, "meta": {**self.meta, **meta}}
-        dtype = np.result_type(self.flux.dtype, np.float32)
-        blocks = (np.asarray(change(part.flux), dtype=dtype) for part in self.blocks())
-        if output is None:
-            return self._with(flux=np.concatenate(list(blocks)), **changed)
-        meta = changed["meta"]
-        with GridWriter(output, len(wavelength), dtype, overwrite, meta) as writer:
-            for block in blocks:
-                writer.append(block)
-            no_flux = np.broadcast_to(dtype.type(0), (len(self), len(wavelength)))
-            writer.finish(self._with(flux=no_flux, **changed)._tree())
-        return SpectralGrid.read(output, format="astropayne")
+        Parameters
+        ----------
+        dtype : dtype
+            Such as ``"float16"``.
 
-    def transform_labels(self, *targets, solar=None):
+        Returns
+        -------
+        SpectralGrid
+        """
+        return self.from_data(replace(self._data, flux=np.asarray(self._data.flux).astype(dtype)))
+
+    # --- labels, and grids side by side
+
+    def transform_labels(self, *targets: str | Sequence[str], solar: Any = None) -> "SpectralGrid":
         """Replace labels by others, such as [Li/Fe] by A(Li).
 
         Parameters
         ----------
         *targets : str or sequence of str
-            Labels wanted, in any spelling. Registered transforms, also several in a row, have to
-            lead to each from a label that says the same; it takes that label's place.
-            ``alpha_Fe`` takes the place of all [X/Fe] of α elements, if they are equal.
+            The labels to have, in any spelling. Registered transforms, or several in a row, must
+            lead to each from a label that holds the same information; the target replaces that
+            label. ``alpha_Fe`` replaces all [X/Fe] of α elements if they are equal.
         solar : str, `~astropayne.labels.solar.SolarScale` or mapping, optional
-            Solar abundances the grid was computed with, where its metadata does not say so.
+            Solar abundances that the grid was computed with, if its metadata do not give them.
 
         Returns
         -------
@@ -422,7 +472,7 @@ class SpectralGrid:
         Raises
         ------
         ValueError
-            If no transforms lead to a target, or they need the solar scale and it is not known.
+            If no transforms lead to a target, or they need the solar scale and it is unknown.
 
         Examples
         --------
@@ -431,241 +481,15 @@ class SpectralGrid:
         >>> grid.labels.colnames[4], grid.labels.colnames[-1]
         ('Mg_H', 'A_Li')
         """
-        scale, several = self._solar_scale(solar), (list, tuple)
-        targets = [name for t in targets for name in (t if isinstance(t, several) else [t])]
-        labels = transformed(self.labels, targets, scale, self.meta.get("constant_labels", {}))
-        return self._with(labels=labels, meta={**self.meta, "solar_scale": scale.entry})
+        return self.from_data(relabel.relabeled(self._data, relabel.label_targets(targets), solar))
 
-    def _solar_scale(self, given):
-        """Return the scale the grid was computed with: what it says itself, or what is given."""
-        own = self.meta["solar_scale"]
-        if None not in (own, given) and not same_scale(given, own):
-            raise ValueError(
-                f"the grid was computed with the solar scale {own!r}, which solar= contradicts; "
-                "if the grid is wrong about it, set grid.meta['solar_scale']"
-            )
-        return solar_scale(given if own is None else own)
-
-    # --- files
-
-    @classmethod
-    def sample(cls):
-        """Return the grid that ships with the package: 300 spectra of FGK stars.
-
-        Turbospectrum in LTE at R = 20000: 5160–5240, 6090–6170 and 6690–6725 Å; its
-        ``meta["description"]`` says how it was made.
-
-        Returns
-        -------
-        SpectralGrid
-        """
-        with as_file(files("astropayne") / "data" / "sample_grid.asdf") as path:
-            grid = cls.read(path, format="astropayne")
-            return grid._with(flux=np.asarray(grid.flux, dtype=np.float32))
-
-    @classmethod
-    def read(
-        cls,
-        path,
-        format=None,
-        *,
-        output=None,
-        overwrite=False,
-        workers=1,
-        strict=False,
-        minimum_flux=0.0,
-        maximum_flux=None,
-        wavelength_tolerance=1e-7,
-        transform_labels=(),
-        progress=None,
-        **options,
-    ):
-        """Read a grid, and set aside what is not sound.
-
-        Parameters
-        ----------
-        path : path-like or list of path-like
-            A folder or file, or several: batches of one grid.
-        format : str, optional
-            ``"tsfitpy"``, ``"one_payne"``, ``"the_payne"``, ``"specutils"``, ``"astropayne"``,
-            or what a plugin gives. Found out if not given.
-        output : path-like, optional
-            Write a grid file while reading, and return that grid: memory holds one block of
-            spectra at a time.
-        overwrite : bool
-            Whether ``output`` may replace a file.
-        workers : int
-            How many load and check spectra at the same time, threads or processes as the reader
-            says; order and result are the same for any number.
-        strict : bool
-            Whether the first fault is an error.
-        minimum_flux, maximum_flux : float, optional
-            Flux beyond is a fault; by default negative flux is, and emission is not. `None` is no
-            limit.
-        wavelength_tolerance : float
-            How far wavelengths may differ from those most spectra have, relative.
-        transform_labels : str or sequence of str
-            Labels wanted in place of the grid's own, as in `transform_labels`; what cannot be had
-            is an error before the spectra are read.
-        progress : bool, optional
-            Whether to show a progress bar; by default on a terminal only.
-        **options
-            Options of the format's reader.
-
-        Returns
-        -------
-        SpectralGrid
-            Of the spectra that are sound. The others are in its ``report`` with the reason, and
-            one `GridWarning` counts them. Labels that have the same value in all spectra are
-            kept in ``meta["constant_labels"]``.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is nothing at a path.
-        ValueError
-            If the format is not known, no spectrum is sound, or no transforms lead to a label.
-        TypeError
-            If the format has no such option.
-        """
-        paths = [Path(p) for p in (path if isinstance(path, list | tuple) else [path])]
-        if isinstance(transform_labels, str):
-            transform_labels = (transform_labels,)
-        if output is not None:
-            refuse_existing(output, overwrite)
-        limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
-        if not (isinstance(workers, int | np.integer) and workers > 0):
-            raise ValueError(f"workers={workers!r}: it takes at least one, a whole number")
-        how = {"workers": workers, "limits": limits, "strict": strict, "progress": progress}
-        opened = [open_source(p, format, options) for p in paths]
-        grid, rejected = cls._read(opened, paths, transform_labels, output, overwrite, how)
-        if rejected:
-            warnings.warn(
-                f"{len(rejected)} spectra of {grid.meta['source']} were set aside "
-                f"({summary(rejected)}); the grid's report lists them",
-                GridWarning,
-                stacklevel=2,
-            )
-        return grid
-
-    @classmethod
-    def _read(cls, opened, paths, targets, output, overwrite, how):
-        """Read a grid; return it and what was set aside just now."""
-        prefixes = tell_apart(paths)
-        if all(isinstance(source, cls) for source in opened):
-            grid = cls.concatenate(opened)
-            grid = grid.transform_labels(*targets) if targets else grid
-            return (grid if output is None else grid._stored(output, overwrite)), {}
-        if any(isinstance(source, cls) for source in opened):
-            raise ValueError(
-                f"{', '.join(map(str, paths))}: files of ours and other formats cannot be read as "
-                "one grid; read each, and use SpectralGrid.concatenate"
-            )
-        source = chain_sources(opened, prefixes)
-        source, constant = without_constant_labels(source)
-        source.meta = {
-            "source": ", ".join(prefixes),
-            "written_by": f"astropayne {__version__}",
-            **source.meta,
-        }
-        if constant:
-            source.meta["constant_labels"] = constant
-        if targets:
-            scale = solar_scale(source.meta.get("solar_scale"))
-            source.meta["solar_scale"] = scale.entry
-            source.labels = transformed(source.labels, targets, scale, constant)
-        wavelength, rejected = common_wavelength(source), dict(source.rejected)
-        with closing(read_blocks(source, wavelength, rejected=rejected, **how)) as blocks:
-            if output is None:
-                grid = cls._collect(source, wavelength, blocks, rejected)
-            else:
-                grid = cls._collect_into(output, overwrite, source, wavelength, blocks, rejected)
-        return grid, rejected
-
-    @classmethod
-    def _collect(cls, source, wavelength, blocks, rejected):
-        """Make a grid in memory."""
-        flux = np.empty((len(source.names), len(wavelength)), dtype=np.float32)
-        kept = []
-        for indices, block in blocks:
-            flux[len(kept) : len(kept) + len(indices)] = block
-            kept += indices
-        return cls._of_source(source, wavelength, flux[: len(kept)], kept, rejected)
-
-    @classmethod
-    def _collect_into(cls, path, overwrite, source, wavelength, blocks, rejected):
-        """Make a grid file, a block in memory at a time."""
-        kept = []
-        with GridWriter(path, len(wavelength), overwrite=overwrite, meta=source.meta) as writer:
-            for indices, block in blocks:
-                writer.append(block)
-                kept += indices
-            no_flux = np.broadcast_to(np.float32(0), (len(kept), len(wavelength)))
-            grid = cls._of_source(source, wavelength, no_flux, kept, rejected)
-            writer.finish(grid._tree())
-        return cls.read(path, format="astropayne")
-
-    @classmethod
-    def _of_source(cls, source, wavelength, flux, kept, rejected):
-        if not kept:
-            raise ValueError(
-                f"no spectrum of {source.meta['source']} is sound: {summary(rejected)}"
-            )
-        names = [source.names[i] for i in kept]
-        # what varied in spectra that are set aside only does not vary any more
-        source, constant = without_constant_labels(replace(source, labels=source.labels[kept]))
-        meta = dict(source.meta)
-        if constant:
-            meta["constant_labels"] = {**meta.get("constant_labels", {}), **constant}
-        return cls(wavelength * u.AA, flux, source.labels, names, meta, _report(rejected))
-
-    @classmethod
-    def concatenate(cls, grids):
-        """Put grids of the same wavelengths and labels together.
-
-        Parameters
-        ----------
-        grids : list of SpectralGrid
-            The first says what the metadata are.
-
-        Returns
-        -------
-        SpectralGrid
-            In memory, unless it is one grid only.
-
-        Raises
-        ------
-        ValueError
-            If there is none, or wavelengths, labels, medium, resolution, solar scale or kind of
-            flux differ.
-
-        Notes
-        -----
-        What has one value in all spectra of a grid, ``meta["constant_labels"]``, and another one or
-        several in the next, is a label of all of them.
-        """
-        if not grids:
-            raise ValueError("there is no grid to put together: it takes at least one")
-        if len(grids) == 1:
-            return grids[0]
-        grids = cls.with_same_labels(grids)
-        first = grids[0]
-        for i, grid in enumerate(grids[1:], start=2):
-            require_alike(first, grid, ("the first grid", f"grid {i}"))
-        return first._with(
-            flux=np.concatenate([grid.flux for grid in grids]),
-            labels=vstack([grid.labels for grid in grids], metadata_conflicts="silent"),
-            names=[name for grid in grids for name in grid.names],
-            report=vstack([grid.report for grid in grids], metadata_conflicts="silent"),
-        )
-
-    def with_constants(self, names):
-        """Return the grid with labels that have one value in all its spectra among the others.
+    def with_constants(self, names: Collection[str]) -> "SpectralGrid":
+        """Turn labels that have one value in all spectra into columns.
 
         Parameters
         ----------
         names : collection of str
-            Those wanted, as ``meta["constant_labels"]`` calls them; what is not there is left out.
+            Names in ``meta["constant_labels"]``; others are ignored.
 
         Returns
         -------
@@ -679,27 +503,21 @@ class SpectralGrid:
         >>> grid.with_constants(["feh"]).labels["feh"].tolist()
         [-1.0, -1.0]
         """
-        meta, labels = dict(self.meta), self.labels.copy()
-        constant = dict(meta.pop("constant_labels", {}))
-        for name in [name for name in constant if name in names]:
-            labels[name] = Label(name).column(np.full(len(self), constant.pop(name)))
-        if constant:
-            meta["constant_labels"] = constant
-        return self._with(labels=labels, meta=meta)
+        return self.from_data(relabel.with_constants(self._data, names))
 
     @classmethod
-    def with_same_labels(cls, grids):
-        """Return grids with those labels that tell spectra of one from those of another.
+    def with_same_labels(cls, grids: "Sequence[SpectralGrid]") -> "list[SpectralGrid]":
+        """Give grids the labels that distinguish spectra of one from those of another.
 
         Parameters
         ----------
-        grids : list of SpectralGrid
+        grids : sequence of SpectralGrid
 
         Returns
         -------
         list of SpectralGrid
-            As they were, but for labels of ``meta["constant_labels"]`` that vary in another grid,
-            or have another value there.
+            With columns for labels of ``meta["constant_labels"]`` that vary, or have another
+            value, in another grid.
 
         Examples
         --------
@@ -712,30 +530,53 @@ class SpectralGrid:
         >>> [grid.labels.colnames for grid in SpectralGrid.with_same_labels(grids)]
         [['logg', 'feh'], ['logg', 'feh']]
         """
-        varying, values = {name for grid in grids for name in grid.labels.colnames}, {}
-        for grid in grids:
-            for name, value in grid.meta.get("constant_labels", {}).items():
-                values.setdefault(name, set()).add(value)
-        varying |= {name for name, several in values.items() if len(several) > 1}
-        return [grid.with_constants(varying) for grid in grids]
+        return [cls.from_data(d) for d in relabel.with_same_labels([g._data for g in grids])]
 
-    def plot_coverage(self, names=None, **options):
-        """Draw where the spectra are, as `~astropayne.plotting.emulator.plot_coverage`."""
-        from astropayne.plotting.emulator import plot_coverage
+    @classmethod
+    def concatenate(cls, grids: "Sequence[SpectralGrid]") -> "SpectralGrid":
+        """Put grids of the same wavelengths and labels together.
 
-        return plot_coverage(self, names, **options)
+        Parameters
+        ----------
+        grids : sequence of SpectralGrid
+            The first one determines the metadata.
 
-    def load(self):
-        """Return this grid with its flux in memory."""
-        return self._with(flux=np.asarray(self.flux))
+        Returns
+        -------
+        SpectralGrid
+            In memory, unless there is only one grid.
 
-    def blocks(self, size=512):
+        Raises
+        ------
+        ValueError
+            If there is no grid, or wavelengths, labels, medium, resolution, solar scale or unit
+            of flux differ.
+
+        Notes
+        -----
+        A constant label, ``meta["constant_labels"]``, that varies or has another value in another
+        grid becomes a label of all of them.
+        """
+        return cls.from_data(combine.concatenated([grid._data for grid in grids]))
+
+    # --- memory, files, pictures
+
+    def load(self) -> "SpectralGrid":
+        """Return this grid with its flux in memory.
+
+        Returns
+        -------
+        SpectralGrid
+        """
+        return self.from_data(self._data.loaded())
+
+    def blocks(self, size: int = 512) -> "Iterator[SpectralGrid]":
         """Go through the grid in parts.
 
         Parameters
         ----------
         size : int
-            Spectra in each.
+            Number of spectra in each part.
 
         Yields
         ------
@@ -745,7 +586,13 @@ class SpectralGrid:
         for first in range(0, len(self), size):
             yield self[first : first + size].load()
 
-    def write(self, path, *, overwrite=False, dtype=None):
+    def write(
+        self,
+        path: str | os.PathLike,
+        *,
+        overwrite: bool = False,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
         """Write one ASDF file that holds everything.
 
         Parameters
@@ -753,74 +600,52 @@ class SpectralGrid:
         path : path-like
             Usually ``*.asdf``.
         overwrite : bool
-            Whether a file that is there may be replaced.
+            Whether an existing file may be replaced.
         dtype : dtype, optional
-            Precision of the flux in the file, such as ``"float16"``; by default as it is.
+            Precision of the flux in the file, such as ``"float16"``; by default that of the grid.
 
         Raises
         ------
         FileExistsError
-            If the file is there and ``overwrite`` is not set.
+            If the file exists and ``overwrite`` is not set.
         ValueError
             If the metadata cannot be stored, or the precision does not hold the flux.
         """
-        dtype = self.flux.dtype if dtype is None else dtype
-        with GridWriter(path, len(self.wavelength), dtype, overwrite, self.meta) as writer:
-            for part in self.blocks():
-                writer.append(part.flux)
-            writer.finish(self._tree())
+        write_grid_file(self._data, path, overwrite=overwrite, dtype=dtype)
 
-    def _stored(self, path, overwrite):
-        self.write(path, overwrite=overwrite)
-        return SpectralGrid.read(path, format="astropayne")
+    @classmethod
+    def sample(cls) -> "SpectralGrid":
+        """Return the grid that ships with the package: 300 spectra of FGK stars.
 
-    def _tree(self):
-        """Everything but the flux, as plain values and arrays."""
-        return {
-            "meta": dict(self.meta),
-            "names": np.array(self.names, dtype=str),  # a list of 400 000 takes YAML many seconds
-            "label_names": list(self.labels.colnames),
-            "labels": label_values(self.labels),
-            "report": {name: np.array(self.report[name], dtype=str) for name in _REPORT},
-            "wavelength": self.wavelength.value,
-        }
+        Turbospectrum in LTE at R = 20000: 5160–5240, 6090–6170 and 6690–6725 Å;
+        ``meta["description"]`` describes how it was made.
 
+        Returns
+        -------
+        SpectralGrid
+        """
+        with as_file(files("astropayne") / "data" / "sample_grid.asdf") as path:
+            data = stored_grid(open_grid_file(path))
+            return cls.from_data(replace(data, flux=np.asarray(data.flux, dtype=np.float32)))
 
-def _plain(flux):
-    """Return flux without a mask, and without a unit that is a number only."""
-    flux = np.asanyarray(flux)
-    if hasattr(flux, "mask"):  # integers have no NaN
-        flux = flux.astype(np.result_type(flux.dtype, np.float16)).filled(np.nan)
-    unit = getattr(flux, "unit", None)
-    if unit is not None and unit.is_equivalent(u.one):
-        flux = u.Quantity(flux, copy=False).to_value(u.one)
-    return flux
+    def plot_coverage(self, names: Sequence[str] | None = None, **options: Any) -> Any:
+        """Plot the labels of the spectra, see `~astropayne.plotting.emulator.plot_coverage`."""
+        from astropayne.plotting.emulator import plot_coverage
+
+        return plot_coverage(self, names, **options)
 
 
-_REPORT = ("name", "reason")
+def _read_only(array: Any) -> Any:
+    """Return a view of an array or a column of a table that cannot be written to."""
+    view = array[:]
+    view.flags.writeable = False
+    return view
 
 
-def _report(rejected):
-    columns = (list(rejected), list(rejected.values()))
-    return QTable({name: np.array(c, dtype=str) for name, c in zip(_REPORT, columns, strict=True)})
+_METHODS = {"labels": "labels=", "flux": "flux=", "wavelength": "wavelength=", "names": "names="}
 
 
-def _resolution_after(matrix, wavelength, resolution):
-    """Return the resolution of spectra of which a matrix has made averages."""
-    velocity, weight = C_KMS * np.log(wavelength), matrix.tocoo()
-    offset = velocity[weight.col] - (matrix @ velocity)[weight.row]
-    added = np.sum(weight.data * offset**2) / matrix.shape[0]
-    return float(C_KMS / np.sqrt((C_KMS / resolution) ** 2 + FWHM**2 * added))
-
-
-def _warn_undersampled(wavelength, resolution):
-    lower, upper = pixel_edges(wavelength)
-    sampling = np.min(wavelength / (resolution * (upper - lower)))
-    if sampling < 2.5:
-        warnings.warn(
-            f"{sampling:.2f} pixels per FWHM at R = {resolution:.0f}: lines are undersampled, and "
-            "interpolation between such pixels is wrong; take pixels of "
-            f"{C_KMS / resolution / 2.5:.2f} km/s or less",
-            GridWarning,
-            stacklevel=3,
-        )
+def _cannot_change(name: str) -> str:
+    part = _METHODS.get(name, "meta={...}")
+    advice = f"grid.replace({part if part.startswith('meta') else part + '...'})"
+    return f"a SpectralGrid cannot be changed: {advice} returns a new grid"

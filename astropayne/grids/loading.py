@@ -1,7 +1,12 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Loading and checking of single spectra and blocks of them."""
+"""Loading and checking of single spectra and blocks of them.
 
+Helper processes import this module, so it needs nothing but numpy.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,24 +17,34 @@ _HIGHEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a sound spectrum may be like.
+    """What a sound spectrum looks like.
 
     Attributes
     ----------
     minimum_flux : float or None
-        Lower flux is a fault; zero by default, `None` for no limit.
+        Lower flux is a fault; `None` for no limit.
     maximum_flux : float or None
-        Higher flux is a fault, such as emission; `None` for no limit.
+        Higher flux, such as emission, is a fault; `None` for no limit.
     wavelength_tolerance : float
-        How far wavelengths may differ from the others', relative.
+        Largest relative difference between wavelengths of the spectra.
     """
 
     minimum_flux: float | None = 0.0
     maximum_flux: float | None = None
     wavelength_tolerance: float = 1e-7
 
-    def axis_fault(self, axis, n_pixels, wavelength):
-        """Return what is wrong with an axis for flux of so many pixels, or an empty string."""
+    def axis_fault(self, axis: np.ndarray, n_pixels: int, wavelength: np.ndarray) -> str:
+        """Return what is wrong with the wavelengths of a spectrum, or an empty string.
+
+        Parameters
+        ----------
+        axis : numpy.ndarray
+            Wavelengths of the spectrum, Å.
+        n_pixels : int
+            Number of pixels of its flux.
+        wavelength : numpy.ndarray
+            Wavelengths of the grid, Å.
+        """
         if not len(axis) == n_pixels == len(wavelength):
             return f"has {n_pixels} pixels, the others {len(wavelength)}"
         if np.array_equal(axis, wavelength):
@@ -42,17 +57,17 @@ class Limits:
             return "has other wavelengths than most"
         return ""
 
-    def flux_faults(self, flux):
-        """Return what is wrong with each row of flux, a list with an empty string for "nothing"."""
+    def flux_faults(self, flux: np.ndarray) -> list[str]:
+        """Return what is wrong with each row of flux; an empty string for a sound one."""
         lowest, highest = flux.min(axis=1), flux.max(axis=1)  # NaN is both
         return [self._flux_fault(low, high) for low, high in zip(lowest, highest, strict=True)]
 
-    def _flux_fault(self, low, high):
+    def _flux_fault(self, low: float, high: float) -> str:
         if np.isnan(low):
             return "has flux that is NaN"
         if np.isinf(low) or np.isinf(high):
             return "has flux that is infinite"
-        if low == high == 0:  # what fills a place that was not computed
+        if low == high == 0:  # a placeholder for a spectrum that was not computed
             return "has flux that is zero everywhere"
         if self.minimum_flux is not None and low < self.minimum_flux:
             below = "negative flux" if self.minimum_flux == 0 else f"flux below {self.minimum_flux}"
@@ -66,7 +81,7 @@ class Limits:
 
 @dataclass
 class Loader:
-    """A reader's ``load``, whatever it returns made plain arrays and checked.
+    """Loads spectra with the functions of a reader, as plain arrays that are checked.
 
     Attributes
     ----------
@@ -75,18 +90,35 @@ class Loader:
     flux_unit : str
         Unit of the flux, for readers that return quantities.
     wavelength : numpy.ndarray
-        What all spectra should have, Å.
+        Wavelengths that all spectra must have, Å.
     limits : Limits
+        What a sound spectrum looks like.
     """
 
-    load: object
-    load_block: object = None
+    load: Callable[[int], Any]
+    load_block: Callable[[Sequence[int]], Any] | None = None
     flux_unit: str = ""
     wavelength: np.ndarray | None = None
     limits: Limits = Limits()
 
-    def spectrum(self, i):
-        """Load one spectrum: wavelength in Å, and flux, NaN where it is masked."""
+    def spectrum(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Load one spectrum.
+
+        Parameters
+        ----------
+        i : int
+            Its number in the source.
+
+        Returns
+        -------
+        wavelength, flux : numpy.ndarray
+            In Å and in ``flux_unit``; NaN where masked.
+
+        Raises
+        ------
+        ValueError
+            If the reader returns something else.
+        """
         axis, flux = self._arrays(self.load(i))
         if axis.ndim != 1 or flux.ndim != 1:
             raise ValueError(
@@ -94,30 +126,35 @@ class Loader:
             )
         return axis, flux
 
-    def _arrays(self, loaded):
+    def _arrays(self, loaded: Any) -> tuple[np.ndarray, np.ndarray]:
         try:
             axis, flux = loaded
         except (TypeError, ValueError):
             raise ValueError(
-                f"was loaded as {type(loaded).__name__}: load has to return wavelength and flux"
+                f"was loaded as {type(loaded).__name__}: load must return wavelength and flux"
             ) from None
         axis = _plain(axis, "wavelengths", "Angstrom")
         return axis, _plain(flux, "flux", self.flux_unit, axis)
 
-    def block(self, indices):
-        """Load and check some spectra.
+    def block(self, indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+        """Load and check several spectra.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Their numbers in the source.
 
         Returns
         -------
         flux : numpy.ndarray of float32, shape (n, n_pixels)
-            NaN where it is not sound.
+            NaN for spectra that are not sound.
         reasons : list of str
-            One for each, empty if it is sound.
+            What is wrong with each spectrum; empty for a sound one.
         """
         if self.load_block is not None:
             try:
                 axis, flux = self._arrays(self.load_block(indices))
-            except Exception:  # what is wrong is found by halves, down to single ones
+            except Exception:  # load by halves, down to the faulty spectrum
                 if len(indices) > 1:
                     half = len(indices) // 2
                     return _joined(map(self.block, (indices[:half], indices[half:])))
@@ -126,15 +163,15 @@ class Loader:
                     return self._checked(axis, flux)
         return _joined(map(self._single, indices))
 
-    def _single(self, i):
+    def _single(self, i: int) -> tuple[np.ndarray, list[str]]:
         try:
             axis, flux = self.spectrum(i)
             return self._checked(axis, flux[None])
-        except Exception as error:  # a reader may raise what it likes: it costs one spectrum
+        except Exception as error:  # any error of a reader costs only this spectrum
             return np.full((1, len(self.wavelength)), np.nan, dtype=np.float32), [reason(error)]
 
-    def _checked(self, axis, flux):
-        """Take what is sound of some spectra on one axis."""
+    def _checked(self, axis: np.ndarray, flux: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Check spectra on one axis; the flux of faulty ones becomes NaN."""
         fault = self.limits.axis_fault(axis, flux.shape[1], self.wavelength)
         reasons = [fault] * len(flux) if fault else self.limits.flux_faults(flux)
         sound = [not reason for reason in reasons]
@@ -144,16 +181,16 @@ class Loader:
         return checked, reasons
 
 
-def _joined(parts):
+def _joined(parts: Iterable[tuple[np.ndarray, list[str]]]) -> tuple[np.ndarray, list[str]]:
     flux, reasons = zip(*parts, strict=True)
     return np.concatenate(flux), [reason for part in reasons for reason in part]
 
 
-def _plain(values, what, unit, wavelength=None):
-    """Return an array of native floats in a unit, NaN where it is masked."""
+def _plain(values: Any, what: str, unit: str, wavelength: np.ndarray | None = None) -> np.ndarray:
+    """Return an array of native floats in a unit, NaN where masked."""
     mask = getattr(values, "mask", False)
     given = getattr(values, "unit", None)
-    # numpy's masked arrays and astropy's masked quantities show what is under the mask
+    # masked arrays of numpy and masked quantities of astropy keep values under the mask
     array = np.asarray(np.ma.getdata(getattr(values, "unmasked", values)))
     if array.dtype.kind not in "biuf":
         raise ValueError(f"has {what} of type {array.dtype}, not numbers")
@@ -163,19 +200,21 @@ def _plain(values, what, unit, wavelength=None):
     return np.where(mask, np.nan, array) if np.any(mask) else array
 
 
-def _converted(array, what, given, unit, wavelength):
+def _converted(
+    array: np.ndarray, what: str, given: Any, unit: str, wavelength: np.ndarray | None
+) -> np.ndarray:
     import astropy.units as u
 
     ways = u.spectral() if wavelength is None else u.spectral_density(wavelength * u.AA)
     try:
         return u.Quantity(array, given).to_value(unit, ways)
     except u.UnitConversionError:
-        wanted = str(unit) or "no unit (which flux_unit in the source's meta would say)"
+        wanted = str(unit) or "no unit (the reader can set flux_unit in meta)"
         raise ValueError(f"has {what} in {given}, which does not convert to {wanted}") from None
 
 
-def reason(error):
-    """Say what went wrong in a reader: its own words, or what kind of error it was."""
+def reason(error: Exception) -> str:
+    """Return why a reader failed: the message of its error, with the type of an unusual one."""
     if isinstance(error, ValueError | OSError):
         return str(error)
     return f"the reader failed: {type(error).__name__}: {error}"

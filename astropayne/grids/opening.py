@@ -1,63 +1,110 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Finding the reader of a path and opening it."""
+"""Finding the reader of a path, checking its options, and opening the path with it."""
 
 import inspect
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
 from astropayne.grids.checks import check_source
-from astropayne.plugins import fitting_formats, grid_readers, list_plugins, reader_origin
+from astropayne.plugins.interfaces import GridReader, GridSource
+from astropayne.plugins.manager import fitting_formats, grid_readers, list_plugins, reader_origin
+from astropayne.utils.suggestions import unknown_name_message
 
-__all__ = ["open_source"]
+__all__ = ["find_reader", "open_source"]
 
 
-def open_source(path, format, options):
-    """Open a path with its reader: a source, or a grid that is read already."""
+def open_source(
+    path: Path, format: str | None, options: Mapping[str, Any], others: Collection[str] = ()
+) -> GridSource:
+    """Open a path with the reader of its format.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+    format : str, optional
+        By default the format is identified from the path.
+    options : mapping of str to object
+        Options of the reader.
+    others : collection of str
+        Names of options that the caller takes itself, to suggest for misspelled ones.
+
+    Returns
+    -------
+    `~astropayne.plugins.GridSource`
+        Checked, with labels under their canonical names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at the path.
+    TypeError
+        If the reader has no such option.
+    ValueError
+        If the format is unknown, or the reader fails.
+    """
     if not path.exists() and not any(c in path.name for c in "*?["):
         raise FileNotFoundError(f"there is no file or folder {path}")
-    reader = _find_reader(path, format)
-    _check_options(reader, options)
+    reader = find_reader(path, format)
+    _check_options(reader, options, others)
     try:
         source = reader.open(path, **options)
-    except (ValueError, OSError):  # a reader's own words
+    except (ValueError, OSError):  # the message of the reader
         raise
     except Exception as error:
         raise ValueError(
             f"{path}: the reader of grid format {reader.format!r} failed "
             f"({reader_origin(reader.format)}): {type(error).__name__}: {error}"
         ) from error
-    if type(source).__name__ == "SpectralGrid":
-        return source
     return check_source(source, reader.format)
 
 
-def _check_options(reader, options):
+def _check_options(reader: GridReader, options: Mapping[str, Any], others: Collection[str]) -> None:
+    """Raise a `TypeError` for an option that the reader does not have."""
     _, *parameters = inspect.signature(reader.open).parameters.values()  # the first is the path
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    known = [p.name for p in parameters]
+    own = [p.name for p in parameters]
     for name in options:
-        if name not in known:
+        if name not in own:
+            message = unknown_name_message(name, [*own, *others], "option")
+            hint = message.partition("; ")[2]
             raise TypeError(
-                f"grid format {reader.format!r} has no option {name!r}; it has "
-                f"{', '.join(known) or 'none'}"
+                f"SpectralGrid.read: grid format {reader.format!r} has no option {name!r}; it has "
+                f"{', '.join(own) or 'none'}" + (f"; {hint}" if hint else "")
             )
 
 
-def _find_reader(path, format):
+def find_reader(path: Path, format: str | None) -> GridReader:
+    """Return the reader of a format, or the only one that recognizes a path.
+
+    Parameters
+    ----------
+    path : `pathlib.Path`
+    format : str or None
+
+    Returns
+    -------
+    `~astropayne.plugins.GridReader`
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown, or not exactly one reader recognizes the path.
+    """
     readers = grid_readers()
+    if format in readers:
+        return readers[format]
     if format is not None:
-        if format in readers:
-            return readers[format]
         broken = [f"{plugin} ({plugin.problem})" for plugin in list_plugins() if plugin.problem]
         raise ValueError(
-            f"no grid reader for format {format!r}; there is {', '.join(sorted(readers))}"
+            f"no grid reader for format {format!r}; the formats are {', '.join(sorted(readers))}"
             + (f". Plugins that could not be used: {'; '.join(broken)}" if broken else "")
         )
     fitting = fitting_formats(path)
     if len(fitting) == 1:
         return readers[fitting[0]]
-    what = (
-        "no grid format fits"
-        if not fitting
-        else f"more than one format fits ({', '.join(fitting)})"
+    problem = (
+        f"more than one format fits ({', '.join(fitting)})" if fitting else ("no grid format fits")
     )
-    raise ValueError(f"{path}: {what}; give format=, one of {', '.join(sorted(readers))}")
+    raise ValueError(f"{path}: {problem}; give format=, one of {', '.join(sorted(readers))}")

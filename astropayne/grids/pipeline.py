@@ -1,47 +1,82 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""From a source of spectra to sound rows: loading, in parallel if wished, and checking."""
+"""From a source of spectra to sound rows: joining batches, loading, and checking."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import eq
+from typing import Any
 
 import numpy as np
 from astropy.table import vstack
-from tqdm.auto import tqdm
 
 from astropayne.grids.checks import label_faults, summary
-from astropayne.grids.loading import Loader, reason
+from astropayne.grids.loading import Limits, Loader, reason
 from astropayne.grids.workers import load_blocks
 from astropayne.labels.solar import same_scale
-from astropayne.plugins import GridSource
+from astropayne.plugins.interfaces import GridSource
+from astropayne.utils.progress import progress_bar
 from astropayne.wavelengths.axis import require_axis
 
-__all__ = ["chain_sources", "common_wavelength", "read_blocks"]
+__all__ = ["Effort", "chain_sources", "common_wavelength", "read_blocks"]
 
-# Spectra are loaded, checked and passed on in blocks of so many pixels, or fewer: of so many
-# spectra if they are loaded together, and if one by one, so that workers get something each.
+# A block has at most so many pixels, and at most so many spectra: more if they are loaded
+# together, fewer if they are loaded one by one, so that every worker gets some.
 _PIXELS, _TOGETHER, _ONE_BY_ONE = 1 << 17, 128, 16
-# What has to be the same in all batches of one grid.
-_OF_ALL = ("medium", "resolution", "solar_scale", "normalised", "flux_unit", "constant_columns")
+# Metadata that must be the same in all batches of one grid.
+_OF_ALL = ("medium", "resolution", "solar_scale", "normalized", "flux_unit", "constant_columns")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How spectra are loaded.
+
+    Attributes
+    ----------
+    limits : `~astropayne.grids.loading.Limits`
+        What a sound spectrum looks like.
+    workers : int
+        How many load and check spectra at the same time.
+    strict : bool
+        Whether the first fault raises an error.
+    progress : bool, optional
+        Whether to show a progress bar; by default only on a terminal.
+
+    Raises
+    ------
+    ValueError
+        If ``workers`` is not a positive whole number.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    workers: int = 1
+    strict: bool = False
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.workers, int | np.integer) and self.workers > 0):
+            raise ValueError(f"workers={self.workers!r} must be a positive whole number")
 
 
 class _Chain:
     """Loading from several sources, one after the other."""
 
-    def __init__(self, sources):
+    def __init__(self, sources: Sequence[GridSource]) -> None:
         self.sources = [(source.load, source.load_block) for source in sources]
         self.ends = np.cumsum([len(source.names) for source in sources])
 
-    def _place(self, i):
+    def _place(self, i: int) -> tuple[int, int]:
+        """Return the source that a spectrum is in, and its number there."""
         k = int(np.searchsorted(self.ends, i, side="right"))
         return k, i - (int(self.ends[k - 1]) if k else 0)
 
-    def load(self, i):
+    def load(self, i: int) -> Any:
         k, place = self._place(i)
         return self.sources[k][0](place)
 
-    def load_block(self, indices):
+    def load_block(self, indices: Sequence[int]) -> Any:
         (k, *others), places = zip(*map(self._place, indices), strict=True)
         load_block = self.sources[k][1]
         if load_block is None or others.count(k) < len(others):
@@ -49,55 +84,83 @@ class _Chain:
         return load_block(list(places))
 
 
-def chain_sources(sources, prefixes):
-    """Make one source of several, such as the batches of one grid.
+def chain_sources(sources: Sequence[GridSource], prefixes: Sequence[str]) -> GridSource:
+    """Join several sources, such as the batches of one grid.
 
     Parameters
     ----------
-    sources : list of `~astropayne.plugins.GridSource`
-    prefixes : list of str
-        Put before the names of each source's spectra, where there is more than one source.
+    sources : sequence of `~astropayne.plugins.GridSource`
+    prefixes : sequence of str
+        Put before the names of the spectra of each source if there are several sources.
+
+    Returns
+    -------
+    `~astropayne.plugins.GridSource`
 
     Raises
     ------
     ValueError
-        If their labels or what is known of their spectra are not the same.
+        If their labels or metadata differ.
     """
     if len(sources) == 1:
         return sources[0]
-    first = sources[0]
-    for source, prefix in zip(sources, prefixes, strict=True):
-        if set(source.labels.colnames) != set(first.labels.colnames):
-            raise ValueError(
-                f"{prefix} has the labels {', '.join(source.labels.colnames)}, {prefixes[0]} has "
-                f"{', '.join(first.labels.colnames)}: batches of one grid need the same"
-            )
-        for key in _OF_ALL:
-            one, other = source.meta.get(key), first.meta.get(key)
-            if not (same_scale if key == "solar_scale" else eq)(one, other):
-                raise ValueError(
-                    f"{prefix} has {key} = {one}, {prefixes[0]} has {other}: batches of one grid "
-                    "need the same"
-                )
-    named, chain = list(zip(sources, prefixes, strict=True)), _Chain(sources)
+    first, named = sources[0], list(zip(sources, prefixes, strict=True))
+    for source, prefix in named[1:]:
+        _require_batch(source, prefix, first, prefixes[0])
+    chain, blocks = _Chain(sources), any(source.load_block for source in sources)
     return GridSource(
         names=[f"{prefix}/{name}" for source, prefix in named for name in source.names],
         labels=vstack([source.labels for source in sources], metadata_conflicts="silent"),
         load=chain.load,
-        load_block=chain.load_block,
+        load_block=chain.load_block if blocks else None,
         threads=all(source.threads for source in sources),
         meta=first.meta,
         rejected={
-            f"{prefix}/{name}": reason
+            f"{prefix}/{name}": why
             for source, prefix in named
-            for name, reason in source.rejected.items()
+            for name, why in source.rejected.items()
         },
     )
 
 
-def common_wavelength(source, n_tried=21):
-    """Return the axis that most of the first readable spectra have: one bad file may not set it."""
-    axes, reasons = Counter(), {}
+def _require_batch(source: GridSource, name: str, first: GridSource, first_name: str) -> None:
+    """Raise an error if a source is not a batch of the same grid as the first."""
+    if set(source.labels.colnames) != set(first.labels.colnames):
+        raise ValueError(
+            f"{name} has the labels {', '.join(source.labels.colnames)}, {first_name} has "
+            f"{', '.join(first.labels.colnames)}: batches of one grid must have the same labels"
+        )
+    for key in _OF_ALL:
+        one, other = source.meta.get(key), first.meta.get(key)
+        if not (same_scale if key == "solar_scale" else eq)(one, other):
+            raise ValueError(
+                f"{name} has {key} = {one}, {first_name} has {other}: batches of one grid must "
+                "have the same"
+            )
+
+
+def common_wavelength(source: GridSource, n_tried: int = 21) -> np.ndarray:
+    """Return the wavelengths that most of the first readable spectra have, in Å.
+
+    The majority decides, so that one faulty file cannot.
+
+    Parameters
+    ----------
+    source : `~astropayne.plugins.GridSource`
+    n_tried : int
+        How many readable spectra are compared.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_pixels,)
+
+    Raises
+    ------
+    ValueError
+        If no spectrum can be read, or the wavelengths are not those of a star.
+    """
+    axes: Counter[bytes] = Counter()
+    reasons = {}
     loader = Loader(source.load, flux_unit=source.meta.get("flux_unit", ""))
     for i, name in enumerate(source.names):
         try:
@@ -108,69 +171,73 @@ def common_wavelength(source, n_tried=21):
         axes[axis.tobytes()] += 1
         if axes.total() == n_tried:
             break
-    # An axis that is not sorted or not finite is never the right one, however frequent.
+    # An axis that is unsorted or not finite is never the right one, however frequent.
     for content, _ in axes.most_common():
         axis = np.frombuffer(content)
         if np.isfinite(axis).all() and (np.diff(axis) > 0).all() and len(axis):
             require_axis(axis, source.meta.get("medium", "air"), None)
             return axis
     reasons.update(dict.fromkeys(source.names[: axes.total()], "has wavelengths out of order"))
-    found = summary({**source.rejected, **reasons}) or "there is none"
-    raise ValueError(f"no spectrum could be read by {source.meta.get('reader')!r}: {found}")
+    counts = summary({**source.rejected, **reasons}) or "there is none"
+    raise ValueError(f"no spectrum could be read by {source.meta.get('reader')!r}: {counts}")
 
 
-def read_blocks(source, wavelength, limits, rejected, *, workers=1, strict=False, progress=None):
-    """Load a source block by block, keeping what is sound.
+def read_blocks(
+    source: GridSource, wavelength: np.ndarray, rejected: dict[str, str], effort: Effort
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Load a source block by block and yield the sound spectra.
 
     Parameters
     ----------
     source : `~astropayne.plugins.GridSource`
     wavelength : numpy.ndarray
-        What all spectra should have.
-    limits : `~astropayne.grids.loading.Limits`
+        The wavelengths that all spectra must have, Å.
     rejected : dict
-        Filled with name and reason of every spectrum that is set aside.
-    workers : int
-        How many load at the same time.
-    strict : bool
-        Whether the first fault is an error.
-    progress : bool, optional
-        Whether to show a progress bar; by default on a terminal only.
+        Is filled with name and reason of every spectrum that is set aside.
+    effort : Effort
 
     Yields
     ------
     indices : list of int
-        Positions in the source of the spectra that are sound.
+        Positions of the sound spectra in the source.
     flux : numpy.ndarray, shape (n, n_pixels)
-        Theirs.
+        Their flux.
     """
-    faults, seen = label_faults(source), {}
+    faults = label_faults(source)
     rejected.update(faults)
-    if strict and rejected:
+    if effort.strict and rejected:
         raise ValueError("strict: {} {}".format(*next(iter(rejected.items()))))
     wanted = [i for i, name in enumerate(source.names) if name not in faults]
-    most = _ONE_BY_ONE if source.load_block is None else _TOGETHER
-    size = max(1, min(most, _PIXELS // len(wavelength)))
+    size = _block_size(source, len(wavelength))
     blocks = [wanted[i : i + size] for i in range(0, len(wanted), size)]
-    bar = tqdm(
-        total=len(wanted),
-        desc="reading spectra",
-        disable=None if progress is None else not progress,
-    )
-    unit = source.meta.get("flux_unit", "")
-    loader = Loader(source.load, source.load_block, unit, wavelength, limits)
-    with bar, closing(load_blocks(loader, blocks, workers, source.threads)) as loaded:
+    unit, seen = source.meta.get("flux_unit", ""), {}
+    loader = Loader(source.load, source.load_block, unit, wavelength, effort.limits)
+    loaded = load_blocks(loader, blocks, effort.workers, source.threads)
+    bar = progress_bar(len(wanted), "reading spectra", effort.progress)
+    with bar, closing(loaded):
         for block, (flux, reasons) in zip(blocks, loaded, strict=True):
-            for row, i in enumerate(block):
-                name = source.names[i]
-                if not reasons[row]:
-                    digest = blake2b(flux[row].tobytes(), digest_size=16).digest()
-                    if (first := seen.setdefault(digest, name)) != name:
-                        reasons[row] = f"has the flux of another, but other labels: {first}"
-                if reasons[row]:
-                    rejected[name] = reasons[row]
-                    if strict:
-                        raise ValueError(f"strict: {name} {reasons[row]}")
-            sound = [row for row, reason in enumerate(reasons) if not reason]
+            names = [source.names[i] for i in block]
+            _find_repeated(names, flux, reasons, seen)
+            faults = {n: why for n, why in zip(names, reasons, strict=True) if why}
+            rejected.update(faults)
+            if effort.strict and faults:
+                raise ValueError("strict: {} {}".format(*next(iter(faults.items()))))
+            sound = [row for row, why in enumerate(reasons) if not why]
             yield [block[row] for row in sound], flux[sound]
             bar.update(len(block))
+
+
+def _block_size(source: GridSource, n_pixels: int) -> int:
+    most = _ONE_BY_ONE if source.load_block is None else _TOGETHER
+    return max(1, min(most, _PIXELS // n_pixels))
+
+
+def _find_repeated(
+    names: Sequence[str], flux: np.ndarray, reasons: list[str], seen: dict[bytes, str]
+) -> None:
+    """Set the reason of spectra whose flux another one, in ``seen``, has already."""
+    for row, name in enumerate(names):
+        if not reasons[row]:
+            digest = blake2b(flux[row].tobytes(), digest_size=16).digest()
+            if (first := seen.setdefault(digest, name)) != name:
+                reasons[row] = f"has the flux of another, but other labels: {first}"

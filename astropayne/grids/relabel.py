@@ -1,19 +1,95 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Labels of a grid in another convention."""
+"""Labels of a grid in another convention, and labels that are the same in all spectra."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from astropy.table import QTable, Table
 
+from astropayne.grids.checks import canonical_labels
+from astropayne.grids.data import GridData
+from astropayne.labels.columns import label_values
 from astropayne.labels.conversion import LabelConversion
 from astropayne.labels.names import ALPHA_ELEMENTS, Label, parse_label
+from astropayne.labels.solar import SolarScale, same_scale, solar_scale
 
-__all__ = ["transformed", "without_constant_labels"]
+__all__ = [
+    "in_same_order",
+    "label_targets",
+    "relabeled",
+    "transformed",
+    "with_constants",
+    "with_same_labels",
+    "without_constant_labels",
+]
 
 
-def without_constant_labels(source):
-    """Take out labels that have one value only: nothing can be learnt of them."""
-    constant, labels = {}, source.labels
+def in_same_order(own: QTable, labels: Table | Mapping[str, Any]) -> QTable:
+    """Return labels that replace those of a grid, if their rows are not in another order.
+
+    Parameters
+    ----------
+    own : `~astropy.table.QTable`
+        Labels of the grid.
+    labels : `~astropy.table.Table` or mapping
+        Labels that replace them.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        Under canonical names.
+
+    Raises
+    ------
+    ValueError
+        If the rows are those of the grid in another order.
+    """
+    labels = canonical_labels(labels)
+    common = [name for name in own.colnames if name in labels.colnames]
+    if not common or len(own) != len(labels):
+        return labels
+    before, after = label_values(own[common]), label_values(labels[common])
+    if not np.array_equal(before, after) and np.array_equal(_sorted(before), _sorted(after)):
+        raise ValueError(
+            "labels= has the rows of grid.labels in another order, so they would belong to other "
+            "spectra: sort the grid instead, as in grid[np.argsort(grid.labels['teff'])]"
+        )
+    return labels
+
+
+def _sorted(values: np.ndarray) -> np.ndarray:
+    """Return rows in lexicographic order."""
+    return values[np.lexsort(values.T)]
+
+
+def label_targets(targets: str | Sequence[str | Sequence[str]]) -> list[str]:
+    """Return names of labels that may be in nested lists as one list."""
+    if isinstance(targets, str):
+        return [targets]
+    return [name for target in targets for name in label_targets(target)]
+
+
+def without_constant_labels(labels: QTable) -> tuple[QTable, dict[str, float]]:
+    """Separate labels that have one value in all rows, from which nothing can be learned.
+
+    Parameters
+    ----------
+    labels : `~astropy.table.QTable`
+        Under canonical names.
+
+    Returns
+    -------
+    varying : `~astropy.table.QTable`
+    constant : dict of str to float
+
+    Raises
+    ------
+    ValueError
+        If no label varies.
+    """
+    constant = {}
     if len(labels) > 1:
         for name in labels.colnames:
             values = Label(name).to_value(labels[name])
@@ -23,45 +99,147 @@ def without_constant_labels(source):
     if not varying:
         raise ValueError(
             f"every label ({', '.join(labels.colnames)}) has one value in all spectra: nothing "
-            "tells them apart"
+            "distinguishes the spectra"
         )
-    labels = labels[varying]
-    return replace(source, labels=labels), constant
+    return labels[varying], constant
 
 
-def transformed(table, targets, scale, constant):
+def transformed(
+    labels: QTable,
+    targets: Sequence[str],
+    scale: SolarScale,
+    constant: Mapping[str, float],
+) -> QTable:
+    """Replace labels by others that registered transforms lead to.
+
+    Parameters
+    ----------
+    labels : `~astropy.table.QTable`
+        Under canonical names.
+    targets : sequence of str
+        The labels to have, in any spelling.
+    scale : `~astropayne.labels.solar.SolarScale`
+        Solar abundances that the spectra were computed with.
+    constant : mapping of str to float
+        Labels that have one value in all rows.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+
+    Raises
+    ------
+    ValueError
+        If no transforms lead to a target, or only from a constant label.
+    """
     for target in targets:
-        table = _transform_one(table, parse_label(target), scale, constant)
-    return table
+        labels = _transform_one(labels, parse_label(target), scale, constant)
+    return labels
 
 
-def _transform_one(table, target, scale, constant):
-    """Put a label in the place of another; ``constant`` are labels with one value in all rows."""
-    if target in table.colnames:
-        return table
-    if target == "alpha_Fe" and "alpha_H" not in table.colnames:
-        return _tie_alpha(table)
-    known = {**constant, **{name: table[name] for name in table.colnames}}
-    conversion = LabelConversion(known, [target], scale)
-    new, source = table.copy(), conversion.source(target)
-    if source not in table.colnames:
-        raise ValueError(f"{target!r} follows from {source!r}, which all spectra have in common")
-    new[source] = conversion.table(known)[target]
+def _transform_one(
+    labels: QTable, target: str, scale: SolarScale, constant: Mapping[str, float]
+) -> QTable:
+    if target in labels.colnames:
+        return labels
+    if target == "alpha_Fe" and "alpha_H" not in labels.colnames:
+        return _tie_alpha(labels)
+    available = {**constant, **{name: labels[name] for name in labels.colnames}}
+    conversion = LabelConversion(available, [target], scale)
+    new, source = labels.copy(), conversion.source(target)
+    if source not in labels.colnames:
+        raise ValueError(f"{target!r} follows from {source!r}, which has one value in all spectra")
+    new[source] = conversion.table(available)[target]
     new.rename_column(source, target)
     return new
 
 
-def _tie_alpha(table):
-    """Replace the [X/Fe] of α elements by [α/Fe]: they say one thing only if they are all alike."""
-    tied = [name for name in table.colnames if name in {f"{x}_Fe" for x in ALPHA_ELEMENTS}]
-    values = np.array([Label(name).to_value(table[name]) for name in tied])
+def _tie_alpha(labels: QTable) -> QTable:
+    """Replace the [X/Fe] of α elements by [α/Fe], which requires that they are all equal."""
+    tied = [name for name in labels.colnames if name in {f"{x}_Fe" for x in ALPHA_ELEMENTS}]
+    values = np.array([Label(name).to_value(labels[name]) for name in tied])
     if len(tied) < 2 or np.nanmax(np.ptp(values, axis=0), initial=0.0) > 1e-6:
+        problem = "differ, so they remain separate labels" if len(tied) > 1 else "is fewer than two"
         raise ValueError(
-            "'alpha_Fe' can replace the [X/Fe] of α elements where all of them are equal in every "
-            f"spectrum; here there is {', '.join(tied) or 'none'}, which "
-            f"{'vary apart: they are labels of their own' if len(tied) > 1 else 'is not several'}"
+            "'alpha_Fe' can replace the [X/Fe] of two or more α elements if they are equal in "
+            f"every spectrum; here {', '.join(tied) or 'none'} {problem}"
         )
-    new = table.copy()
+    new = labels.copy()
     new.rename_column(tied[0], "alpha_Fe")
     new.remove_columns(tied[1:])
     return new
+
+
+def relabeled(data: GridData, targets: Sequence[str], solar: Any = None) -> GridData:
+    """Replace labels of a grid by others, such as [Li/Fe] by A(Li).
+
+    Parameters
+    ----------
+    data : GridData
+    targets : sequence of str
+        The labels to have, in any spelling.
+    solar : str, `~astropayne.labels.solar.SolarScale` or mapping, optional
+        Solar abundances, if the metadata of the grid do not give them.
+
+    Returns
+    -------
+    GridData
+
+    Raises
+    ------
+    ValueError
+        If no transforms lead to a target, or ``solar`` contradicts the metadata.
+    """
+    own = data.info.solar_scale
+    if None not in (own, solar) and not same_scale(solar, own):
+        raise ValueError(
+            f"the grid was computed with the solar scale {own!r}, which solar= contradicts; if "
+            "the grid is wrong, correct it with grid.replace(meta={'solar_scale': ...})"
+        )
+    scale = solar_scale(solar if own is None else own)
+    labels = transformed(data.labels, targets, scale, data.info.constant_labels)
+    return replace(data, labels=labels, info=replace(data.info, solar_scale=scale.entry))
+
+
+def with_constants(data: GridData, names: Collection[str]) -> GridData:
+    """Turn some of the labels that have one value in all spectra into columns.
+
+    Parameters
+    ----------
+    data : GridData
+    names : collection of str
+        Names among ``data.info.constant_labels``; others are ignored.
+
+    Returns
+    -------
+    GridData
+    """
+    constant = dict(data.info.constant_labels)
+    chosen = [name for name in constant if name in names]
+    if not chosen:
+        return data
+    labels = data.labels.copy()
+    for name in chosen:
+        labels[name] = Label(name).column(np.full(len(data), constant.pop(name)))
+    return replace(data, labels=labels, info=replace(data.info, constant_labels=constant))
+
+
+def with_same_labels(grids: Sequence[GridData]) -> list[GridData]:
+    """Give grids the labels that distinguish spectra of one grid from those of another.
+
+    Parameters
+    ----------
+    grids : sequence of GridData
+
+    Returns
+    -------
+    list of GridData
+        With columns for constant labels that vary, or have another value, in another grid.
+    """
+    varying = {name for grid in grids for name in grid.labels.colnames}
+    values: dict[str, set[float]] = {}
+    for grid in grids:
+        for name, value in grid.info.constant_labels.items():
+            values.setdefault(name, set()).add(value)
+    varying |= {name for name, several in values.items() if len(several) > 1}
+    return [with_constants(grid, varying) for grid in grids]

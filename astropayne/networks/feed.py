@@ -25,7 +25,7 @@ class SpectraFeed:
     ----------
     x : array_like, shape (n, n_labels)
         Scaled labels.
-    y : array_like or ``astropayne.grids.files.FluxFile``, shape (n, n_pixels)
+    y : array_like or ``astropayne.grids.flux_file.FluxFile``, shape (n, n_pixels)
         Flux.
     device : torch.device
     memory : float

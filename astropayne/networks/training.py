@@ -199,7 +199,7 @@ def train_network(
     network : `~astropayne.networks.network.SpectralNetwork`
     x, y : array_like, shapes (n, n_labels) and (n, n_pixels)
         Scaled labels and flux to train on; the flux may be a
-        ``astropayne.grids.files.FluxFile``.
+        ``astropayne.grids.flux_file.FluxFile``.
     x_valid, y_valid : array_like
         The same, to choose the best network by.
     options : TrainingOptions

@@ -2,26 +2,33 @@
 """What plugins provide: grid readers, label transforms and relations."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # helper processes do not import these
+    import numpy as np
+    import numpy.typing as npt
+    import pandas
+    from astropy.table import Table
 
 __all__ = ["GridReader", "GridSource", "LabelRelation", "LabelTransform"]
 
 
 class LabelTransform:
-    """Another way to say what a label says: what a plugin registers.
+    """Another way to express a label: a plugin registers instances of its subclasses.
 
-    Subclass it, set the three attributes, and write both directions. Source and target say the
-    same: where the labels in ``needs`` are known, each follows from the other. So nobody can give
-    both, and `~astropayne.labels.conversion.LabelConversion` puts one in the place of the other, also by
-    way of several transforms.
+    Subclass it, set the three attributes, and write both directions. Source and target hold the
+    same information: if the labels in ``needs`` are known, each follows from the other. Therefore
+    only one of them can be given, and `~astropayne.labels.conversion.LabelConversion` replaces
+    one by the other, also through several transforms.
 
     Attributes
     ----------
     source, target : str
-        The label that is replaced, and the one that takes its place.
+        The label that is replaced, and the label that replaces it.
     needs : tuple of str
         Other labels that the transform reads.
 
@@ -52,19 +59,19 @@ class LabelTransform:
     >>> astropayne.unregister_plugin("metallicity")
     """
 
-    source = ""
-    target = ""
-    needs = ()
+    source: str = ""
+    target: str = ""
+    needs: tuple[str, ...] = ()
 
-    def forward(self, values, solar):
+    def forward(self, values: "Mapping[str, np.ndarray]", solar: Any) -> "np.ndarray":
         """Compute the target.
 
         Parameters
         ----------
         values : mapping of str to numpy.ndarray
-            The source and the needed labels, in their own units.
+            The source and the labels in ``needs``, in their own units.
         solar : `~astropayne.labels.solar.SolarScale`
-            Solar abundances the grid was computed with.
+            Solar abundances that the grid was computed with.
 
         Returns
         -------
@@ -72,44 +79,56 @@ class LabelTransform:
         """
         raise NotImplementedError
 
-    def inverse(self, values, solar):
-        """Compute the source from the target; parameters as in `forward`."""
+    def inverse(self, values: "Mapping[str, np.ndarray]", solar: Any) -> "np.ndarray":
+        """Compute the source from the target.
+
+        Parameters
+        ----------
+        values : mapping of str to numpy.ndarray
+            The target and the labels in ``needs``, in their own units.
+        solar : `~astropayne.labels.solar.SolarScale`
+            Solar abundances that the grid was computed with.
+
+        Returns
+        -------
+        numpy.ndarray
+        """
         raise NotImplementedError
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.source} -> {self.target}>"
 
 
 class LabelRelation:
-    """A label estimated from others, for want of better: what a plugin may register too.
+    """An estimate of a label from others: a plugin may register instances of its subclasses.
 
-    It has no inverse, and is used only where its name is given in place of the label's value, as
+    A relation has no inverse. It is used only where its name is given as the value of a label, as
     in ``model(teff=5777, logg=4.44, feh=0, vmic="bruntt2010")``.
 
     Attributes
     ----------
     name : str
-        How it is asked for; case and punctuation do not matter.
+        Name of the relation; case and punctuation do not matter.
     target : str
-        The label it estimates.
+        The label that it estimates.
     needs : tuple of str
-        The labels it reads.
+        The labels that it reads.
     citation : str
-        Where it comes from.
+        The publication that it comes from.
     """
 
-    name = ""
-    target = ""
-    needs = ()
-    citation = ""
+    name: str = ""
+    target: str = ""
+    needs: tuple[str, ...] = ()
+    citation: str = ""
 
-    def estimate(self, values):
+    def estimate(self, values: "Mapping[str, np.ndarray]") -> "np.ndarray":
         """Compute the target.
 
         Parameters
         ----------
         values : mapping of str to numpy.ndarray
-            The needed labels, in their own units.
+            The labels in ``needs``, in their own units.
 
         Returns
         -------
@@ -117,63 +136,68 @@ class LabelRelation:
         """
         raise NotImplementedError
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: {', '.join(self.needs)} -> {self.target}>"
-
-
-if TYPE_CHECKING:  # helper processes do without
-    import numpy as np
-    from astropy.table import QTable
 
 
 @dataclass
 class GridSource:
-    """A grid that has been found but not read: what `GridReader.open` returns.
+    """A grid that was found but not read yet: the result of `GridReader.open`.
 
-    Checking, progress, storage and the making of the `~astropayne.SpectralGrid` are the
-    package's work, not the reader's.
+    The package checks the spectra, shows progress, stores them and makes the
+    `~astropayne.SpectralGrid`; a reader only describes what there is.
 
     Attributes
     ----------
     names : sequence of str
-        Names of the spectra, such as their files'.
+        Names of the spectra, such as the names of their files.
     labels : `~astropy.table.Table`, `pandas.DataFrame` or mapping of str to array_like
-        A row for each name, a column for each label, in any spelling; NaN or masked where a label
-        is not known.
-    load : callable
+        A row for each name and a column for each label, in any spelling; NaN or masked where a
+        label is unknown.
+    load : callable, optional
         ``load(i)`` returns the wavelength (array in Å, or quantity) and the flux (array, or
-        quantity in ``meta["flux_unit"]``) of the i-th spectrum, or raises `ValueError` or
-        `OSError` with the reason if that one cannot be read. What is masked is a fault.
-    load_block : callable, optional
-        Where many are loaded faster than one by one: ``load_block(indices)`` returns the
-        wavelength they have in common and their flux, spectra × pixels. If it raises, they are
-        loaded by halves, down to single ones, and what is wrong is said of each. ``load`` may be
-        `None` then.
+        quantity in ``meta["flux_unit"]``) of spectrum number ``i``. If that spectrum cannot be
+        read, it raises `ValueError` or `OSError` with the reason. Masked values are a fault.
     meta : dict
-        What is known of all spectra: ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM),
-        ``solar_scale``, ``normalised``, ``flux_unit``, anything else.
-    rejected : dict of str to str
-        Spectra that have no labels, labels that have no spectrum…: name and reason.
+        What holds for all spectra: ``medium`` ("air" or "vacuum"), ``resolution`` (λ/FWHM),
+        ``solar_scale``, ``normalized``, ``flux_unit``, and anything else.
+    rejected : mapping of str to str, or sequence of pairs
+        Spectra without labels, labels without a spectrum, and so on: name and reason.
+    load_block : callable, optional
+        ``load_block(indices)`` returns the common wavelength of several spectra and their flux,
+        spectra × pixels, where that is faster than one by one. If it raises an error, the spectra
+        are loaded by halves, down to single ones, so that the report names the faulty ones.
+        ``load`` may be `None` then.
     threads : bool
-        Whether several workers are threads, for what spends its time without Python's lock, as
-        pandas' parser does. Otherwise they are processes, for which ``load`` and ``load_block``
-        have to be functions of a module or a `functools.partial` of one.
+        Whether several workers are threads, for functions that release Python's lock most of the
+        time, as the parser of pandas does. By default they are processes, for which ``load`` and
+        ``load_block`` must be functions of a module or a `functools.partial` of one.
+    wavelength : array_like, optional
+        Common wavelength of spectra that were checked before, in Å.
+    flux : array_like, shape (n_spectra, n_pixels), optional
+        Flux of spectra that were checked before, as in the files of the package. It is neither
+        loaded nor checked again, and may stay on disk. ``load`` may be `None` then.
     """
 
-    names: list
-    labels: "QTable"
-    load: "Callable[[int], tuple[np.ndarray, np.ndarray]] | None"
-    meta: dict = field(default_factory=dict)
-    rejected: dict = field(default_factory=dict)
-    load_block: Callable | None = None
+    names: "Sequence[str]"
+    labels: "Table | pandas.DataFrame | Mapping[str, npt.ArrayLike]"
+    load: "Callable[[int], tuple[npt.ArrayLike, npt.ArrayLike]] | None" = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    rejected: Mapping[str, str] | Sequence[tuple[str, str]] = field(default_factory=dict)
+    load_block: "Callable[[Sequence[int]], tuple[npt.ArrayLike, npt.ArrayLike]] | None" = None
     threads: bool = False
+    wavelength: "npt.ArrayLike | None" = None
+    flux: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.load is None and self.load_block is not None:
             self.load = partial(_first, self.load_block)
 
 
-def _first(load_block, i):
+def _first(
+    load_block: "Callable[[Sequence[int]], tuple[npt.ArrayLike, npt.ArrayLike]]", i: int
+) -> "tuple[npt.ArrayLike, npt.ArrayLike]":
+    """Load one spectrum with a function that loads several."""
     wavelength, (flux,) = load_block([i])
     return wavelength, flux
 
@@ -184,15 +208,42 @@ class GridReader(ABC):
     Attributes
     ----------
     format : str
-        What people write as ``SpectralGrid.read(path, format=...)``.
+        Name of the format, as in ``SpectralGrid.read(path, format=...)``.
     """
 
-    format = ""
+    format: str = ""
 
     @abstractmethod
-    def sniff(self, path):
-        """Say whether ``path`` (a `pathlib.Path`) looks like this format. Must be quick."""
+    def sniff(self, path: Path) -> bool:
+        """Return whether a path looks like this format. It must be quick.
+
+        Parameters
+        ----------
+        path : `pathlib.Path`
+
+        Returns
+        -------
+        bool
+        """
 
     @abstractmethod
-    def open(self, path, **options):
-        """Return a `GridSource` for ``path`` (a `pathlib.Path`)."""
+    def open(self, path: Path, **options: Any) -> GridSource:
+        """Find the spectra at a path, without reading them.
+
+        Parameters
+        ----------
+        path : `pathlib.Path`
+        **options
+            Options of the format. A reader names them in its signature, with defaults;
+            ``SpectralGrid.read(path, format=..., ...)`` takes them and suggests the nearest name
+            for a misspelled one.
+
+        Returns
+        -------
+        GridSource
+
+        Raises
+        ------
+        ValueError, OSError
+            If there is no such grid; the message is shown to the user.
+        """

@@ -27,8 +27,7 @@ DESCRIPTION = (
 def main(folder):
     """Read the folder, keep the first spectra, write the file."""
     grid = SpectralGrid.read(folder, format="tsfitpy")[:N_SPECTRA]
-    grid.meta["description"] = DESCRIPTION
-    grid.meta["source"] = "fgk-r20000"
+    grid = grid.replace(meta={"description": DESCRIPTION, "source": "fgk-r20000"})
     path = Path(astropayne.__file__).parent / "data" / "sample_grid.asdf"
     grid.write(path, dtype="float16", overwrite=True)
 

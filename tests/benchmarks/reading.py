@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from astropayne import SpectralGrid
+from astropayne.grids.data import make_grid_data, no_flux
 from astropayne.grids.files import GridWriter
 from astropayne.grids.readers.files import match_files
 
@@ -185,10 +186,11 @@ def make_large(path, grid, gigabytes):
         for first in range(0, n, 2000):
             flux = grid.flux[rows[first : first + 2000]]
             writer.append(flux + rng.normal(0, 1e-3, flux.shape).astype(np.float32))
-        tree = grid._tree()
-        tree["names"] = np.arange(n).astype(str)
-        tree["labels"] = tree["labels"][rows] + rng.normal(0, 1e-3, (n, tree["labels"].shape[1]))
-        writer.finish(tree)
+        labels = grid.labels[rows]
+        for name in labels.colnames:
+            labels[name] += rng.normal(0, 1e-3, n) * (labels[name].unit or 1)
+        no_data = no_flux(n, len(grid.wavelength), np.float32)
+        writer.finish(make_grid_data(grid.wavelength, no_data, labels, info=grid.info))
     os.sync()  # opening it is not to wait for the writing
 
 

@@ -24,6 +24,7 @@ from astropy.table import Table
 from torch.utils.data import DataLoader, TensorDataset
 
 from astropayne import PayneModel, SpectralGrid
+from astropayne.grids.data import make_grid_data
 from astropayne.grids.files import GridWriter
 from astropayne.networks.feed import SpectraFeed
 from astropayne.networks.network import SpectralNetwork
@@ -218,7 +219,7 @@ def from_disk(gigabytes):
             for first in range(0, n, len(part)):
                 writer.append(part.flux[: n - first])
             empty = np.broadcast_to(np.float32(0), (n, N_PIXELS))
-            writer.finish(SpectralGrid(part.wavelength, empty, labels)._tree())
+            writer.finish(make_grid_data(part.wavelength, empty, labels))
         for output in ("linear", "sigmoid"):
             found = {}
             for where in ("memory", "disk"):

@@ -127,8 +127,7 @@ def test_labels_with_one_value_are_not_taken_for_solar(network, unseen):
     ],
 )
 def test_a_grid_of_another_kind_is_not_compared(network, unseen, meta, match):
-    grid = unseen[:2]
-    grid.meta.update(meta)
+    grid = unseen[:2].replace(meta=meta)
     with pytest.raises(ValueError, match=match):
         flux_errors(network, grid)
 

@@ -42,7 +42,7 @@ def test_selecting_keeps_rows_together(sample, item):
         assert part.meta["name"] == sample.names[-1]
         return
     rows = np.arange(300)[item]
-    assert part.names == [sample.names[i] for i in rows]
+    assert list(part.names) == [sample.names[i] for i in rows]
     assert np.array_equal(part.flux, sample.flux[rows])
     assert np.array_equal(part.labels["feh"], sample.labels["feh"][rows])
 
@@ -61,7 +61,7 @@ def test_split_is_a_partition_and_repeats(sample):
     with pytest.raises(ValueError, match="neither part may be empty"):
         sample.split(train_fraction=1.0)
     for fraction in (np.nan, "0.8", None):
-        with pytest.raises(ValueError, match="the part of the spectra in the first grid, a number"):
+        with pytest.raises(ValueError, match="a number between 0 and 1"):
             sample.split(fraction)
 
 
@@ -89,7 +89,7 @@ def test_labels_are_transformed_with_those_that_do_not_vary(tsfitpy_folder):
     ):
         assert changed.labels["A_Li"] == pytest.approx(np.asarray(expected))
         assert changed.meta["constant_labels"] == {"feh": -1.0}
-    with pytest.raises(ValueError, match="which all spectra have in common"):
+    with pytest.raises(ValueError, match="which has one value in all spectra"):
         grid.transform_labels("A(Fe)")
 
 
@@ -105,8 +105,7 @@ def test_labels_wanted_may_be_a_list(sample):
 
 
 def test_the_solar_scale_is_never_guessed(sample):
-    unknown = sample[:3]
-    unknown.meta["solar_scale"] = None
+    unknown = sample[:3].replace(meta={"solar_scale": None})
     with pytest.raises(ValueError, match="does not say which solar abundances"):
         unknown.transform_labels("Li_Fe")
     assert unknown.transform_labels("Li_Fe", solar="Asplund 2009").meta["solar_scale"]
@@ -144,15 +143,14 @@ def test_a_damaged_file_is_recognised(sample, tmp_path):
 
 
 def test_a_failed_write_leaves_no_file(sample, tmp_path):
-    grid = sample[:3]
-    grid.meta["what"] = object()
+    grid = sample[:3].replace(meta={"what": object()})
     with pytest.raises(Exception, match="object"):
         grid.write(tmp_path / "grid.asdf")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_shapes_that_do_not_match_are_refused(sample):
-    with pytest.raises(ValueError, match="a row a spectrum"):
+    with pytest.raises(ValueError, match="one row for each spectrum"):
         SpectralGrid(sample.wavelength, sample.flux[:5], sample.labels[:4])
     with pytest.raises(ValueError, match="increasing"):
         SpectralGrid(sample.wavelength[::-1], sample.flux[:5], sample.labels[:5])
@@ -181,7 +179,7 @@ def test_axes_that_are_those_of_no_grid_are_refused(wavelength, meta, match):
 def test_what_is_masked_is_nan(sample, tmp_path, masked, dtype):
     flux, mask = sample.flux[:3].astype(dtype), np.zeros((3, 3903), dtype=bool)
     flux[2, 7], mask[2, 7] = -99, True
-    grid = sample[:3]._with(flux=masked(flux, mask=mask))
+    grid = sample[:3].replace(flux=masked(flux, mask=mask))
     assert type(grid.flux) is np.ndarray
     assert np.array_equal(np.isnan(grid.flux), mask)
     assert np.array_equal(grid.flux[~mask], flux[~mask])
@@ -192,7 +190,7 @@ def test_what_is_masked_is_nan(sample, tmp_path, masked, dtype):
 
 
 def test_percent_are_parts_of_one(sample):
-    grid = sample[:3]._with(flux=Masked(100 * sample.flux[:3], mask=False) * u.percent)
+    grid = sample[:3].replace(flux=Masked(100 * sample.flux[:3], mask=False) * u.percent)
     assert type(grid.flux) is np.ndarray
     assert grid.flux.dtype == np.float32
     assert grid.flux == pytest.approx(sample.flux[:3])
@@ -201,7 +199,9 @@ def test_percent_are_parts_of_one(sample):
 def test_flux_of_any_file_stays_there(sample, tmp_path):
     np.save(tmp_path / "flux.npy", sample.flux[:3])
     flux = np.load(tmp_path / "flux.npy", mmap_mode="r")
-    assert sample[:3]._with(flux=flux).flux is flux
+    grid = sample[:3].replace(flux=flux)
+    assert np.shares_memory(grid.flux, flux)
+    assert isinstance(grid.flux, np.memmap)
 
 
 # --- TSFitPy's folders
@@ -223,7 +223,7 @@ def test_absolute_flux_keeps_its_unit(tsfitpy_folder, sample, tmp_path):
     assert absolute.flux[0] == pytest.approx(1e6 * sample.flux[0], rel=1e-5, abs=1)
     again = SpectralGrid.read(tmp_path / "grid.asdf")
     assert u.Unit(again.meta["flux_unit"]) == u.erg / u.s / u.cm**2 / u.AA
-    assert again.meta["normalised"] is False
+    assert again.meta["normalized"] is False
 
 
 def test_labels_are_transformed_before_spectra_are_read(tsfitpy_folder, tmp_path, monkeypatch):
@@ -236,7 +236,7 @@ def test_labels_are_transformed_before_spectra_are_read(tsfitpy_folder, tmp_path
         assert found.meta == grid.meta
     again = SpectralGrid.read(stored, transform_labels=["A(Li)"])
     assert again.labels.colnames[-1] == "A_Li"
-    monkeypatch.delattr("astropayne.grids.grid.read_blocks")
+    monkeypatch.delattr("astropayne.grids.read.read_blocks")
     with pytest.raises(ValueError, match="no label transform leads to 'A_Eu'"):
         SpectralGrid.read(tsfitpy_folder, transform_labels=["A(Eu)"])
 
@@ -261,7 +261,7 @@ def test_faulty_spectra_are_set_aside_with_their_reasons(tsfitpy_folder, sample)
     )
     with pytest.warns(GridWarning, match="6 spectra of grid were set aside"):
         grid = SpectralGrid.read(folder)
-    assert grid.names == ["4.spec", "5.spec"]
+    assert list(grid.names) == ["4.spec", "5.spec"]
     assert grid.flux == pytest.approx(sample.flux[4:6], abs=1e-6)
     reasons = dict(zip(grid.report["name"], grid.report["reason"], strict=True))
     assert reasons["0.spec"] == "has 3902 pixels, the others 3903"
@@ -299,7 +299,7 @@ def test_the_first_file_does_not_set_the_wavelengths(tsfitpy_folder):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"flux": "wrong"}, "normalised, absolute"),
+        ({"flux": "wrong"}, "normalized, absolute"),
         ({"table": "labels.csv"}, "no file 'labels.csv'"),
     ],
 )

@@ -56,8 +56,7 @@ def test_spectra_of_unknown_resolution_are_said_to_be_taken_for_sharp(model):
 
 
 def test_flux_that_is_not_normalised_is_learnt_with_a_warning(sample):
-    grid = sample[:40]
-    grid.flux = 8e6 * np.asarray(grid.flux, dtype=np.float32)
+    grid = sample[:40].replace(flux=8e6 * np.asarray(sample.flux[:40], dtype=np.float32))
     with pytest.warns(AstropyUserWarning, match=r"7.88e\+06 in the median, not about one") as said:
         PayneModel((8, 8), components=8).train(grid, max_epochs=2)
     assert [one.filename for one in said] == [__file__]
@@ -222,7 +221,7 @@ def test_validation_spectra_need_not_differ(sample):
     labels = valid.labels.copy()
     labels["feh"] = np.nan
     with pytest.raises(ValueError, match="missing or not finite: feh; take all such out"):
-        model.train(train, valid._with(labels=labels))
+        model.train(train, valid.replace(labels=labels))
 
 
 def test_flux_that_cannot_be_learnt_is_refused(sample):
@@ -230,23 +229,23 @@ def test_flux_that_cannot_be_learnt_is_refused(sample):
     masked = np.ma.MaskedArray(grid.flux, mask=False)
     masked[3, 7] = masked[5, 8] = np.ma.masked
     with pytest.raises(ValueError, match="of 2 of 36 spectra is not finite everywhere or masked"):
-        _small().train(grid._with(flux=masked), seed=1)
+        _small().train(grid.replace(flux=masked), seed=1)
     with pytest.raises(ValueError, match=r"flux of the grid is in erg / .* plain numbers"):
-        _small().train(grid._with(flux=grid.flux * u.erg / u.s))
+        _small().train(grid.replace(flux=grid.flux * u.erg / u.s))
     with (
         pytest.raises(ValueError, match="normalise the spectra"),
         pytest.warns(AstropyUserWarning, match="not about one"),
     ):
-        PayneModel((8,), output="sigmoid").train(grid._with(flux=1e5 * grid.flux))
+        PayneModel((8,), output="sigmoid").train(grid.replace(flux=1e5 * grid.flux))
 
 
 def test_flux_may_be_in_percent_and_in_any_order_of_bytes(sample):
     plain, swapped, percent = _small(), _small(), _small()
     grid = sample[:40]
     plain.train(grid, max_epochs=2)
-    swapped.train(grid._with(flux=(grid.flux * u.one).astype(">f4")), max_epochs=2)
+    swapped.train(grid.replace(flux=(grid.flux * u.one).astype(">f4")), max_epochs=2)
     assert torch.equal(plain.network.pixels.weight, swapped.network.pixels.weight)
-    percent.train(grid._with(flux=100 * grid.flux * u.percent), max_epochs=2)
+    percent.train(grid.replace(flux=100 * grid.flux * u.percent), max_epochs=2)
     rms = plain.meta["validation_rms"]
     assert percent.meta["validation_rms"] == pytest.approx(rms, rel=1e-3)
 
@@ -578,8 +577,7 @@ def test_metadata_that_cannot_be_stored_are_named(model, tmp_path):
 
 @pytest.mark.parametrize(("key", "value"), [("medium", "vacuum"), ("resolution", 15000.0)])
 def test_errors_are_measured_on_spectra_of_the_same_kind(model, sample, key, value):
-    grid = sample[:3]
-    grid.meta[key] = value
+    grid = sample[:3].replace(meta={key: value})
     with pytest.raises(ValueError, match=f"the grid has {key} {value!r}, and the model"):
         model.measure_error(grid)
 

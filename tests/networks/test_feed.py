@@ -72,7 +72,7 @@ def test_flux_in_memory_is_not_copied(sample):
 def test_faulty_flux_on_disk_is_found_on_the_way(sample, tmp_path):
     flux = sample.flux.copy()
     flux[17, 5] = np.nan
-    sample._with(flux=flux).write(tmp_path / "grid.asdf")
+    sample.replace(flux=flux).write(tmp_path / "grid.asdf")
     grid = SpectralGrid.read(tmp_path / "grid.asdf")
     with pytest.raises(ValueError, match=r"flux of 1 of 3 spectra .* \(number 17 is the first"):
         _feed(grid.flux, 1e6).flux(np.array([3, 100, 17]))
@@ -136,6 +136,7 @@ def test_memory_is_bounded(tmp_path):
         import numpy as np
         from astropy.table import Table
         from astropayne import PayneModel, SpectralGrid
+        from astropayne.grids.data import make_grid_data
         from astropayne.grids.files import GridWriter
         rng = np.random.default_rng(1)
         labels = Table({{"teff": rng.uniform(4000, 7000, 3000), "logg": rng.uniform(1, 5, 3000)}})
@@ -145,7 +146,7 @@ def test_memory_is_bounded(tmp_path):
             for depth in rng.uniform(0.1, 0.9, (30, 100, 1)).astype(np.float32):
                 writer.append(1 - depth * line)
             empty = np.broadcast_to(np.float32(0), (3000, 30000))
-            writer.finish(SpectralGrid(wavelength, empty, labels)._tree())
+            writer.finish(make_grid_data(wavelength, empty, labels))
         grid = SpectralGrid.read("grid.asdf")
         model = PayneModel(hidden_layers=(16,), components=4)
         model.train(grid[:50], grid[50:60], max_epochs=1)

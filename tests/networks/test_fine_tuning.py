@@ -79,7 +79,7 @@ def test_other_wavelengths_are_interpolated_or_fitted(rng, output):
 def test_few_spectra_are_enough_for_a_trained_model(parts, trained):
     # another code's lines, a tenth shallower: the trained model is wrong, but not by much
     _, few, judge = (part.cut(_region(5150, 5250)) for part in parts)
-    few, judge = (part._with(flux=1 - 0.9 * (1 - part.flux)) for part in (few, judge))
+    few, judge = (part.replace(flux=1 - 0.9 * (1 - part.flux)) for part in (few, judge))
     tuned, new = PayneModel(), PayneModel(hidden_layers=(64, 64), components=32)
     tuned.train(few, start=trained, **OPTIONS)
     new.train(few, **OPTIONS)
@@ -100,7 +100,7 @@ def test_other_wavelengths_gain_too(parts, trained):
 
 def test_labels_are_added(parts, sample):
     many, few, _ = parts
-    without = many._with(labels=many.labels["teff", "logg", "feh", "vmic", "Mg_Fe"])
+    without = many.replace(labels=many.labels["teff", "logg", "feh", "vmic", "Mg_Fe"])
     model = PayneModel(hidden_layers=(32,), components=16)
     model.train(without, max_epochs=60, batch_size=32)
     tuned, new = PayneModel(), PayneModel(hidden_layers=(32,), components=16)

@@ -69,7 +69,7 @@ def test_hook_astropayne_grid_readers(fresh, tmp_path):
     path = tmp_path / "x.flat"
     path.touch()
     grid = SpectralGrid.read(path)
-    assert grid.names == ["a", "b"]
+    assert list(grid.names) == ["a", "b"]
     assert grid.meta["reader"] == "flat"
     assert grid.flux[1] == pytest.approx(0.6)
     astropayne.unregister_plugin("mine")
@@ -245,7 +245,7 @@ def test_a_reader_that_returns_something_else_is_an_error(fresh, tmp_path):
             return [1, 2]
 
     astropayne.register_plugin(Gives([Other()]), name="other")
-    with pytest.raises(TypeError, match="'flat' returned a list: open has to return a GridSource"):
+    with pytest.raises(TypeError, match="'flat' returned a list: open must return a GridSource"):
         SpectralGrid.read(tmp_path, format="flat")
 
 

@@ -1,52 +1,40 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Reader for our own grid files."""
+"""Reader of the grid files of this package."""
 
-import numpy as np
+from pathlib import Path
 
-from astropayne.labels.names import Label
 from astropayne.plugins.hookspecs import hookimpl
-from astropayne.plugins.interfaces import GridReader
+from astropayne.plugins.interfaces import GridReader, GridSource
 
 __all__ = ["AstropayneReader"]
 
 
 class AstropayneReader(GridReader):
-    """A file written by ``SpectralGrid.write``. It has been checked, and is not checked again."""
+    """A file written by ``SpectralGrid.write``. Its spectra are not checked again.
+
+    The flux stays on disk; spectra are read when they are used.
+
+    Options of ``SpectralGrid.read(file, format="astropayne", ...)``:
+
+    * ``verify``: whether to compare the checksums of the flux; by default for files up to 1 GB.
+    """
 
     format = "astropayne"
 
-    def sniff(self, path):
-        """Look at the file's first bytes."""
+    def sniff(self, path: Path) -> bool:
+        """Look at the first bytes of the file."""
         from astropayne.io.container import sniff_container
 
         return sniff_container(path, "SpectralGrid")
 
-    def open(self, path, *, verify=None):
-        """Return the grid itself, its flux on disk: there is nothing to collect.
-
-        ``verify`` says whether to compare the checksums of the flux; by default up to 1 GB.
-        """
-        import astropy.units as u
-        from astropy.table import QTable
-
+    def open(self, path: Path, *, verify: bool | None = None) -> GridSource:
+        """Open a grid file, its flux on disk; see `~astropayne.plugins.GridReader.open`."""
         from astropayne.grids.files import open_grid_file
-        from astropayne.grids.grid import SpectralGrid
 
-        tree, flux = open_grid_file(path, verify)
-        columns = zip(tree["label_names"], np.array(tree["labels"]).T, strict=True)
-        labels = QTable({name: Label(name).column(values) for name, values in columns})
-        report = QTable({name: tree["report"][name] for name in ("name", "reason")})
-        return SpectralGrid(
-            tree["wavelength"] * u.AA,
-            flux,
-            labels,
-            [str(name) for name in tree["names"]],
-            tree["meta"],
-            report,
-        )
+        return open_grid_file(path, verify)
 
 
 @hookimpl
-def astropayne_grid_readers():
-    """Return the reader of our own grid files."""
+def astropayne_grid_readers() -> list[GridReader]:
+    """Return the reader of the grid files of this package."""
     return [AstropayneReader()]

@@ -55,7 +55,7 @@ class OnePayneReader(GridReader):
                 "medium": medium,
                 "resolution": resolution,
                 "solar_scale": solar_scale,
-                "normalised": True,
+                "normalized": True,
             },
         )
 

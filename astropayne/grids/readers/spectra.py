@@ -26,7 +26,7 @@ _STATED = ("medium", "resolution")  # what files of spectra may say themselves
 class SpecutilsReader(GridReader):
     """Text, ECSV, FITS: all files that `~astropayne.spectrum_files.read_spectrum` reads.
 
-    Wavelength and flux are taken of each; flux without a unit is taken to be normalised. The path
+    Wavelength and flux are taken of each; flux without a unit is taken to be normalized. The path
     is a folder, a pattern such as ``"grid/*.fits"``, or a table (text, ECSV, FITS, VOTable) with
     a column of file names, relative to the table's folder. Folders and patterns need a table of
     labels: ``labels.csv`` (or ``.ecsv``, ``.txt``, ``.fits``, ``.vot``, ``.xml``) in the folder is
@@ -99,8 +99,8 @@ class SpecutilsReader(GridReader):
             )
         own_unit = u.one if first is None else first.flux.unit
         unit = own_unit if flux_unit is None else u.Unit(flux_unit)
-        normalised = unit.is_equivalent(u.one)  # percent are made parts of one
-        meta |= {"flux_unit": "" if normalised else str(unit), "normalised": normalised}
+        normalized = unit.is_equivalent(u.one)  # percent are made parts of one
+        meta |= {"flux_unit": "" if normalized else str(unit), "normalized": normalized}
         same = {k: meta[k] for k in _STATED if given[k] is None}  # what is given comes first
         return GridSource(
             names=names,

@@ -76,7 +76,7 @@ class ThePayneReader(GridReader):
                 "medium": medium,
                 "resolution": resolution,
                 "solar_scale": solar_scale,
-                "normalised": True,
+                "normalized": True,
             },
         )
 

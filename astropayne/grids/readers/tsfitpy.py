@@ -21,7 +21,7 @@ __all__ = ["TSFitPyReader"]
 
 # TSFitPy writes these columns itself; they describe the run, not the star.
 _OF_THE_RUN = ("rv", "vmac", "rotation", "resolution")
-_FLUX_COLUMN = {"normalised": 1, "absolute": 2}
+_FLUX_COLUMN = {"normalized": 1, "absolute": 2}
 _FLUX_UNIT = "erg / (s cm2 Angstrom)"  # of absolute flux
 
 
@@ -30,7 +30,7 @@ class TSFitPyReader(GridReader):
 
     Options of ``SpectralGrid.read(folder, format="tsfitpy", ...)``:
 
-    * ``flux="normalised"`` (the second column) or ``"absolute"`` (the third, whose unit,
+    * ``flux="normalized"`` (the second column) or ``"absolute"`` (the third, whose unit,
       erg / (s cm2 Å), is kept in ``meta["flux_unit"]``);
     * ``extension=".spec"`` of the spectra, which may be compressed (``.spec.gz``);
     * ``table="spectra_parameters.csv"``, the file of labels in the folder, and
@@ -56,7 +56,7 @@ class TSFitPyReader(GridReader):
         self,
         path,
         *,
-        flux="normalised",
+        flux="normalized",
         extension=".spec",
         table="spectra_parameters.csv",
         name_column="specname",
@@ -97,7 +97,7 @@ class TSFitPyReader(GridReader):
             "medium": medium,
             "resolution": float(resolution) if resolution else None,
             "solar_scale": solar_scale,
-            "normalised": flux == "normalised",
+            "normalized": flux == "normalized",
         }
         if flux == "absolute":
             meta["flux_unit"] = _FLUX_UNIT
