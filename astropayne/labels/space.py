@@ -69,8 +69,8 @@ class LabelSpace:
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
                 raise ValueError(
                     f"label {name!r} ranges from {low} to {high}: a label of a grid must take at "
-                    "least two finite values; leave out the constant ones, for example with "
-                    f"del grid.labels[{name!r}]"
+                    "least two finite values; leave out the constant ones: labels = grid.labels; "
+                    f"del labels[{name!r}]; grid = grid.replace(labels=labels)"
                 )
 
     @classmethod

@@ -72,7 +72,7 @@ def test_flux_errors_are_those_of_plain_numpy(network, unseen, errors):
     assert spectra["rms"] == pytest.approx(np.sqrt(np.mean(difference**2, axis=1)), rel=1e-6)
     worst = np.argmax(np.abs(difference), axis=1)
     assert (spectra["worst_wavelength"] == unseen.wavelength[worst]).all()
-    assert list(spectra["name"]) == unseen.names
+    assert tuple(spectra["name"]) == unseen.names
     assert spectra["A_Li"] == pytest.approx(unseen.transform_labels("A_Li").labels["A_Li"])
 
 
