@@ -4,6 +4,7 @@ Every import is read, also those inside functions and under ``TYPE_CHECKING``.
 """
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -171,9 +172,24 @@ def test_listing_plugins_is_light():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def type_checking_imports(path):
+    """Return module and name of what a file imports for type checkers alone."""
+    (block,) = [
+        node
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+    ]
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return [(node.module, alias.name) for node in imports for alias in node.names]
+
+
 def test_public_names_are_there():
     for name in astropayne.__all__:
         assert getattr(astropayne, name)
+    for module, name in type_checking_imports(ROOT / "__init__.py"):
+        assert getattr(importlib.import_module(module), name) is getattr(astropayne, name)
+    names = {name for _, name in type_checking_imports(ROOT / "__init__.py")}
+    assert names == {name for name in astropayne.__all__ if not name.startswith("_")}
     assert "PayneModel" in dir(astropayne)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         astropayne.nothing  # noqa: B018
