@@ -68,8 +68,8 @@ def write_tree(path: str | Path, kind: str, tree: Mapping[str, Any]) -> None:
         file.write_to(path)
     with open(path, "r+b") as file:
         text = _text(file)
-        match = _SEALED.search(text)
-        file.seek(match.start(1))
+        place = f"{_SEAL}: ".encode()
+        file.seek(text.index(place + _OPEN.encode()) + len(place))
         file.write(f"{zlib.crc32(text):08x}".encode())
 
 

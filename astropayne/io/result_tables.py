@@ -85,7 +85,8 @@ def fits_header(meta: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     dict of str to str, int or float
         By names of up to eight capital letters.
     """
-    flat, short = {}, {"resolution": "resolut"}
+    short = {"resolution": "resolut"}
+    flat: dict[str, Any] = {}
     for key, value in meta.items():
         flat |= value if isinstance(value, dict) else {key: value}
     cards = {short.get(key, key): _card(value) for key, value in flat.items()}

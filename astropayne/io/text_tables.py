@@ -186,7 +186,8 @@ def header_of(file: str | Path, name_columns: Collection[str]) -> tuple[int, lis
     """
     from astropy.utils.data import get_readable_fileobj
 
-    wanted, headers = {name.lower() for name in name_columns}, [[]]
+    wanted = {name.lower() for name in name_columns}
+    headers: list[list[str]] = [[]]
     with get_readable_fileobj(file, encoding="binary") as lines:
         for line in lines:
             text = line.decode("utf-8-sig", errors="replace").lower().replace('"', "")

@@ -102,7 +102,7 @@ class LabelGraph:
 
     def equivalent(self, name: str | None) -> frozenset[str]:
         """Return the labels that express the same quantity as a label, itself included."""
-        return self._classes.get(name, frozenset([name]))
+        return frozenset() if name is None else self._classes.get(name, frozenset([name]))
 
     def plan(self, inputs: Iterable[str], outputs: Sequence[str]) -> list[TransformStep]:
         """Return the steps from some labels to others, in the order in which they are taken.
@@ -126,10 +126,10 @@ class LabelGraph:
             made_by.update(new)
         needed, open_ends = set(), list(outputs)
         while open_ends:
-            step = made_by[open_ends.pop()]
-            if step is not None and step not in needed:
-                needed.add(step)
-                open_ends.extend(step.inputs)
+            maker = made_by[open_ends.pop()]
+            if maker is not None and maker not in needed:
+                needed.add(maker)
+                open_ends.extend(maker.inputs)
         return [step for step in made_by.values() if step in needed]
 
     def _no_path_message(

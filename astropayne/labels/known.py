@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from astropayne.labels.conversion import LabelConversion, convert_labels, forbid_same, same_label
+from astropayne.labels.names import unknown_label_message
 from astropayne.labels.solar import SolarLike
 
 __all__ = ["KnownLabels", "LabelTie"]
@@ -85,7 +86,7 @@ class KnownLabels:
         self.values = {name: value for name, value in known.items() if name in self.names}
         self.ties: dict[str, LabelTie] = {}
         others = [name for name in known if name not in self.names]
-        replaced = [same_label(self.names, name) for name in others]
+        replaced = [self._own(name) for name in others]
         inputs = [*others, *(name for name in self.names if name not in replaced)]
         ties = {n: LabelTie(LabelConversion(inputs, [n], solar), dict(known)) for n in replaced}
         for name, tie in ties.items():
@@ -100,7 +101,7 @@ class KnownLabels:
             return {}
         forbid_same(labels)
         own = {name: value for name, value in labels.items() if name in self.names}
-        others = [same_label(self.names, name) for name in labels if name not in self.names]
+        others = [self._own(name) for name in labels if name not in self.names]
         return own | convert_labels({**self.values, **labels}, others, self.solar)[0]
 
     def say_range(self, name: str, pair: Sequence[float]) -> tuple[str, tuple[float, float]]:
@@ -125,11 +126,18 @@ class KnownLabels:
             )
         return own, (float(middle), float(abs(above - below) / 2))
 
+    def _own(self, name: str) -> str:
+        """Return the model's label that expresses the same quantity as another label."""
+        own = same_label(self.names, name)
+        if own is None:
+            raise ValueError(unknown_label_message(name, self.names))
+        return own
+
     def _convert(self, name: str, values: Sequence[float]) -> tuple[str, Sequence[float]]:
         """Convert values of one label, with the fixed labels for what the conversion needs."""
         if name in self.names:
             return name, values
-        own = same_label(self.names, name)
+        own = self._own(name)
         fixed = {n: value for n, value in self.values.items() if n != own}
         try:
             converted = convert_labels(

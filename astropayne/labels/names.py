@@ -142,10 +142,10 @@ def _parsed(text: str) -> str:
     return text
 
 
-def parsed_or_none(text: str | None) -> str | None:
+def parsed_or_none(text: str) -> str | None:
     """Return the name of a label as `parse_label` does, or `None` if it cannot be a label."""
     try:
-        return parse_label(text)
+        return _parsed(str(text))
     except ValueError:
         return None
 

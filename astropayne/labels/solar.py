@@ -176,7 +176,7 @@ def _scale_of(table: "Table", name: str) -> SolarScale:
         abundances[element] = row[source]
         if source in row["meteorites"].split():
             meteoritic.add(element)
-    return SolarScale(name, abundances, table.meta["citations"][name], meteoritic)
+    return SolarScale(name, abundances, table.meta["citations"][name], frozenset(meteoritic))
 
 
 class _BuiltinScales(Mapping):
