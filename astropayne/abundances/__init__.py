@@ -1,5 +1,9 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Abundances element by element: line lists, stages, measuring and planning."""
+"""Abundances of single elements: line lists, analyses in stages, and planning of observations.
+
+`fit_abundances` measures abundances from lines; `find` finds the lines that a model knows, and
+`plan` predicts the errors of an observation.
+"""
 
 from astropayne.utils.lazy import attach
 
@@ -10,7 +14,7 @@ __getattr__, __dir__, __all__ = attach(
         "finder": "find",
         "stages": "Stage read_stages",
         "flags": "ElementFlag",
-        "measuring": "fit_abundances",
+        "fit": "fit_abundances",
         "planning": "describe_plan plan",
         "sensitivities": "sensitivity",
     },

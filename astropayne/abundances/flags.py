@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Flags of an abundance."""
+"""Flags of abundances."""
 
 from astropayne.engine.flags import NamedFlag
 
@@ -7,24 +7,27 @@ __all__ = ["ElementFlag"]
 
 
 class ElementFlag(NamedFlag):
-    """What is to be known of an abundance; zero if nothing."""
+    """Bit flags describing the quality of an abundance; zero if no problem was found."""
 
     UPPER_LIMIT = 1
-    """There is no measurement, but an upper limit (which a difference from a star has none of)."""
+    """The element is not detected; an upper limit is reported, except in differences from a
+    reference star."""
     NO_LINES = 2
-    """No line of the element is covered by usable pixels."""
+    """Usable pixels cover no line of the element."""
     BELOW_RANGE = 4
-    """The spectrum asks for less than the model knows."""
+    """The spectrum prefers an abundance below the model's range."""
     ABOVE_RANGE = 8
-    """The spectrum asks for more than the model knows, or does not exclude it."""
+    """The spectrum prefers an abundance above the model's range, or does not exclude one."""
     DISCREPANT_LINES = 16
-    """A line disagrees with the others by more than three standard deviations."""
+    """A line deviates from the others by more than three standard deviations."""
     NOT_CONVERGED = 32
-    """The likelihood was not resolved: it has more than one maximum, or is very narrow."""
+    """The likelihood was not resolved: it has several maxima, or is very narrow."""
     NO_STELLAR_LABELS = 64
-    """The star could not be fitted, or not the [Fe/H] that the convention needs: the table's
-    ``message`` or ``low_information`` says why."""
+    """The star could not be fitted, or [Fe/H], which the convention needs, was not measured. The
+    columns ``message`` and ``low_information`` give the reason."""
     LIMIT_BEYOND_RANGE = 128
-    """The upper limit is above all that the model knows: weak lines, as expected to grow on."""
+    """The upper limit is above the model's range, where weak lines are extrapolated along their
+    curve of growth."""
     NOT_IN_REFERENCE = 256
-    """It is measured, but not in the reference star, or not from any line of both."""
+    """The element is measured in the star but not in the reference star, or not from any line of
+    both."""

@@ -1,317 +1,427 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Abundances element by element, from chosen lines: measurements, or upper limits.
+"""Measurement of abundances in a batch of stars whose stellar labels are known."""
 
-An analysis is a list of stages. The first gives the stellar labels, as `~astropayne.fit_spectra`
-does. In those that follow, the likelihood of each abundance is computed over its range from the
-windows of its own lines, all else marginalised: see ``astropayne.profiles``.
-"""
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-import itertools
-from typing import Any
-
-import astropy.units as u
 import numpy as np
-from astropy.utils.masked import Masked
+from scipy.stats import norm
 
-from astropayne.abundances.batch import ElementBatch, Found, masked
-from astropayne.abundances.stages import CONVENTIONS, Stage
-from astropayne.abundances.steps import FittedStage, following, with_lines
-from astropayne.engine.arms import filled
-from astropayne.engine.flags import Flag
-from astropayne.fitting.batches import measure_all
-from astropayne.fitting.options import FitOptions, takes_fit_options
-from astropayne.fitting.setup import FitSetup
-from astropayne.labels.conversion import LabelConversion
-from astropayne.labels.solar import solar_scale as named_scale
-from astropayne.utils.torch_state import one_thread, without_gradients
+from astropayne.abundances.conversion import Conversion
+from astropayne.abundances.flags import ElementFlag
+from astropayne.abundances.options import AbundanceOptions
+from astropayne.abundances.steps import PreparedStage
+from astropayne.engine.arms import Arm, Star, filled
+from astropayne.engine.outcome import Outcome
+from astropayne.engine.profiles import Problem, Profile, Stars
+from astropayne.forward.transfer import instrument_fwhm
+from astropayne.wavelengths.axis import effective_arms
+from astropayne.wavelengths.velocity import VELOCITIES
 
-__all__ = ["fit_abundances"]
+__all__ = ["Measurement", "StageBatch"]
+
+_DISCREPANT = 3.0  # standard deviations of a line from the mean of all lines
+_COVERED = 0.5  # fraction of a line's window that must be usable
+_END_OF_RANGE = 1e-3  # distance from the ends of the range, in units of the range
 
 
-@takes_fit_options
-def fit_abundances(
-    spectra,
-    model,
-    elements,
-    *,
-    lines=None,
-    stellar_lines=None,
-    convention="X_Fe",
-    solar_scale=None,
-    confidence=0.95,
-    detection=3.0,
-    clip=False,
-    reference=None,
-    per_line=False,
-    models=False,
-    progress=None,
-    options: FitOptions | None = None,
-    **keywords: Any,
-):
-    """Measure abundances element by element, or limit them.
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """The measurement of one element in one star; by default there is none.
+
+    Attributes
+    ----------
+    value, error, limit : float
+        Abundance, its standard deviation and its upper limit, in the convention asked for.
+    flags : int
+        `ElementFlag`.
+    ew : float
+        Equivalent width of the element in its windows, mÅ.
+    significance : float
+        Significance of the element, in standard deviations.
+    n_lines : int
+        Number of lines.
+    scatter : float
+        Standard deviation of the lines.
+    sensitivity : numpy.ndarray, shape (n_parameters,)
+        Derivatives of the element's label with respect to all parameters.
+    lines, lines_err, lines_deviation : numpy.ndarray, shape (n_lines,)
+        Abundance of each line in the model's label, its error, and its deviation from the mean in
+        standard deviations.
+    lines_covariance : numpy.ndarray, shape (n_lines, n_lines)
+        Covariance of the lines.
+    mean : float
+        Mean of the posterior, in the model's label.
+    lines_variance : float
+        Variance of the mean of the lines, all other parameters fixed.
+    best_fit, without : numpy.ndarray, shape (n_pixels,)
+        The model with and without the element; empty if they are not asked for.
+    """
+
+    value: float = np.nan
+    error: float = np.nan
+    limit: float = np.nan
+    flags: int = ElementFlag.NO_STELLAR_LABELS
+    ew: float = np.nan
+    significance: float = np.nan
+    n_lines: int = 0
+    scatter: float = np.nan
+    sensitivity: np.ndarray | float = np.nan
+    lines: np.ndarray | float = np.nan
+    lines_err: np.ndarray | float = np.nan
+    lines_deviation: np.ndarray | float = np.nan
+    lines_covariance: np.ndarray | float = np.nan
+    mean: float = np.nan
+    lines_variance: float = np.nan
+    best_fit: np.ndarray | tuple = ()
+    without: np.ndarray | tuple = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Abundances:
+    """Abundances of one element in the stars of a batch, arrays of shape (n_stars,).
+
+    ``measured`` and ``limited`` are the stars for which the value and the limit are reported.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    limit: np.ndarray
+    measured: np.ndarray
+    limited: np.ndarray
+    flags: np.ndarray
+
+
+class StageBatch:
+    """One stage of an analysis for a batch of stars with the same number of arms.
 
     Parameters
     ----------
-    spectra : iterable of `~specutils.Spectrum` or `~specutils.SpectrumList`
-        As for `~astropayne.fit_spectra`.
-    model : `~astropayne.PayneModel`
-    elements : sequence of str or of Stage
-        Symbols of elements that the model has labels of; or stages of an analysis, the first of
-        which finds the stellar labels. Symbols are short for
-        ``[Stage(lines=stellar_lines), Stage(elements, lines)]``.
-    lines : LineList, optional
-        By default the list that ships with the package, and for elements it has no lines of in
-        the model's windows, those that `astropayne.abundances.finder.find` finds in the middle of the model's
-        range.
-    stellar_lines : LineList, optional
-        Lines that the stellar labels are taken from; by default the whole spectrum.
-    convention : {"X_Fe", "X_H", "A_X"}
-        What abundances are given as.
-    solar_scale : str, `~astropayne.labels.solar.SolarScale` or mapping, optional
-        What [X/Fe] and [X/H] refer to; by default the model's own.
-    confidence : float
-        Of the upper limits.
-    detection : float
-        Significance, in standard deviations, from which on a line counts as detected.
-    clip : bool
-        Whether a discrepant line is left out, the worst first, and the element fitted once more,
-        as long as two others are left.
-    reference : `~specutils.Spectrum` or `~specutils.SpectrumList`, optional
-        A star to compare with, such as the Sun, analysed in the same way: abundances are then
-        the differences from its own, line by line, so that what is wrong with a line in the model
-        (an oscillator strength) cancels. Not for limits.
-    per_line : bool
-        Whether to add columns ``Mg_lines``, ``Mg_lines_err`` and ``Mg_lines_deviation``: the
-        abundance of each line, in the model's label, and by how many standard deviations it is
-        from that of all lines.
-    models : bool
-        Whether to add columns ``Mg_best_fit`` and ``Mg_without``: the model at the star's pixels,
-        arms one after another, with the element and without it; NaN beyond the windows.
-    progress : bool, optional
-        Whether to show a progress bar; by default on a terminal only.
-    options : `~astropayne.fitting.FitOptions`, optional
-        Options to start from; the keywords change them.
-    **keywords
-        Options of the fit, as in `~astropayne.fit_spectrum`, of all stages: ``resolution``,
-        ``fixed``, ``tied``, ``continuum``… The lines of elements that are tied to one that is measured count as its own.
-        With ``loss="huber"``, pixels of lines count as little as they do at the labels that a
-        stage starts from.
-
-    Returns
-    -------
-    `~astropy.table.QTable`
-        A row a spectrum. Stellar labels, velocities and flags are those of
-        `~astropayne.fit_spectra`, and for each element (here Mg, as [Mg/Fe]) there are
-
-        - ``Mg_Fe``, ``Mg_Fe_err``: mean and standard deviation of the posterior over the model's
-          range, masked where there is no measurement;
-        - ``Mg_Fe_upper_limit``: masked where there is one, and where the spectrum sets no limit;
-        - ``Mg_ew``: equivalent width that the model has of the element in its windows, in mÅ, in
-          masked pixels, too, as far as the model goes;
-        - ``Mg_significance``: by how much χ² is larger without the element, its root;
-        - ``Mg_n_lines``, ``Mg_scatter``: lines that took part, and their standard deviation;
-        - ``Mg_sensitivity``: the changes of the model's label of the element by the parameters
-          that ``meta["by"]`` names, all others held;
-        - ``Mg_flags``: see `ElementFlag`.
-
-        ``meta["Mg_lines"]`` has the centres of the lines, Å in ``meta["medium"]``: the option
-        ``medium``, or the model's.
-
-    Raises
-    ------
-    ValueError
-        If the model has no label of an element, or an option makes no sense.
-    astropayne.fitting.batches.Interrupted
-        If Ctrl-C ends it, as `~astropayne.fit_spectra` has it.
-
-    Examples
-    --------
-    >>> from astropayne import PayneModel, fit_abundances
-    >>> model = PayneModel.sample()
-    >>> star = model(teff=5600, logg=4.3, feh=-0.2, vmic=1.1, Na_Fe=0.25, A_Li=2.3, vsini=4)
-    >>> table = fit_abundances([star], model, ["Na", "Li"], convention="A_X")
-    >>> print(table["A_Na"].round(2)[0], table["A_Li"].round(2)[0])
-    6.34 2.3
+    stage : PreparedStage
+    options : AbundanceOptions
+    convert : Conversion
+        Conversion from the model's labels to the abundances asked for.
+    stars : sequence of `~astropayne.engine.arms.Star`
+    outcomes : sequence of `~astropayne.engine.outcome.Outcome`
+        Fits of the stellar labels.
+    theta : numpy.ndarray, shape (n_stars, n_parameters)
+        Labels and velocities before the stage; NaN where they are unknown.
+    fitted : numpy.ndarray of bool, shape (n_stars, n_pixels), or None
+        Pixels from which ``theta`` was measured; by default those of the stellar fits.
     """
-    options = FitOptions.from_call(fit_abundances, options, keywords)
-    if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
-        raise ValueError("this is one spectrum: give a list of it")
-    elements = (elements,) if isinstance(elements, str | Stage) else tuple(elements)
-    if not any(isinstance(one, Stage) for one in elements):
-        elements = Stage(lines=stellar_lines), Stage(elements, lines)
-    elif lines is not None or stellar_lines is not None:
-        raise ValueError("lines and stellar_lines: stages have lines of their own")
-    analysis = _Analysis(
-        model, elements, convention, solar_scale, confidence, detection, clip, models, options
-    )
-    if reference is not None:
-        analysis.compare_with(reference)
-
-    def table(names, measured):
-        outcomes, found = zip(*measured, strict=True) if measured else ((), ())
-        return analysis.table(names, outcomes, found, per_line)
-
-    return measure_all(
-        spectra,
-        lambda some: zip(*analysis.fit(some), strict=True),
-        table,
-        "abundances",
-        progress,
-    )
-
-
-class _Analysis:
-    """The options, checked, and the stages of the analysis."""
 
     def __init__(
-        self, model, stages, convention, solar_scale, confidence, detection, clip, models, options
-    ):
-        if convention not in CONVENTIONS:
-            raise ValueError(f"convention={convention!r} is not one of {', '.join(CONVENTIONS)}")
-        if not 0.5 < confidence < 1:
-            raise ValueError(f"confidence={confidence!r} has to be above 0.5 and below 1")
-        if not detection > 0:
-            raise ValueError(f"detection={detection!r} has to be positive")
-        self.model, self.detection, self.clip = model, float(detection), clip
-        self.models, self.confidence, self.reference = models, float(confidence), None
-        first, *others = stages
-        if not all(isinstance(s, Stage) for s in stages) or first.elements or not others:
-            raise ValueError(
-                "stages: the first is Stage() without elements, for the stellar labels; those with "
-                'elements, such as Stage(["Na"]), follow'
+        self,
+        stage: PreparedStage,
+        options: AbundanceOptions,
+        convert: Conversion,
+        stars: Sequence[Star],
+        outcomes: Sequence[Outcome],
+        theta: np.ndarray,
+        fitted: np.ndarray | None,
+    ) -> None:
+        self.stage, self.options, self.convert = stage, options, convert
+        fitter = stage.setup.fitter
+        self.unknown = np.isnan(theta)
+        theta = np.where(self.unknown, self._middle(), theta)  # hardly changes the spectrum
+        arms = fitter.arms(stars, theta)
+        if fitted is None:
+            fitted = _fitted_pixels(outcomes, arms)
+        likelihood = fitter.likelihood_of(arms, theta, fitter.modes)
+        chain = self._derivatives(theta, outcomes)
+        self.likelihood = Stars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
+        self.shift = fitter.shift(theta[:, : -len(VELOCITIES)])
+        self.scale = [_scale_of_pixels(star) for star in stars]
+        self.lengths = [[len(w) for w in star.wavelength] for star in stars]
+        self.widths = [arm.wavelength.shape[1] for arm in arms]
+        self.used = self._used_pixels(stars, theta)
+
+    def _middle(self) -> np.ndarray:
+        """Return the middle of the labels' ranges, and zero velocities."""
+        return np.append(self.stage.model.labels.middle, np.zeros(len(VELOCITIES)))
+
+    def _derivatives(self, theta: np.ndarray, outcomes: Sequence[Outcome]) -> np.ndarray:
+        """Return the derivatives of all parameters with respect to the free ones."""
+        parameters = self.stage.parameters
+        chain = parameters.chain(theta[:, parameters.index], theta)
+        for row, outcome in zip(chain, outcomes, strict=True):
+            # A velocity at its bound has no derivative, and so adds no error.
+            for name in {*outcome.at_bound} & {*VELOCITIES} & {*parameters.free}:
+                row[:, parameters.free.index(name)] = 0
+        return chain
+
+    def _used_pixels(self, stars: Sequence[Star], theta: np.ndarray) -> np.ndarray:
+        """Return the pixels of each line that are used: (n_lines, n_stars, n_pixels)."""
+        lines, model_resolution = self.stage.lines, self.stage.model.resolution
+        fwhm = [instrument_fwhm(_lowest_resolution(star), model_resolution) for star in stars]
+        broadening = np.hypot.reduce([*theta[:, -2:].T, fwhm])
+        windows = lines.inside_windows(self.likelihood.rest_wavelength, broadening[:, None])
+        has_weight = self.likelihood.weight > 0
+        # Coverage is relative to the window itself, in which the star's pixels may end.
+        seen = ((windows & has_weight) * self._pixel_widths(has_weight)).sum(axis=2)
+        covered = seen > _COVERED * lines.window_width(broadening)
+        # Pixels without weight stay: they count for the equivalent width.
+        return windows & (self.likelihood.supported & covered[:, :, None])
+
+    def _pixel_widths(self, seen: np.ndarray) -> np.ndarray:
+        """Return widths of pixels in ln λ, divided among the arms that see the same wavelength."""
+        axes = [pixels.wavelength for pixels in self.likelihood.pixels]
+        return self.likelihood.pixel_width / effective_arms(axes, seen)
+
+    # --- one element
+
+    def measure(
+        self, k: int, column: int, reference: Measurement | None = None
+    ) -> list[Measurement]:
+        """Measure one element in all stars.
+
+        Parameters
+        ----------
+        k : int
+            Position of the element in the stage.
+        column : int
+            Position of the element among those of all stages.
+        reference : Measurement, optional
+            Measurement of the element in the reference star, from which differences are taken.
+
+        Returns
+        -------
+        list of Measurement
+            One for each star.
+        """
+        problem = self._problem(k)
+        profile, discrepant = self._profile(problem)
+        abundances = self._abundances(k, column, profile, discrepant)
+        if reference is not None:
+            abundances = _relative_to(reference, profile, abundances)
+        return self._measurements(profile, abundances)
+
+    def _problem(self, k: int) -> Problem:
+        """Return the lines of an element; a pixel in several windows belongs to the nearest."""
+        used = self.used[self.stage.lines_of[k]]
+        centers = self.stage.lines.vacuum()[self.stage.lines_of[k], 0]
+        distance = np.abs(self.likelihood.rest_wavelength - centers[:, None, None])
+        nearest = np.where(used, distance, np.inf).argmin(axis=0)
+        used = used & (np.arange(len(used))[:, None, None] == nearest)
+        return Problem(int(self.stage.index[k]), self.stage.moves[k], used)
+
+    def _profile(self, problem: Problem) -> tuple[Profile, np.ndarray]:
+        """Return the likelihood of an abundance, and which lines are discrepant.
+
+        With ``clip``, each star's worst line is left out for as long as it is discrepant and at
+        least two others remain: of two lines that disagree, either may be wrong, and a wrong line
+        makes others deviate from the mean.
+        """
+        clipped = np.zeros(problem.lines.shape[1::-1], dtype=bool)
+        while True:
+            profile = self._likelihood_profile(problem)
+            deviation = np.abs(np.nan_to_num(profile.deviation))
+            discrepant = deviation > _DISCREPANT
+            if not self.options.clip:
+                return profile, discrepant
+            worst = deviation.argmax(axis=1)[:, None] == np.arange(deviation.shape[1])
+            enough = np.isfinite(profile.lines).sum(axis=1) > 2
+            out = worst & discrepant & enough[:, None]
+            if not out.any():
+                return profile, clipped | discrepant
+            clipped |= out
+            problem = replace(problem, lines=problem.lines & ~out.T[..., None])
+
+    def _likelihood_profile(self, problem: Problem) -> Profile:
+        return self.likelihood.profile(problem, self.stage.expand, self.options.confidence)
+
+    def _abundances(
+        self, k: int, column: int, profile: Profile, discrepant: np.ndarray
+    ) -> _Abundances:
+        """Return abundances and limits, and decide which of them are reported."""
+        index = self.stage.index[k]
+        low, high = self.likelihood.low[index], self.likelihood.high[index]
+        margin = _END_OF_RANGE * (high - low)
+        has_lines = np.isfinite(profile.lines).any(axis=1)
+        detected = has_lines & (profile.significance >= self.options.detection)
+        below = detected & (profile.best <= low + margin)
+        above = detected & (profile.best >= high - margin)
+        value, error, limit = self._converted(k, column, profile)
+        measured = detected & ~below & ~above & np.isfinite(value) & np.isfinite(error)
+        limited = has_lines & ~measured & ~above & np.isfinite(limit)
+        limited &= profile.excluded > norm.ppf(self.options.confidence)
+        unconvertible = has_lines & ~np.isfinite(error)
+        out_of_range = has_lines & ~measured & ~limited & (above | ~unconvertible)
+        flags = np.where(has_lines, 0, ElementFlag.NO_LINES)
+        for stars, flag in (
+            (limited, ElementFlag.UPPER_LIMIT),
+            (limited & (profile.limit > high), ElementFlag.LIMIT_BEYOND_RANGE),
+            (below, ElementFlag.BELOW_RANGE),
+            (out_of_range, ElementFlag.ABOVE_RANGE),
+            (unconvertible, ElementFlag.NO_STELLAR_LABELS),
+            (measured & discrepant.any(axis=1), ElementFlag.DISCREPANT_LINES),
+            ((measured | limited) & ~profile.settled, ElementFlag.NOT_CONVERGED),
+        ):
+            flags = flags | np.where(stars, flag, 0)
+        return _Abundances(value, error, limit, measured, limited, flags)
+
+    def _converted(
+        self, k: int, column: int, profile: Profile
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return values, errors and limits in the convention asked for."""
+        n, index = len(self.stage.model.labels), int(self.stage.index[k])
+        covariance = self._covariance(k, profile)[:, :n, :n]
+        theta = self.likelihood.theta.copy()
+        theta[:, index] = profile.mean
+        labels = self.stage.expand(theta)[:, :n]
+        value = self.convert(labels)[:, column]
+        error = np.sqrt(self.convert.covariance(labels, covariance)[:, column, column])
+        theta[:, index] = profile.limit
+        limit = self.convert(self.stage.expand(theta)[:, :n])[:, column]
+        return value, error, np.where(np.isfinite(error), limit, np.nan)
+
+    def _covariance(self, k: int, profile: Profile) -> np.ndarray:
+        """Return the covariance of all parameters; NaN for those that are unknown."""
+        index = int(self.stage.index[k])
+        follow = profile.follow[:, :, None] * profile.sigma[:, None, None]
+        covariance = profile.rest + follow @ follow.mT
+        # The fit of the other labels already contains their part of the emulator's shift.
+        covariance[:, index, index] += self.shift[:, index, index]
+        unknown = self.unknown.copy()
+        unknown[:, list(self.stage.moves[k])] = False
+        return np.where(unknown[:, :, None] | unknown[:, None], np.nan, covariance)
+
+    def _measurements(self, profile: Profile, abundances: _Abundances) -> list[Measurement]:
+        """Return the measurement of each star; what is not reported is NaN."""
+        n_lines = np.isfinite(profile.lines).sum(axis=1)
+        errors = np.sqrt(np.diagonal(profile.lines_covariance, axis1=1, axis2=2))
+        errors = np.where(np.isfinite(profile.lines), errors, np.nan)
+        columns = {
+            "value": np.where(abundances.measured, abundances.value, np.nan),
+            "error": np.where(abundances.measured, abundances.error, np.nan),
+            "limit": np.where(abundances.limited, abundances.limit, np.nan),
+            "flags": abundances.flags,
+            "ew": np.where(n_lines > 0, self._equivalent_width(profile), np.nan),
+            "significance": np.where(n_lines > 0, profile.significance, np.nan),
+            "n_lines": n_lines,
+            "scatter": _weighted_scatter(profile.lines, errors),
+            "sensitivity": profile.by,
+            "lines": profile.lines,
+            "lines_err": errors,
+            "lines_deviation": profile.deviation,
+            "lines_covariance": profile.lines_covariance,
+            "mean": profile.mean,
+            "lines_variance": profile.lines_variance,
+        }
+        measurements = [
+            Measurement(**dict(zip(columns, row, strict=True)))
+            for row in zip(*columns.values(), strict=True)
+        ]
+        return self._with_models(measurements, profile) if self.options.models else measurements
+
+    def _equivalent_width(self, profile: Profile) -> np.ndarray:
+        """Return equivalent widths in the windows of the element, mÅ in the stars' frames.
+
+        Where several arms see the same wavelength, their mean counts.
+        """
+        widths = self.likelihood.rest_wavelength * self._pixel_widths(np.isfinite(profile.depth))
+        return 1e3 * np.nansum(profile.depth * widths, axis=1)
+
+    def _with_models(
+        self, measurements: Sequence[Measurement], profile: Profile
+    ) -> list[Measurement]:
+        """Add the models with and without the element at the pixels of each star."""
+        ends = np.cumsum([0, *self.widths[:-1]])
+        complete = []
+        for i, measurement in enumerate(measurements):
+            arms = zip(ends, self.lengths[i], strict=True)
+            pixels = np.concatenate([end + np.arange(n) for end, n in arms])
+            best_fit, without = (
+                model[i, pixels] * self.scale[i] for model in (profile.flux, profile.without)
             )
-        options, _ = following(model, options, first)
-        self.stellar = FitSetup(model, with_lines(model, options, first.lines))
-        self.steps = []
-        for stage in others:
-            options, values = following(model, options, stage)
-            self.steps.append(FittedStage(model, stage, options, values))
-        self.elements = tuple(element for step in self.steps for element in step.elements)
-        if twice := {e for e in self.elements if self.elements.count(e) > 1}:
-            raise ValueError(f"elements: {', '.join(sorted(twice))} is measured twice")
-        self.wanted = tuple(convention.replace("X", e) for e in self.elements)
-        self.convert = self._conversion(solar_scale)
+            complete.append(replace(measurement, best_fit=best_fit, without=without))
+        return complete
 
-    def _conversion(self, solar_scale):
-        """Return a function from values and covariances of labels to those wanted."""
-        names, own = self.model.labels.names, named_scale(self.model.solar_scale)
-        if solar_scale is None:
-            chain = [LabelConversion(names, self.wanted, own)]
-        else:  # by way of what does not depend on the Sun
-            absolute = (*(f"A_{e}" for e in self.elements if e != "Fe"), "A_Fe")
-            chain = [
-                LabelConversion(names, absolute, own),
-                LabelConversion(absolute, self.wanted, named_scale(solar_scale)),
-            ]
+    # --- the next stage
 
-        def convert(values, covariance=None):
-            for conversion in chain:
-                if covariance is not None:
-                    covariance = conversion.covariance(values, covariance)
-                values = conversion(values)
-            return values if covariance is None else (values, covariance)
+    def updated(
+        self, measurements: Iterable[Sequence[Measurement]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the parameters after the stage, and the pixels from which they were measured.
 
-        return convert
+        Parameters
+        ----------
+        measurements : iterable of sequence of Measurement
+            For each element of the stage, the measurement of each star.
 
-    # --- stages
+        Returns
+        -------
+        theta : numpy.ndarray, shape (n_stars, n_parameters)
+        fitted : numpy.ndarray of bool, shape (n_stars, n_pixels)
+        """
+        theta = np.where(self.unknown, np.nan, self.likelihood.theta)
+        for index, element in zip(self.stage.index, measurements, strict=True):
+            mean = np.array([one.mean if one.n_lines else np.nan for one in element])
+            theta[:, index] = np.where(np.isnan(mean), theta[:, index], mean)
+        return self.stage.expand(theta), self.likelihood.fitted | self.used.any(axis=0)
 
-    def compare_with(self, reference):
-        """Analyse the star that the others are compared with."""
-        with without_gradients(), one_thread():
-            (outcome,), (found,) = self.fit([reference])
-        if outcome.flags & Flag.BAD_INPUT:
-            raise ValueError(f"reference: {outcome.message}")
-        self.reference = found
 
-    def fit(self, spectra):
-        """Return the outcomes of the stellar labels, and what is found of the elements."""
-        outcomes = self.stellar.fit(spectra, False)
-        found, stars = [[Found() for _ in self.elements] for _ in spectra], {}
-        for i, outcome in enumerate(outcomes):
-            if not outcome.flags & Flag.BAD_INPUT:
-                stars[i] = self.steps[0].setup.reader.star(spectra[i])
+def _fitted_pixels(outcomes: Sequence[Outcome], arms: Sequence[Arm]) -> np.ndarray:
+    """Return the pixels that the fits of the stellar labels used, all arms side by side."""
+    used = zip(*(outcome.used for outcome in outcomes), strict=True)
+    parts = zip(used, arms, strict=True)
+    return np.hstack([filled(u, arm.wavelength.shape[1], False) for u, arm in parts])
 
-        def n_arms(i):
-            return len(stars[i].wavelength)
 
-        for _, group in itertools.groupby(sorted(stars, key=n_arms), n_arms):
-            some = list(group)
-            rows = self._measure([stars[i] for i in some], [outcomes[i] for i in some])
-            for i, row in zip(some, rows, strict=True):
-                found[i] = row
-        return outcomes, found
+def _scale_of_pixels(star: Star) -> np.ndarray:
+    """Return the factor from normalized to observed flux of each pixel of a star."""
+    arms = zip(star.scale, star.wavelength, strict=True)
+    return np.concatenate([np.broadcast_to(scale, len(w)) for scale, w in arms])
 
-    def _measure(self, stars, outcomes):
-        """Go through the stages: each starts from what those before have found."""
-        theta, fitted, columns = np.array([o.theta for o in outcomes]), None, []
-        for step in self.steps:
-            for _ in range(1 + step.jointly):  # the second time, with the windows of all
-                batch = ElementBatch(self, step, stars, outcomes, step.start(theta), fitted)
-                found = [batch.element(k, len(columns) + k) for k in range(len(step.elements))]
-                theta, fitted = batch.known(found)
-            columns += found
-        return list(map(list, zip(*columns, strict=True)))
 
-    # --- the table
+def _lowest_resolution(star: Star) -> float | None:
+    return min((np.min(r) for r in star.resolution if r is not None), default=None)
 
-    def table(self, names, outcomes, found, per_line):
-        """Return the table of stellar labels and abundances."""
-        if not outcomes:  # the columns are those of any star
-            nobody = [Found() for _ in self.elements]
-            return self.table([""], [self.stellar.fitter.rejected("")], [nobody], per_line)[:0]
-        table = self.stellar.table(names, outcomes, False, False)
-        names = self.stellar.names
-        of_stage = [(step, k) for step in self.steps for k in range(len(step.elements))]
-        for step, k in of_stage:
-            name = names[step.index[k]]
-            table.remove_columns([name, f"{name}_err"])
-        table.meta["by"] = list(names)
-        medium = self.stellar.reader.options.medium or self.model.medium
-        table.meta["medium"] = medium
-        if self.reference is not None:
-            table.meta["differential"] = True
-        for k, (element, name) in enumerate(zip(self.elements, self.wanted, strict=True)):
-            mine = [row[k] for row in found]
-            for attribute, column in (
-                ("value", name), ("error", f"{name}_err"), ("limit", f"{name}_upper_limit"),
-            ):  # fmt: skip
-                table[column] = masked([getattr(one, attribute) for one in mine])
-            width = np.array([one.ew for one in mine])
-            table[f"{element}_ew"] = Masked(width * u.mAA, mask=~np.isfinite(width))
-            for attribute in ("significance", "scatter"):
-                table[f"{element}_{attribute}"] = masked([getattr(o, attribute) for o in mine])
-            for attribute in ("n_lines", "flags"):
-                table[f"{element}_{attribute}"] = np.array(
-                    [getattr(o, attribute) for o in mine], int
-                )
-            step, mine_of_it = of_stage[k]
-            lines = step.lines[step.of[mine_of_it]].in_medium(medium)
-            shapes, n_lines = {"sensitivity": len(names)}, len(lines)
-            if per_line:
-                shapes |= dict.fromkeys(("lines", "lines_err", "lines_deviation"), n_lines)
-            for attribute, n in shapes.items():
-                rows = [np.broadcast_to(getattr(one, attribute), n) for one in mine]
-                table[f"{element}_{attribute}"] = masked(rows)
-            for attribute in ("best_fit", "without") if self.models else ():
-                rows = [getattr(one, attribute) for one in mine]
-                table[f"{element}_{attribute}"] = filled(rows, max(map(len, rows)), np.nan)
-            centres = lines.table["wavelength"].to_value(u.AA).tolist()
-            table.meta[f"{element}_lines"] = centres
-            self._describe(table, element, name)
-        return table
 
-    def _describe(self, table, element, name):
-        """Say what an element's columns are: VOTable keeps that, and has no place for metadata."""
-        centres = ", ".join(map(str, table.meta[f"{element}_lines"]))
-        for column, text in {
-            name: "abundance",
-            f"{name}_err": "standard deviation",
-            f"{name}_upper_limit": f"upper limit, confidence {self.confidence:g}",
-            f"{element}_ew": "equivalent width",
-            f"{element}_significance": "of the element, in standard deviations",
-            f"{element}_n_lines": f"of {centres} Angstrom ({table.meta['medium']})",
-            f"{element}_scatter": "standard deviation of lines",
-            f"{element}_sensitivity": f"changes by {', '.join(table.meta['by'])}",
-            f"{element}_flags": "astropayne.abundances.flags.ElementFlag",
-        }.items():
-            table[column].info.description = text
+def _relative_to(
+    reference: Measurement, profile: Profile, abundances: _Abundances
+) -> _Abundances:
+    """Return differences from the reference star, from the lines that both stars have."""
+    value, error = _differences(reference, profile, abundances.value, abundances.error)
+    lost = abundances.measured & ~np.isfinite(value)
+    return replace(
+        abundances,
+        value=value,
+        error=error,
+        measured=abundances.measured & ~lost,
+        limited=np.zeros_like(abundances.limited),
+        flags=abundances.flags | np.where(lost, ElementFlag.NOT_IN_REFERENCE, 0),
+    )
+
+
+def _differences(
+    reference: Measurement, profile: Profile, value: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    if not np.isfinite(reference.value):
+        missing = np.full(len(value), np.nan)
+        return missing, missing
+    shift, variance = np.zeros((2, len(value)))
+    for i, lines in enumerate(profile.lines):
+        both = np.isfinite(lines) & np.isfinite(reference.lines)
+        if not both.any():
+            shift[i] = np.nan
+            continue
+        precision = np.linalg.inv(profile.lines_covariance[i][np.ix_(both, both)])
+        weight = precision.sum(axis=0) / precision.sum()
+        difference = weight @ (lines - reference.lines)[both]
+        shift[i] = difference - (profile.mean[i] - reference.mean)
+        # The weights differ from those in the reference's own abundance.
+        own = weight @ reference.lines_covariance[np.ix_(both, both)] @ weight
+        variance[i] = max(own - reference.lines_variance, 0.0)
+    return value - reference.value + shift, np.sqrt(error**2 + reference.error**2 + variance)
+
+
+def _weighted_scatter(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Return the weighted standard deviation of the lines of each star, NaN for fewer than two."""
+    weight = np.nan_to_num(errors**-2.0)
+    total = np.maximum(weight.sum(axis=1), 1e-300)
+    values = np.nan_to_num(values)
+    mean = (weight * values).sum(axis=1) / total
+    n = (weight > 0).sum(axis=1)
+    variance = (weight * (values - mean[:, None]) ** 2).sum(axis=1) / total
+    return np.where(n > 1, np.sqrt(variance * n / np.maximum(n - 1, 1)), np.nan)

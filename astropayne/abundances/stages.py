@@ -1,55 +1,60 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""`Stage`: one step of an analysis, and files of them."""
+"""`Stage`: one stage of an analysis of abundances, and files of stages."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import itemgetter
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from astropayne.abundances.lines import LineList
 from astropayne.fitting.setup import own_name
+from astropayne.utils.suggestions import require_known
 
-__all__ = ["CONVENTIONS", "Stage", "read_stages"]
-
-CONVENTIONS = ("X_Fe", "X_H", "A_X")
+__all__ = ["Stage", "read_stages"]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of an analysis, and what it takes from those before it.
+    """One stage of an analysis of abundances.
 
-    The first stage of an analysis has no elements: it finds the stellar labels. Each later one
-    measures some elements, then knows them for the stages that follow. What a stage fixes, frees or
-    ties stays so in later ones.
+    The first stage of an analysis has no elements: it measures the stellar labels. Each of the
+    others measures some elements, whose abundances are used in the stages that follow. What a
+    stage fixes, frees or ties remains so in later stages.
 
     Parameters
     ----------
     elements : sequence of str
-        Symbols; none for the stellar labels.
+        Symbols of the elements; empty for the stellar labels.
     lines : LineList, optional
-        Of these elements, as in `fit_abundances`; of the first stage, those that the stellar
-        labels are taken from instead of the whole spectrum.
+        Lines of the elements, as in `fit_abundances`. In the first stage, lines from which the
+        stellar labels are measured, instead of the whole spectrum.
     fixed : mapping of str to value, or sequence of str
-        Labels and velocities that are exactly known: at the values given, or at those that were
-        found before.
+        Labels and velocities that are fixed, without errors: at the values given, or, if only
+        names are given, at the values measured before.
     free : sequence of str
-        What earlier stages have fixed or tied, and this one has not.
+        Labels and velocities that an earlier stage fixed or tied, and that this one measures.
     tied : mapping of str to callable
-        Labels that follow from others, as in `~astropayne.fit_spectrum`.
+        Labels that are functions of others, as in `~astropayne.fit_spectrum`.
     jointly : bool
-        Whether the windows of all elements of the stage measure each of them, which counts where
-        lines are blended. Otherwise only its own do, and those of earlier stages.
+        Whether the windows of all elements of the stage contribute to each of them, which matters
+        for blends. By default only an element's own windows and those of earlier stages do.
+
+    Raises
+    ------
+    TypeError
+        If a field has the wrong type.
 
     Examples
     --------
-    Iron lines give the stellar labels while sodium is that of the Sun, then sodium is free, then
-    lithium, for which temperature and gravity are held:
+    Measure the stellar labels from iron lines while sodium is solar, then sodium, then lithium
+    with fixed temperature and gravity:
 
-    >>> from astropayne import LineList, PayneModel, fit_abundances
-    >>> from astropayne.abundances.stages import Stage
+    >>> from astropayne import LineList, PayneModel, Stage, fit_abundances
     >>> model = PayneModel.sample()
     >>> star = model(teff=5600, logg=4.3, feh=-0.2, vmic=1.1, Na_Fe=0.25, A_Li=2.3, vsini=4)
     >>> stages = [
@@ -62,43 +67,44 @@ class Stage:
     True
     """
 
-    elements: tuple = ()
+    elements: Sequence[str] = ()
     lines: LineList | None = None
-    fixed: Mapping | tuple = field(default_factory=dict)
-    free: tuple = ()
-    tied: Mapping = field(default_factory=dict)
+    fixed: Mapping[str, Any] | Sequence[str] = field(default_factory=dict)
+    free: Sequence[str] = ()
+    tied: Mapping[str, Callable] = field(default_factory=dict)
     jointly: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("elements", "fixed", "free"):
             value = getattr(self, name)
             if name != "fixed" or not isinstance(value, Mapping):
                 object.__setattr__(self, name, _names(value, name))
         for name, kind, accepted in (
-            ("lines", LineList | None, "a LineList, as LineList.read makes of a file"),
-            ("tied", Mapping, "a mapping of labels to what they follow from"),
+            ("lines", LineList | None, "a LineList, as returned by LineList.read"),
+            ("tied", Mapping, "a mapping of labels to functions"),
             ("jointly", bool | np.bool_, "True or False"),
         ):
             if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"{name} has to be {accepted}; got {getattr(self, name)!r}")
+                raise TypeError(f"{name} must be {accepted}; got {getattr(self, name)!r}")
 
 
-def _names(value, what):
+def _names(value: Any, what: str) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else value
     names = tuple(names) if isinstance(names, Iterable) else (names,)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{what} has to be a sequence of names; got {value!r}")
+        raise TypeError(f"{what} must be a sequence of names; got {value!r}")
     return names
 
 
-def read_stages(path):
+def read_stages(path: str | PathLike) -> list[Stage]:
     """Read the stages of an analysis from a TOML file.
 
     Parameters
     ----------
     path : path-like
-        A table ``[[stage]]`` for each, with what `Stage` takes; ``lines`` is a file, relative to
-        this one, and ``tied`` says of a label which other it is equal to.
+        File with one table ``[[stage]]`` for each stage, whose keys are the parameters of `Stage`.
+        ``lines`` is the path of a line list, relative to the file, and ``tied`` maps a label to
+        another that it equals.
 
     Returns
     -------
@@ -107,15 +113,15 @@ def read_stages(path):
     Raises
     ------
     FileNotFoundError
-        If there is no file.
+        If the file does not exist.
     ValueError
-        If it is not one of stages.
+        If the file does not describe stages.
 
     Examples
     --------
     >>> from pathlib import Path
     >>> from tempfile import mkdtemp
-    >>> from astropayne.abundances.stages import read_stages
+    >>> from astropayne.abundances import read_stages
     >>> file = Path(mkdtemp()) / "stages.toml"
     >>> _ = file.write_text('''
     ... [[stage]]
@@ -131,22 +137,25 @@ def read_stages(path):
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = content.get("stage")
+        valid = isinstance(tables, list) and all(isinstance(table, dict) for table in tables)
+        if set(content) != {"stage"} or not valid:
+            raise ValueError("the file must consist of tables [[stage]], one for each stage")
+        return [_stage_from(table, path.parent) for table in tables]
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
-    stages = given.get("stage")
-    tables = isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
-    if set(given) != {"stage"} or not tables:
-        raise ValueError(f"{path}: each stage is a table [[stage]], and there is nothing else")
-    known = [one.name for one in fields(Stage)]
-    for stage in stages:
-        if unknown := [name for name in stage if name not in known]:
-            raise ValueError(f"{path}: {', '.join(unknown)}; a stage has {', '.join(known)}")
-        if isinstance(stage.get("lines"), str):
-            stage["lines"] = LineList.read(path.parent / stage["lines"])
-        if isinstance(stage.get("tied"), dict):
-            stage["tied"] = {n: itemgetter(own_name(other)) for n, other in stage["tied"].items()}
-    try:
-        return [Stage(**stage) for stage in stages]
-    except TypeError as error:
-        raise ValueError(f"{path}: {error}") from None
+
+
+def _stage_from(table: dict[str, Any], folder: Path) -> Stage:
+    """Return the stage that a table describes; names of files are relative to a folder."""
+    valid = [one.name for one in fields(Stage)]
+    for name in table:
+        require_known(name, valid, "key")
+    if isinstance(table.get("lines"), str):
+        table["lines"] = LineList.read(folder / table["lines"])
+    if isinstance(table.get("tied"), dict):
+        table["tied"] = {
+            name: itemgetter(own_name(other)) for name, other in table["tied"].items()
+        }
+    return Stage(**table)
