@@ -49,7 +49,7 @@ class Conversion:
         return reduce(lambda values, step: step(values), self._chain, labels)
 
     def covariance(self, labels: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-        """Return the covariances of abundances at labels with covariances (n, n_labels, n_labels)."""
+        """Return covariances of abundances, (n, n_elements, n_elements), from those of labels."""
         for step in self._chain:
             covariance = step.covariance(labels, covariance)
             labels = step(labels)

@@ -378,9 +378,7 @@ def _lowest_resolution(star: Star) -> float | None:
     return min((np.min(r) for r in star.resolution if r is not None), default=None)
 
 
-def _relative_to(
-    reference: Measurement, profile: Profile, abundances: _Abundances
-) -> _Abundances:
+def _relative_to(reference: Measurement, profile: Profile, abundances: _Abundances) -> _Abundances:
     """Return differences from the reference star, from the lines that both stars have."""
     value, error = _differences(reference, profile, abundances.value, abundances.error)
     lost = abundances.measured & ~np.isfinite(value)

@@ -138,13 +138,17 @@ def read_stages(path: str | PathLike) -> list[Stage]:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        tables = content.get("stage")
-        valid = isinstance(tables, list) and all(isinstance(table, dict) for table in tables)
-        if set(content) != {"stage"} or not valid:
-            raise ValueError("the file must consist of tables [[stage]], one for each stage")
-        return [_stage_from(table, path.parent) for table in tables]
+        return [_stage_from(table, path.parent) for table in _stage_tables(content)]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _stage_tables(content: dict[str, Any]) -> list[dict[str, Any]]:
+    tables = content.get("stage")
+    valid = isinstance(tables, list) and all(isinstance(table, dict) for table in tables)
+    if set(content) != {"stage"} or not valid:
+        raise ValueError("the file must consist of tables [[stage]], one for each stage")
+    return tables
 
 
 def _stage_from(table: dict[str, Any], folder: Path) -> Stage:
@@ -155,7 +159,5 @@ def _stage_from(table: dict[str, Any], folder: Path) -> Stage:
     if isinstance(table.get("lines"), str):
         table["lines"] = LineList.read(folder / table["lines"])
     if isinstance(table.get("tied"), dict):
-        table["tied"] = {
-            name: itemgetter(own_name(other)) for name, other in table["tied"].items()
-        }
+        table["tied"] = {name: itemgetter(own_name(other)) for name, other in table["tied"].items()}
     return Stage(**table)

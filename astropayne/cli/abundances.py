@@ -77,7 +77,7 @@ def abundances(
       astropayne abundances blue.fits,red.fits -o star.ecsv --stages stages.toml
     """
     from astropayne.abundances.lines import LineList
-    from astropayne.abundances.measuring import fit_abundances
+    from astropayne.abundances.fit import fit_abundances
     from astropayne.abundances.stages import read_stages
     from astropayne.io.result_tables import writable_suffix, write_table
     from astropayne.spectra.files import file_names, files_of, read_star

@@ -11,11 +11,10 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import curve_fit
 from specutils import Spectrum
 
-from astropayne import LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
-from astropayne.abundances.flags import ElementFlag
-from astropayne.abundances.stages import Stage, read_stages
+from astropayne import Flag, LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
+from astropayne.abundances import ElementFlag, Stage, read_stages
 from astropayne.labels.solar import solar_scale
-from astropayne.plotting.abundances import plot_element
+from astropayne.plotting import plot_element
 
 SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.0, "Na_Fe": 0.1}
 BLURRED = {"rv": 20.0, "vsini": 6.0}
@@ -565,8 +564,11 @@ def test_another_solar_scale(network, rng):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"elements": ["Eu"]}, r"no label of \['Eu'\]; it has Mg"),
-        ({"elements": ["Fe"]}, "it has Mg.*; iron is a stellar label, from stellar_lines"),
+        ({"elements": ["Eu"]}, "no label of Eu; it has labels of Mg"),
+        (
+            {"elements": ["Fe"]},
+            r"labels of Mg.*; iron is a stellar label, measured from stellar_lines",
+        ),
         ({"elements": []}, "none is given"),
         ({"convention": "X/Fe"}, "not one of X_Fe"),
         ({"confidence": 1.5}, "confidence"),
@@ -588,19 +590,19 @@ def test_options_that_make_no_sense(network, options, match):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("stage = [1]", r"each stage is a table"),
-        ("[[stage]]\nelements = 5", "elements has to be a sequence of names; got 5"),
-        ("[[stage]]\nfixed = 5", "fixed has to be a sequence of names"),
-        ("[[stage]]\nlines = 5", "lines has to be a LineList"),
-        ("[[stage]]\ntied = ['Na_Fe']", "tied has to be a mapping"),
-        ("[[stage]]\njointly = 'no'", "jointly has to be True or False; got 'no'"),
+        ("stage = [1]", r"the file must consist of tables \[\[stage\]\]"),
+        ("[[stage]]\nelements = 5", "elements must be a sequence of names; got 5"),
+        ("[[stage]]\nfixed = 5", "fixed must be a sequence of names"),
+        ("[[stage]]\nlines = 5", "lines must be a LineList"),
+        ("[[stage]]\ntied = ['Na_Fe']", "tied must be a mapping"),
+        ("[[stage]]\njointly = 'no'", "jointly must be True or False; got 'no'"),
     ],
 )
 def test_files_that_hold_no_stages(tmp_path, text, match):
     (tmp_path / "stages.toml").write_text(text)
     with pytest.raises(ValueError, match=rf"stages.toml: {match}"):
         read_stages(tmp_path / "stages.toml")
-    with pytest.raises(TypeError, match=r"LineList\.read makes of a file; got 'my\.csv'"):
+    with pytest.raises(TypeError, match=r"returned by LineList\.read; got 'my\.csv'"):
         Stage(["Na"], "my.csv")
 
 
@@ -632,6 +634,19 @@ def test_spectra_that_the_network_has_not_seen(full_grid_folder, rng):
     assert len(pulls) > 120
     assert 1.48 * np.median(np.abs(pulls - np.median(pulls))) == pytest.approx(1, abs=0.25)
     assert abs(np.median(pulls)) < 0.3
+
+
+def test_the_flags_of_the_star_come_first(network, rng):
+    table = fit_abundances(["nothing", *_stars(network, rng, 1)], network, ["Na"], fixed=HELD)
+    assert table.colnames[:2] == ["name", "flags"]
+    assert table["flags"].tolist() == [Flag.BAD_INPUT, 0]
+    assert table["Na_flags"].tolist() == [ElementFlag.NO_STELLAR_LABELS, 0]
+
+
+def test_a_typo_names_the_function_and_the_nearest_option(network):
+    for typo, option in (("confidense", "confidence"), ("contiuum", "continuum")):
+        with pytest.raises(TypeError, match=rf"^fit_abundances\(\) .*{typo}.*{option}"):
+            fit_abundances([], network, ["Na"], **{typo: 1})
 
 
 def test_no_star_gives_a_table_with_the_columns_of_any(network, rng):
