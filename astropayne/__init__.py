@@ -15,8 +15,8 @@ except ImportError:  # a source tree that was never built
 
 # For type checkers and editors, which do not follow attach: every name from its own module.
 if TYPE_CHECKING:
+    from astropayne.abundances.fit import fit_abundances as fit_abundances
     from astropayne.abundances.lines import LineList as LineList
-    from astropayne.abundances.measuring import fit_abundances as fit_abundances
     from astropayne.abundances.planning import plan as plan
     from astropayne.abundances.stages import Stage as Stage
     from astropayne.config import Conf as Conf

@@ -76,8 +76,8 @@ def abundances(
       astropayne abundances sharp.fits -o star.ecsv -e Ca --degrade-from 115000 --continuum 3
       astropayne abundances blue.fits,red.fits -o star.ecsv --stages stages.toml
     """
-    from astropayne.abundances.lines import LineList
     from astropayne.abundances.fit import fit_abundances
+    from astropayne.abundances.lines import LineList
     from astropayne.abundances.stages import read_stages
     from astropayne.io.result_tables import writable_suffix, write_table
     from astropayne.spectra.files import file_names, files_of, read_star
