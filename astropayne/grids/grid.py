@@ -2,7 +2,7 @@
 """`SpectralGrid`: synthetic spectra on one wavelength axis, with their labels."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
@@ -455,32 +455,7 @@ class SpectralGrid(GridView):
         """
         return cls.from_data(combine.concatenated([grid._data for grid in grids]))
 
-    # --- memory, files, pictures
-
-    def load(self) -> "SpectralGrid":
-        """Return this grid with its flux in memory.
-
-        Returns
-        -------
-        SpectralGrid
-        """
-        return self.from_data(self._data.loaded())
-
-    def blocks(self, size: int = 512) -> "Iterator[SpectralGrid]":
-        """Go through the grid in parts.
-
-        Parameters
-        ----------
-        size : int
-            Number of spectra in each part.
-
-        Yields
-        ------
-        SpectralGrid
-            With its flux in memory.
-        """
-        for first in range(0, len(self), size):
-            yield self[first : first + size].load()
+    # --- files
 
     def write(
         self,
@@ -523,9 +498,3 @@ class SpectralGrid(GridView):
         with as_file(files("astropayne") / "data" / "sample_grid.asdf") as path:
             data = stored_grid(open_grid_file(path))
             return cls.from_data(replace(data, flux=np.asarray(data.flux, dtype=np.float32)))
-
-    def plot_coverage(self, names: Sequence[str] | None = None, **options: Any) -> Any:
-        """Plot the labels of the spectra, see `~astropayne.plotting.emulator.plot_coverage`."""
-        from astropayne.plotting.emulator import plot_coverage
-
-        return plot_coverage(self, names, **options)

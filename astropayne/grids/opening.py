@@ -9,7 +9,7 @@ from typing import Any
 from astropayne.grids.checks import check_source
 from astropayne.plugins.interfaces import GridReader, GridSource
 from astropayne.plugins.manager import fitting_formats, grid_readers, list_plugins, reader_origin
-from astropayne.utils.suggestions import unknown_name_message
+from astropayne.utils.suggestions import unknown_option_message
 
 __all__ = ["find_reader", "open_source"]
 
@@ -67,11 +67,9 @@ def _check_options(reader: GridReader, options: Mapping[str, Any], others: Colle
     own = [p.name for p in parameters]
     for name in options:
         if name not in own:
-            message = unknown_name_message(name, [*own, *others], "option")
-            hint = message.partition("; ")[2]
             raise TypeError(
-                f"SpectralGrid.read: grid format {reader.format!r} has no option {name!r}; it has "
-                f"{', '.join(own) or 'none'}" + (f"; {hint}" if hint else "")
+                unknown_option_message("SpectralGrid.read", name, [*own, *others])
+                + f"; grid format {reader.format!r} has {', '.join(own) or 'no options'}"
             )
 
 

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`GridView`: the parts of a grid, which users can see but not change."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from specutils import Spectrum
 
 __all__ = ["GridView"]
+
+_PARTS = ("wavelength", "flux", "labels", "names")  # that `SpectralGrid.replace` takes
 
 
 class GridView:
@@ -127,6 +130,37 @@ class GridView:
             meta=meta,
         )
 
+    def load(self) -> "Self":
+        """Return this grid with its flux in memory.
+
+        Returns
+        -------
+        SpectralGrid
+        """
+        return self.from_data(self._data.loaded())
+
+    def blocks(self, size: int = 512) -> "Iterator[Self]":
+        """Go through the grid in parts.
+
+        Parameters
+        ----------
+        size : int
+            Number of spectra in each part.
+
+        Yields
+        ------
+        SpectralGrid
+            With its flux in memory.
+        """
+        for first in range(0, len(self), size):
+            yield self[first : first + size].load()
+
+    def plot_coverage(self, names: Sequence[str] | None = None, **options: Any) -> Any:
+        """Plot the labels of the spectra, see `~astropayne.plotting.emulator.plot_coverage`."""
+        from astropayne.plotting.emulator import plot_coverage
+
+        return plot_coverage(self, names, **options)
+
 
 def _read_only(array: Any) -> Any:
     """Return a view of an array or a column of a table that cannot be written to."""
@@ -135,10 +169,6 @@ def _read_only(array: Any) -> Any:
     return view
 
 
-_METHODS = {"labels": "labels=", "flux": "flux=", "wavelength": "wavelength=", "names": "names="}
-
-
 def _cannot_change(name: str) -> str:
-    part = _METHODS.get(name, "meta={...}")
-    advice = f"grid.replace({part if part.startswith('meta') else part + '...'})"
-    return f"a SpectralGrid cannot be changed: {advice} returns a new grid"
+    part = f"{name}=..." if name in _PARTS else "meta={...}"
+    return f"a SpectralGrid cannot be changed: grid.replace({part}) returns a new grid"

@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 import subprocess
@@ -235,8 +236,47 @@ def test_a_reader_that_raises_is_named(fresh, tmp_path):
     astropayne.register_plugin(Gives([Careless()]), name="careless")
     with pytest.raises(ValueError, match=r"reader of grid format 'careless' failed \(plugin 'car"):
         SpectralGrid.read(tmp_path, format="careless")
-    with pytest.raises(TypeError, match="'careless' has no option 'colour'; it has flavour"):
+    with pytest.raises(
+        TypeError, match=r"no option 'colour'; .*; grid format 'careless' has flavour"
+    ):
         SpectralGrid.read(tmp_path, format="careless", colour=1)
+    for option, meant in (("flavor", "flavour"), ("ouput", "output")):
+        with pytest.raises(TypeError, match=rf"read\(\) has no option .*; did you mean '{meant}'"):
+            SpectralGrid.read(tmp_path, format="careless", **{option: 1})
+
+
+def test_a_reader_may_return_spectra_that_were_checked(fresh, tmp_path):
+    class Stored(FlatReader):
+        def open(self, path):
+            source = super().open(path)
+            flux = np.array([source.load(i)[1] for i in range(2)])
+            return GridSource(source.names, source.labels, wavelength=source.load(0)[0], flux=flux)
+
+    class Nothing(FlatReader):
+        format = "nothing"
+
+        def open(self, path):
+            return GridSource(["a"], {"teff": [5000.0]})
+
+    astropayne.register_plugin(Gives([Stored(), Nothing()]), name="stored")
+    grid = SpectralGrid.read(tmp_path, format="flat", transform_labels=[])
+    assert grid.flux[:, 0].tolist() == [0.5, 0.6]
+    with pytest.raises(ValueError, match="neither load, load_block nor flux"):
+        SpectralGrid.read(tmp_path, format="nothing")
+
+
+def test_formats_of_plugins_are_listed_and_explained(fresh):
+    astropayne.register_plugin(Plugin(), name="mine")
+    table = SpectralGrid.read.list_formats()
+    assert set(table["Format"]) == {*BUILT_IN, "flat"}
+    assert "mine" in table[table["Format"] == "flat"]["Plugin"][0]
+    text = io.StringIO()
+    SpectralGrid.read.help("tsfitpy", out=text)
+    SpectralGrid.read.help(out=text)
+    SpectralGrid.read.list_formats(out=text)
+    assert "name_column" in text.getvalue()
+    assert "transform_labels : str" in text.getvalue()
+    assert "flat" in text.getvalue()
 
 
 def test_a_reader_that_returns_something_else_is_an_error(fresh, tmp_path):
