@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from astropayne.models.prediction import jacobian_blocks, member_spread, residual_blocks
+from astropayne.models.network_blocks import jacobian_blocks, member_spread, residual_blocks
 from astropayne.models.residuals import (
     label_shifts,
     leading_components,

@@ -1,103 +1,147 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Flux, derivatives and spread of a network at many scaled labels, in blocks of bounded memory."""
+"""Prediction of spectra by an emulator."""
 
-from collections.abc import Iterator
+from __future__ import annotations
 
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import astropy.units as u
 import numpy as np
-import torch
+import numpy.typing as npt
+from astropy.utils.exceptions import AstropyUserWarning
 
-from astropayne.networks.network import SpectralNetwork
+from astropayne.forward.sampling import a_row
+from astropayne.models.emulator import Emulator
+from astropayne.models.network_blocks import network_flux
 from astropayne.utils.torch_state import without_gradients
+from astropayne.wavelengths.media import vacuum_angstrom
+from astropayne.wavelengths.resolution import resolution_at
+from astropayne.wavelengths.velocity import VELOCITIES, checked_velocity
 
-__all__ = ["jacobian_blocks", "member_spread", "network_flux", "residual_blocks"]
+if TYPE_CHECKING:
+    from specutils import Spectrum
 
-_PIXELS = 1 << 21  # pixels of residuals or derivatives in one block
-_SPREAD_ROWS = 1 << 12  # spectra whose spread is computed in one block
+__all__ = ["predict_spectra", "warn_if_taken_for_sharp"]
+
+_BLOCK = 1 << 18  # pixels that are predicted in one block
 
 
-def network_flux(network: SpectralNetwork, x: np.ndarray) -> np.ndarray:
-    """Return the flux of a network.
+def predict_spectra(
+    emulator: Emulator,
+    values: np.ndarray,
+    velocities: tuple,
+    resolution: Any,
+    wavelength: u.Quantity | None,
+    *,
+    one: bool = False,
+) -> Spectrum:
+    """Return the spectra of stars.
 
     Parameters
     ----------
-    network : `~astropayne.networks.network.SpectralNetwork`
-    x : numpy.ndarray, shape (n, n_labels)
-        Scaled labels.
+    emulator : `~astropayne.models.emulator.Emulator`
+    values : numpy.ndarray, shape (n, n_labels)
+        Labels in their own units.
+    velocities : tuple
+        rv, vsini and vmac, each one value or one for each star.
+    resolution : float, array_like, callable or None
+        λ/FWHM of the instrument; `None` for the emulator's own.
+    wavelength : `~astropy.units.Quantity` or None
+        Wavelengths in the emulator's medium; `None` for its pixels.
+    one : bool
+        Whether the flux of the only star has one axis.
 
     Returns
     -------
-    numpy.ndarray, shape (n, n_pixels)
-        In single precision.
+    `~specutils.Spectrum`
+        Flux of shape (n, n_pixels) or (n_pixels,): NaN, and masked, where broadening or velocity
+        reach beyond the emulator's windows.
     """
-    with without_gradients():
-        return network(torch.as_tensor(x, dtype=torch.float32)).numpy()
+    velocities = [
+        _one_each(checked_velocity(value, name), name, len(values))
+        for name, value in zip(VELOCITIES, velocities, strict=True)
+    ]
+    own_axis = wavelength is None
+    wavelength = emulator.wavelength if own_axis else u.Quantity(wavelength)
+    if wavelength.ndim != 1 or not wavelength.size:
+        raise ValueError(
+            f"wavelength has shape {wavelength.shape}: it must be one axis of pixels, such "
+            "as [5200, 5201] * u.AA"
+        )
+    resolution = resolution_at(resolution, wavelength)
+    warn_if_taken_for_sharp(emulator.resolution, resolution, stacklevel=4)
+    unbroadened = np.ndim(resolution) == 0 and resolution in (None, emulator.resolution)
+    if own_axis and not np.any(velocities) and unbroadened:
+        flux = network_flux(emulator.network, emulator.labels.scale(values))
+    else:
+        theta = np.column_stack([values, *velocities])
+        flux = _broadened(emulator, theta, vacuum_angstrom(wavelength, emulator.medium), resolution)
+    meta = {
+        "medium": emulator.medium,
+        "resolution": emulator.resolution if resolution is None else resolution,
+        "labels": emulator.labels.to_table(values),
+    }
+    return _spectrum(wavelength, flux[0] if one else flux, meta)
 
 
-def member_spread(network: SpectralNetwork, x: np.ndarray) -> np.ndarray:
-    """Return the spread of a network's members.
+def warn_if_taken_for_sharp(own: float | None, resolution: Any, stacklevel: int = 3) -> None:
+    """Warn if spectra of unknown resolution are to be broadened to another one.
 
     Parameters
     ----------
-    network : `~astropayne.networks.network.SpectralNetwork`
-        With two members or more.
-    x : numpy.ndarray, shape (n, n_labels)
-        Scaled labels.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n,)
-        At least 1e-12.
+    own : float or None
+        λ/FWHM of the training spectra.
+    resolution : float, array_like or None
+        λ/FWHM that spectra are to have.
+    stacklevel : int
+        As for `warnings.warn`.
     """
-    blocks = torch.as_tensor(x, dtype=torch.float32).split(_SPREAD_ROWS)
-    with without_gradients():
-        spread = torch.cat([network.spread(block) for block in blocks])
-    return np.maximum(spread.numpy().astype(float), 1e-12)
+    if resolution is not None and own is None:
+        warnings.warn(
+            "the resolution of the model's spectra is not known, so they are taken to be perfectly "
+            "sharp: if they are not, lines are smoothed twice, and labels wrong. Use "
+            "model.replace(resolution=...) with their λ/FWHM, or give the grid its resolution "
+            "before training",
+            AstropyUserWarning,
+            stacklevel=stacklevel,
+        )
 
 
-def jacobian_blocks(network: SpectralNetwork, x: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield the derivatives of the flux by scaled labels, a block of spectra at a time.
-
-    Parameters
-    ----------
-    network : `~astropayne.networks.network.SpectralNetwork`
-    x : numpy.ndarray, shape (n, n_labels)
-        Scaled labels.
-
-    Yields
-    ------
-    rows : slice
-        The spectra in this block.
-    jacobian : numpy.ndarray, shape (n_rows, n_labels, n_pixels)
-    """
-    n_labels, n_pixels = (network.architecture[name] for name in ("n_labels", "n_pixels"))
-    size = max(1, _PIXELS // (n_labels * n_pixels))
-    for first in range(0, len(x), size):
-        rows = slice(first, first + size)
+def _broadened(
+    emulator: Emulator, theta: np.ndarray, wavelength: np.ndarray, resolution: Any
+) -> np.ndarray:
+    """Return broadened and shifted flux, NaN where it is not supported, in blocks of rows."""
+    model = emulator.forward_model()
+    resolution = a_row(resolution)
+    flux = np.empty((len(theta), len(wavelength)))
+    size = max(1, _BLOCK // len(wavelength))
+    for block in (slice(i, i + size) for i in range(0, len(theta), size)):
+        rv, vsini, vmac = theta[block, -len(VELOCITIES) :].T
+        pixels = model.pixels(wavelength, rv)
         with without_gradients():
-            block = torch.as_tensor(x[rows], dtype=torch.float32)
-            jacobian = network.flux_and_jacobian(block)[1].numpy()
-        yield rows, jacobian
+            values = model.forward(theta[block], pixels, resolution).numpy()
+        supported = model.supported(pixels, vsini, vmac, resolution)
+        flux[block] = np.where(supported, values, np.nan)
+    return flux
 
 
-def residual_blocks(
-    network: SpectralNetwork, x: np.ndarray, flux: np.ndarray, rows: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Yield predicted minus true flux, a block of spectra at a time.
+def _one_each(value: npt.ArrayLike, name: str, n: int) -> np.ndarray:
+    if np.shape(value) not in ((), (1,), (n,)):
+        raise ValueError(
+            f"{name} has shape {np.shape(value)}: give one value, or to predict() as many as there "
+            f"are rows of labels ({n})"
+        )
+    return np.broadcast_to(value, n)
 
-    Parameters
-    ----------
-    network : `~astropayne.networks.network.SpectralNetwork`
-    x : numpy.ndarray, shape (n, n_labels)
-        Scaled labels.
-    flux : array_like, shape (n, n_pixels)
-        True flux; it may be a ``astropayne.grids.files.FluxFile``.
-    rows : numpy.ndarray of int
-        The spectra to compare.
 
-    Yields
-    ------
-    numpy.ndarray, shape (n_rows, n_pixels)
-        In single precision.
-    """
-    for part in np.array_split(rows, 1 + len(rows) * flux.shape[1] // _PIXELS):
-        yield network_flux(network, x[part]) - np.asarray(flux[part], dtype=np.float32)
+def _spectrum(wavelength: u.Quantity, flux: np.ndarray, meta: dict) -> Spectrum:
+    from specutils import Spectrum
+
+    mask = ~np.isfinite(flux)
+    return Spectrum(
+        spectral_axis=wavelength,
+        flux=u.Quantity(flux, copy=False),
+        meta=meta,
+        mask=mask if mask.any() else None,
+    )

@@ -6,12 +6,12 @@ are carried through the layers beside the values, because labels are few and pix
 """
 
 import functools
-from numbers import Real
 
 import torch
 from torch import nn
 
 from astropayne.networks.activations import ACTIVATIONS, OUTPUTS, VALUES
+from astropayne.networks.architecture import Architecture
 
 __all__ = ["SpectralNetwork"]
 
@@ -123,38 +123,12 @@ class SpectralNetwork(nn.Module):
         parts=1,
     ):
         super().__init__()
-        for what, value, known in (
-            ("activation", activation, ACTIVATIONS),
-            ("output", output, OUTPUTS),
-        ):
-            if value not in known:
-                raise ValueError(f"{what}={value!r} is not one of {', '.join(known)}")
-        try:
-            given = tuple(hidden_layers)
-            widths = tuple(map(int, given))
-            whole = widths == given
-        except (TypeError, ValueError):
-            whole = False
-        if not whole:
-            raise ValueError(
-                f"hidden_layers={hidden_layers!r} has to be a sequence of whole numbers, one for "
-                "each hidden layer: (64, 64, 64)"
-            )
-        hidden_layers = widths
-        if min(sizes := [*hidden_layers, n_pixels]) < 1:
-            raise ValueError(f"layers need at least one neuron each, got {sizes}")
-        for what, n in (("components", components), ("members", members), ("parts", parts)):
-            if n is None and what == "components":
-                continue
-            if not (isinstance(n, Real) and n >= 1 and n % 1 == 0):
-                raise ValueError(f"{what}={n!r} has to be a whole number of 1 or more")
-            if n > 1 and components is None:
-                raise ValueError(
-                    f"{what}={n}: networks side by side need components= to share; "
-                    f"{what}=1 goes without"
-                )
+        choices = Architecture(hidden_layers, activation, output, components, members, parts)
+        if n_pixels < 1:
+            raise ValueError(f"a network needs at least one pixel, got {n_pixels}")
+        hidden_layers, components = choices.hidden_layers, choices.components
         self.activation, self.output = activation, output
-        self.members, self.parts = int(members), int(parts)
+        self.members, self.parts = choices.members, choices.parts
         layer = _Layer
         if self.members * self.parts > 1:
             layer = functools.partial(_SideBySide, self.members * self.parts)
@@ -164,13 +138,13 @@ class SpectralNetwork(nn.Module):
         width = hidden_layers[-1] if hidden_layers else n_labels
         self.coefficients = self.assembly = None
         if components is not None:
-            each = -(-min(self.parts, _MORE_THAN_SHARE) * int(components) // self.parts)
+            each = -(-min(self.parts, _MORE_THAN_SHARE) * components // self.parts)
             self.coefficients = layer(width, each)
         if self.parts > 1:
             self.assembly = nn.Linear(
-                self.parts * each, int(components), bias=False, dtype=torch.float32
+                self.parts * each, components, bias=False, dtype=torch.float32
             )
-        self.pixels = _Pixels(width if components is None else int(components), n_pixels)
+        self.pixels = _Pixels(width if components is None else components, n_pixels)
 
     @classmethod
     def with_weights(cls, weights, **architecture):

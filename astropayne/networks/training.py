@@ -187,7 +187,7 @@ def train_network(
     *,
     checkpoint=None,
     resume=None,
-    initialise=True,
+    initialize_layers=True,
 ):
     """Train a network in place.
 
@@ -211,7 +211,7 @@ def train_network(
     resume : path-like, optional
         Checkpoint to go on from. The result is then the same as without the interruption, on
         the CPU to the last bit.
-    initialise : bool
+    initialize_layers : bool
         Whether the last layer begins as the spectra's principal components.
 
     Returns
@@ -248,14 +248,14 @@ def train_network(
         # Components that stay as they are have to come from more spectra than there are of them.
         flux = train.sample(_BASIS_SPECTRA, least=2 * (network.architecture["components"] or 1))
         require_reachable(flux, network.output)
-        bases = initialize(network, flux) if initialise else []
+        bases = initialize(network, flux) if initialize_layers else []
         # Not every GPU gives components the same signs.
         crew.share([*network.parameters(), *bases])
         linear = network.output == "linear" and network.coefficients is not None
         unit = float(flux.var(0).mean()) or 1.0
         del flux
         trained = InPixels(network)
-        if linear and initialise:
+        if linear and initialize_layers:
             trained = InComponents(network, bases)
             train.aim_at(trained.target)
         signature.append(train.resident)

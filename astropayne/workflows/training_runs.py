@@ -1,9 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Training runs that a TOML file describes: its template, its checks, the run."""
 
-import inspect
 import json
-import re
 import textwrap
 import tomllib
 from dataclasses import fields
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from astropayne.grids.grid import SpectralGrid
 from astropayne.models.model import PayneModel
+from astropayne.networks.architecture import Architecture
 from astropayne.networks.options import TrainingOptions
 from astropayne.utils.suggestions import require_known
 
@@ -20,40 +19,39 @@ _GRID = {
     "paths": ([], "Folders or files of spectra, all of one grid; the command line's come first."),
     "format": (None, "Format of the spectra; found out if not given."),
     "labels": ([], 'Labels wanted in place of the grid\'s own: ["A(Li)"] instead of [Li/Fe].'),
+    "train_fraction": (
+        0.9,
+        "Fraction of the spectra to train on; the others choose the best network.",
+    ),
 }
-_OF_TRAIN = ("device", "checkpoint", "resume")
-_OF_MODEL = ("author", "licence", "citation")
-
-
-def _descriptions(documented):
-    """Return what a docstring in numpydoc's style says of each name."""
-    entry = re.compile(r"^(\w[\w, ]*) : .*\n((?:    .*\n?)+)", re.MULTILINE)
-    return {
-        name: re.sub(r"[`~]", "", " ".join(text.split()))
-        for names, text in entry.findall(inspect.getdoc(documented))
-        for name in names.split(", ")
-    }
+_RUN = {
+    "device": (None, "Device: auto, cpu, cuda, cuda:1 or mps; by default the configuration's."),
+    "checkpoint": (None, "File to keep the last and the best network in during training."),
+    "resume": (
+        None,
+        "Checkpoint to go on from, with the same grids and options. With true, training goes on "
+        "from the checkpoint if that exists, and otherwise begins anew.",
+    ),
+}
+_MODEL = {
+    name: (None, f"{name.capitalize()}, kept in the model.")
+    for name in ("author", "license", "citation")
+}
 
 
 def _sections():
     """Return default and description of every option, by section."""
-    train = inspect.signature(PayneModel.train).parameters
-    of_train = _descriptions(PayneModel.train)
-    of_options, of_model = _descriptions(TrainingOptions), _descriptions(PayneModel)
-    network = inspect.signature(PayneModel).parameters
-
-    def of_call(names):
-        return {name: (train[name].default, of_train.get(name, "")) for name in names}
-
     return {
-        "grid": {**_GRID, **of_call(["train_fraction"])},
-        "network": {name: (p.default, of_model[name]) for name, p in network.items()},
-        "training": {
-            **{f.name: (f.default, of_options[f.name]) for f in fields(TrainingOptions)},
-            **of_call(_OF_TRAIN),
-        },
-        "model": {name: (None, f"{name.capitalize()}, kept in the model.") for name in _OF_MODEL},
+        "grid": _GRID,
+        "network": _described(Architecture),
+        "training": {**_described(TrainingOptions), **_RUN},
+        "model": _MODEL,
     }
+
+
+def _described(options):
+    """Return default and description of each field of a dataclass of options."""
+    return {f.name: (f.default, f.metadata["description"]) for f in fields(options)}
 
 
 def configuration_template():
@@ -178,19 +176,17 @@ def train_as_configured(configuration, paths=(), *, progress=None, say=None):
         raise ValueError("there is no grid to train on: name a folder or file of spectra")
     model = PayneModel(**configuration["network"])
     training = {**configuration["training"], **configuration["model"]}
-    TrainingOptions(**{f.name: training[f.name] for f in fields(TrainingOptions)})  # complains now
+    names = [field.name for field in fields(TrainingOptions)]
+    options = TrainingOptions(**{name: training.pop(name) for name in names})
     grid = SpectralGrid.read(
         paths, format=of_grid["format"], transform_labels=of_grid["labels"], progress=progress
     )
     say(f"grid      {grid}")
-    model.train(grid, train_fraction=of_grid["train_fraction"], progress=progress, **training)
+    fraction = of_grid["train_fraction"]
+    model.train(grid, train_fraction=fraction, progress=progress, options=options, **training)
     used = {**configuration, "grid": {**of_grid, "paths": paths}}
-    model.meta["configuration"] = {
-        section: {name: _plain(value) for name, value in options.items() if value is not None}
-        for section, options in used.items()
+    kept = {
+        section: {name: value for name, value in values.items() if value is not None}
+        for section, values in used.items()
     }
-    return model
-
-
-def _plain(value):
-    return list(value) if isinstance(value, tuple) else value
+    return model.replace(meta={**model.meta, "configuration": kept})

@@ -30,23 +30,28 @@ def main(folder, minutes=20):
         train_fraction=0.95,
         max_time=float(minutes) * u.min,
         max_epochs=10**6,
-        licence="BSD-3-Clause",
+        license="BSD-3-Clause",
     )
     # Half precision takes half the bytes. It would round the mean spectrum, near one, by up to
     # 2.4e-4 from pixel to pixel, which the fits' axis cannot follow: that stays as it is.
-    mean = model.network.pixels.bias.detach().clone()
-    model.network.half().float()
+    network = model.network
+    mean = network.pixels.bias.detach().clone()
+    network.half().float()
     with torch.no_grad():
-        model.network.pixels.bias.copy_(mean)
+        network.pixels.bias.copy_(mean)
+    names = ("medium", "resolution", "solar_scale", "training_labels", "history")
+    parts = {name: getattr(model, name) for name in names}
+    description = SpectralGrid.sample().meta["description"]
+    description = description.replace("The first 300 of 2146", "2146")
+    meta = {**model.meta, "grid": {**model.meta["grid"], "description": description}}
+    model = PayneModel.from_network(network, model.labels, model.wavelength, **parts)
     residual = model.predict(held_out.labels).flux.value - held_out.flux
-    model.meta["held_out"] = {
+    meta["held_out"] = {
         "n": len(held_out),
         "rms": float(np.sqrt(np.mean(residual**2))),
         "split": "SpectralGrid.split(train_fraction=0.8, seed=42)",
     }
-    model.meta["grid"]["description"] = (
-        SpectralGrid.sample().meta["description"].replace("The first 300 of 2146", "2146")
-    )
+    model = model.replace(meta=meta)
     _, validation = train.split(0.95, seed=model.meta["training"]["seed"])
     model = model.measure_error(SpectralGrid.concatenate([validation, held_out]))
     components = model.error.components.astype(np.float16).astype(np.float32)

@@ -403,8 +403,7 @@ def test_arms_of_a_star_are_fitted_together(model, model_file, folder):
 
 
 def test_spectra_sharper_than_the_model_are_degraded(model_file, folder):
-    coarse = PayneModel.read(model_file)
-    coarse.resolution = 12000.0
+    coarse = PayneModel.read(model_file).replace(resolution=12000.0)
     coarse.write("coarse.asdf")
     _run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "--vsini", 3, "-q")
     words = ("fit", "sun.txt", "-m", "coarse.asdf", "-o", "a.ecsv", "--overwrite")
@@ -424,11 +423,11 @@ def test_what_the_model_has_wrong_is_left_out(model_file, folder):
     words = ("fit", "sun.txt", "-o", "a.ecsv", "--trusted", "--quiet", "--overwrite", "-m")
     result = _run(*words, model_file)
     assert (result.exit_code, "leave --trusted out" in result.output) == (2, True)
-    model.meta["untrusted"] = [[5165.0, 5185.0]]
+    model = model.replace(meta={**model.meta, "untrusted": [[5165.0, 5185.0]]})
     model.write("careful.asdf")
     assert _run(*words, "careful.asdf").exit_code == 0
     alone = QTable.read("a.ecsv")["dof"][0]
-    model.meta["untrusted"] = [[5165.0, 5166.0]]
+    model = model.replace(meta={**model.meta, "untrusted": [[5165.0, 5166.0]]})
     model.write("careful.asdf", overwrite=True)
     assert _run(*words, "careful.asdf").exit_code == 0
     assert QTable.read("a.ecsv")["dof"][0] - alone > 300
@@ -561,10 +560,10 @@ def test_training_follows_a_file_and_the_command_line(sample, folder):
     assert "rms flux error" in result.output
     model = PayneModel.read("model.asdf")
     used = model.meta["configuration"]
-    assert used["network"]["hidden_layers"] == [16, 16]
+    assert used["network"]["hidden_layers"] == (16, 16)
     assert "components" not in used["network"]
     assert (used["training"]["max_epochs"], used["training"]["seed"]) == (4, 3)
-    assert used["grid"]["paths"] == ["grid.asdf"]
+    assert used["grid"]["paths"] == ("grid.asdf",)
     assert model.meta["author"] == "A. Nonymous"
     assert model.meta["training"]["max_epochs"] == 4
     (folder / "run.toml").write_text("[training]\nmax_epoch = 3")

@@ -361,8 +361,7 @@ def test_an_unknown_scale_stays_unknown(sample):
     for labels in (star, {**star, "Li_H": 0.0}):
         with pytest.raises(ValueError, match=r"abundance of Li is needed.*the model's solar_scale"):
             model(**labels)
-    model.solar_scale = "magg2022"
-    model(**star, Li_H=0.0)
+    model.replace(solar_scale="magg2022")(**star, Li_H=0.0)
 
 
 def test_ones_own_scale_works_everywhere(sample, tmp_path):

@@ -1,14 +1,16 @@
 import copy
 import itertools
+import json
 import pickle
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime
 
 import asdf
 import astropy.units as u
 import numpy as np
 import pytest
 import torch
+from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
@@ -25,6 +27,7 @@ from astropayne.models.residuals import (
     white_rest,
 )
 from astropayne.networks.network import SpectralNetwork
+from astropayne.networks.options import TrainingOptions
 
 SUN = {"teff": 5777 * u.K, "logg": 4.44, "feh": 0.0, "vmic": 1 * u.km / u.s, "A_Li": 1.05}
 
@@ -41,18 +44,16 @@ def test_training_learns_spectra(model, sample):
 
 
 def test_spectra_of_unknown_resolution_are_said_to_be_taken_for_sharp(model):
-    other = copy.copy(model)
-    other.resolution, other._forward_models = None, {}
+    other = model.replace(resolution=None)
     other(**SUN)  # as they are, which is right
     with pytest.warns(AstropyUserWarning, match="lines are smoothed twice"):
         star = other(**SUN, resolution=10000)
     with pytest.warns(AstropyUserWarning, match="lines are smoothed twice") as said:
         fit_spectra([star, star], other)
     assert len(said) == 1
-    with pytest.warns(AstropyUserWarning, match="Set model.resolution"):
+    with pytest.warns(AstropyUserWarning, match=r"Use model.replace\(resolution=...\)"):
         PayneSpectrum(other, resolution=10000)
-    other.resolution = 20000
-    PayneSpectrum(other, resolution=10000)
+    PayneSpectrum(other.replace(resolution=20000), resolution=10000)
 
 
 def test_flux_that_is_not_normalised_is_learnt_with_a_warning(sample):
@@ -136,8 +137,8 @@ def test_out_of_range_warns_by_name(model):
         ({"rv": 3 * u.K}, u.UnitConversionError, "rv is in km / s"),
         ({"resolution": 50000}, ValueError, "higher than the model's own, 20000"),
         ({"vsini": [1, 2]}, ValueError, r"vsini has shape \(2,\): give one .* labels \(1\)"),
-        ({"wavelength": 5200 * u.AA}, ValueError, r"shape \(\): it has to be one axis of pixels"),
-        ({"wavelength": [] * u.AA}, ValueError, r"shape \(0,\): it has to be one axis of pixels"),
+        ({"wavelength": 5200 * u.AA}, ValueError, r"shape \(\): it must be one axis of pixels"),
+        ({"wavelength": [] * u.AA}, ValueError, r"shape \(0,\): it must be one axis of pixels"),
     ],
 )
 def test_wrong_input_is_a_clear_error(model, labels, error, match):
@@ -161,7 +162,7 @@ def test_an_untrained_model_says_so(tmp_path):
         PayneModel().write(tmp_path / "x.asdf")
     with pytest.raises(ValueError, match="activation='x'"):
         PayneModel(activation="x")
-    with pytest.raises(ValueError, match="hidden_layers=64 has to be a sequence"):
+    with pytest.raises(ValueError, match="hidden_layers=64 must be a sequence"):
         PayneModel(hidden_layers=64)
 
 
@@ -425,7 +426,7 @@ def test_a_file_of_a_newer_version_is_refused(model, tmp_path, monkeypatch):
 
 def test_a_model_says_where_it_comes_from(sample):
     model, other = _small(), _small()
-    about = {"author": "A", "licence": "CC-BY-4.0", "citation": "A et al."}
+    about = {"author": "A", "license": "CC-BY-4.0", "citation": "A et al."}
     model.train(sample[:60], max_epochs=2, **about)
     assert {name: model.meta[name] for name in about} == about
     for library in ("astropayne", "torch", "numpy", "astropy", "Python"):
@@ -494,8 +495,8 @@ def test_pixels_of_no_spectrum_are_refused(change, match):
 
 def test_labels_that_the_training_spectra_had_in_common_are_said_to_be_that():
     parts = {"labels": LabelSpace(["feh"], [-1], [0]), "wavelength": [5000, 5001, 5002] * u.AA}
-    model = PayneModel.from_network(SpectralNetwork(1, 3, (4,)), **parts)
-    model.meta["grid"] = {"constant_labels": {"vmic": 1.5}}
+    meta = {"grid": {"constant_labels": {"vmic": 1.5}}}
+    model = PayneModel.from_network(SpectralNetwork(1, 3, (4,)), **parts, meta=meta)
     match = "label 'vturb' was 1.5 in all spectra that the model was trained on"
     with pytest.raises(ValueError, match=match.replace("vturb", "vmic")):
         model(feh=-0.5, vmic=2.0)
@@ -587,3 +588,133 @@ def test_errors_are_not_measured_on_nothing(model, sample):
         model.measure_error(sample[:0])
     with pytest.raises(TypeError, match=r"a grid is a SpectralGrid .*, got 'x.asdf'"):
         model.measure_error("x.asdf")
+
+
+# --- a model does not change
+
+
+def test_a_resolution_that_is_replaced_after_a_fit_counts(model, rng):
+    """What is kept for one resolution is not used for another."""
+    star = model(**SUN, vsini=5, resolution=15000)
+    noise = np.full(len(star.flux), 1e-3)
+    star = Spectrum(
+        spectral_axis=star.spectral_axis,
+        flux=star.flux + rng.normal(0, noise) * u.one,
+        uncertainty=StdDevUncertainty(noise),
+        mask=star.mask,
+    )
+    fixed = {"vmac": 0 * u.km / u.s}
+    with pytest.warns(AstropyUserWarning, match="smoothed twice"):
+        fit_spectrum(star, model.replace(resolution=None), resolution=15000, fixed=fixed)
+    unknown = model.replace(resolution=None)
+    with pytest.warns(AstropyUserWarning, match="smoothed twice"):
+        wrong = fit_spectrum(star, unknown, resolution=15000, fixed=fixed)
+    right = fit_spectrum(star, unknown.replace(resolution=20000), resolution=15000, fixed=fixed)
+    assert right.labels["vsini"].value == pytest.approx(5, abs=0.1)
+    assert wrong.labels["vsini"].value < 2
+    assert right.chi2 < 1.2 * right.dof < wrong.chi2
+
+
+@pytest.mark.parametrize("name", ["resolution", "error", "meta", "labels", "nonsense"])
+def test_attributes_cannot_be_set(model, name):
+    for one in (model, PayneModel()):
+        with pytest.raises(AttributeError, match=rf"{name}' cannot be set: model.replace\("):
+            setattr(one, name, None)
+    with pytest.raises(AttributeError, match="model.replace"):
+        del model.resolution
+
+
+def test_replacing_leaves_the_model_as_it_was(model):
+    before = model.resolution, model.error, model.meta, model.solar_scale
+    other = model.replace(resolution=15000.0, error=None, meta={"a": 1}, solar_scale=None)
+    assert (other.resolution, other.error, other.meta, other.solar_scale) == (
+        15000,
+        None,
+        {"a": 1},
+        None,
+    )
+    assert before == (model.resolution, model.error, model.meta, model.solar_scale)
+    assert np.array_equal(other(**SUN).flux, model(**SUN).flux)
+    with pytest.raises(ValueError, match="resolution is -5"):
+        model.replace(resolution=-5)
+    with pytest.raises(TypeError, match="error must be an EmulatorError or None, got a float"):
+        model.replace(error=0.01)
+    elsewhere = EmulatorError([5000.0, 5001.0], [0.1, 0.1])
+    with pytest.raises(ValueError, match="are not those of the pixels"):
+        model.replace(error=elsewhere)
+    with pytest.raises(RuntimeError, match="not trained"):
+        PayneModel().replace(resolution=15000)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_arrays_and_meta_cannot_be_changed_in_place(model, again):
+    for one in (model, again(model)):
+        expected = one(**SUN).flux.copy()
+        for array in (
+            one.wavelength,
+            one.training_labels,
+            one.labels.minimum,
+            one.labels.maximum,
+            one.error.rms,
+            one.error.components,
+            one.error.shift,
+        ):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 1 * getattr(array, "unit", 1)
+        for meta in (one.meta, one.meta["grid"]):
+            with pytest.raises(TypeError, match=r"model.replace\(meta=\{\*\*model.meta"):
+                meta["note"] = 1
+            with pytest.raises(TypeError, match=r"model.replace\(meta="):
+                meta.update(note=1)
+        one.vacuum_wavelength[:] = 0  # copies
+        one.history["valid_rms"][:] = 0
+        with torch.no_grad():
+            one.network.pixels.bias[:] = 0
+        assert (one.vacuum_wavelength > 0).all()
+        assert (one.history["valid_rms"] > 0).all()
+        assert np.array_equal(one(**SUN).flux, expected)
+        assert json.loads(json.dumps(one.meta["training"]))["seed"] == 1
+
+
+def test_training_again_changes_the_model_that_was_made(sample):
+    model = _small()
+    model.train(sample[:40], max_epochs=1)
+    before = model(**SUN, vsini=5).flux.value  # what is kept is of the first network
+    history = model.train(sample[:60], max_epochs=2, options=TrainingOptions(seed=4))
+    assert (model.meta["training"]["seed"], model.meta["n_training"]) == (4, 54)
+    assert history.colnames == model.history.colnames
+    assert not np.allclose(model(**SUN, vsini=5).flux.value, before, equal_nan=True)
+    with pytest.raises(TypeError, match="options of PayneModel.train must be a TrainingOptions"):
+        model.train(sample[:40], options={"seed": 4})
+
+
+def test_an_unknown_label_with_a_unit_is_unknown(model):
+    with pytest.raises(ValueError, match="label 'tef' is not one of .*; did you mean 'teff'"):
+        model(tef=5700 * u.K, logg=4.4, feh=0, vmic=1)
+
+
+def test_metadata_that_cannot_be_stored_are_refused_before_training(sample, monkeypatch, tmp_path):
+    monkeypatch.setattr("astropayne.models.training.train_network", pytest.fail)
+    grid = sample[:20]
+    grid.meta["source"] = object()
+    with pytest.raises(ValueError, match=r"grid.meta\['source'\] cannot be stored"):
+        _small().train(grid, max_epochs=1)
+    with pytest.raises(ValueError, match=r"PayneModel.train\['author'\] cannot be stored"):
+        _small().train(sample[:20], max_epochs=1, author=object())
+
+
+def test_metadata_of_other_types_are_converted(sample, tmp_path):
+    grid = sample[:20]
+    grid.meta.update(
+        checked=np.bool_(True), date=date(2026, 11, 30), at=np.datetime64("2026-11-30"),
+        factor=np.float32(0.5), none=np.ma.masked, where={"n": np.int64(3), "when": [date(2026, 1, 2)]},
+    )  # fmt: skip
+    model = _small()
+    model.train(grid, max_epochs=1)
+    model.write(tmp_path / "model.asdf")
+    for one in (model, PayneModel.read(tmp_path / "model.asdf")):
+        found = one.meta["grid"]
+        assert found["checked"] is True
+        assert (found["date"], found["at"], found["factor"]) == ("2026-11-30", "2026-11-30", 0.5)
+        assert found["where"] == {"n": 3, "when": ("2026-01-02",)}
+        assert found.get("none") is None

@@ -5,13 +5,14 @@ import torch
 
 from astropayne import PayneModel
 from astropayne.labels.space import LabelSpace
+from astropayne.models.network_blocks import network_flux
 from astropayne.networks.fine_tuning import adapt_labels, adapt_pixels
 from astropayne.networks.network import SpectralNetwork
 
 
 def _rms(model, grid):
     x = model.labels.scale(model.labels.to_array(grid.labels))
-    return np.sqrt(np.mean((model._network_flux(x) - grid.flux) ** 2))
+    return np.sqrt(np.mean((network_flux(model.network, x) - grid.flux) ** 2))
 
 
 @pytest.fixture(scope="module")
@@ -112,5 +113,5 @@ def test_labels_are_added(parts, sample):
         PayneModel().train(without, start=PayneModel.sample())
     with pytest.raises(RuntimeError, match="not trained yet"):
         PayneModel().train(few, start=PayneModel())
-    with pytest.raises(TypeError, match=r"start has to be a PayneModel, got 'fgk.asdf'"):
+    with pytest.raises(TypeError, match=r"start must be a PayneModel, got 'fgk.asdf'"):
         PayneModel().train(few, start="fgk.asdf")

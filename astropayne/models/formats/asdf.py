@@ -12,6 +12,7 @@ from astropy.table import QTable
 from astropayne.io.container import check_storable, read_container, write_container
 from astropayne.labels.space import LabelSpace
 from astropayne.models.emulator_error import EmulatorError
+from astropayne.models.meta import plain_meta
 from astropayne.models.model import PayneModel
 from astropayne.networks.network import SpectralNetwork
 from astropayne.utils.torch_state import without_gradients
@@ -49,7 +50,9 @@ def write_asdf(model, path, overwrite=False):
     """
     if model.network is None:
         raise ValueError("a PayneModel that is not trained cannot be written: train it first")
-    check_storable(model.meta, "model.meta")
+    meta = plain_meta(model.meta)
+    check_storable(meta, "model.meta")
+    network = model.network
     space = model.labels
     history = model.history if model.history is not None else QTable()
     tree = {
@@ -66,13 +69,11 @@ def write_asdf(model, path, overwrite=False):
         "solar_scale": model.solar_scale,
         **{name: _compact(getattr(model.error, field, None)) for name, field in _ERROR.items()},
         "training_labels": _compact(model.training_labels),
-        "architecture": model.network.architecture,
-        "weights": {
-            name: _compact(value.numpy()) for name, value in model.network.state_dict().items()
-        },
+        "architecture": network.architecture,
+        "weights": {name: _compact(value.numpy()) for name, value in network.state_dict().items()},
         "history": [{"name": n, "values": np.asarray(history[n])} for n in history.colnames],
-        "meta": model.meta,
-        "fingerprint": _fingerprint(model.network),
+        "meta": meta,
+        "fingerprint": _fingerprint(network),
     }
     write_container(path, "PayneModel", tree, overwrite)
 
@@ -126,8 +127,13 @@ def _model(tree):
         error=_error(tree, vacuum_angstrom(wavelength, tree["medium"])),
         training_labels=_full(tree["training_labels"]),
         history=history,
-        meta=tree["meta"],
+        meta=_american(tree["meta"]),
     )
+
+
+def _american(meta):
+    """Return metadata with ``license`` where older files have ``licence``."""
+    return {"license" if name == "licence" else name: value for name, value in meta.items()}
 
 
 def _error(tree, wavelength):

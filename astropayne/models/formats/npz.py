@@ -164,15 +164,20 @@ def _read(path, convention, architecture, labels, wavelength, medium, resolution
             resolution=resolution
             or (float(content["resolution"]) if "resolution" in content else None),
             solar_scale=solar_scale or json.loads(str(content.get("solar_scale", "null"))),
+            meta={"read_from": convention.format, **_facts(content)},
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a network of {convention.format}: {error}") from error
-    model.meta = {"read_from": convention.format} | {
+    return model
+
+
+def _facts(content):
+    """Return the values of a file that are neither arrays nor attributes of the model."""
+    return {
         name: value.item()
         for name, value in content.items()
         if value.ndim == 0 and name not in ("medium", "resolution", "solar_scale")
     }
-    return model
 
 
 def _load(path):
