@@ -75,12 +75,10 @@ class Emulator:
                 f"the network leads from {n_labels} labels to {n_pixels} pixels, but there are "
                 f"{len(self.labels)} labels and {len(self.wavelength)} wavelengths"
             )
-        labels = LabelSpace(self.labels.names, self.labels.minimum, self.labels.maximum)
-        for array in (labels.minimum, labels.maximum):
-            array.flags.writeable = False
         history = None if self.history is None else TrainingHistory(self.history)
         frozen = {
-            "labels": labels,
+            # What was unpickled is made anew, because numpy's pickles can be changed.
+            "labels": LabelSpace(self.labels.names, self.labels.minimum, self.labels.maximum),
             "solar_scale": copy.deepcopy(self.solar_scale),
             "wavelength": _read_only(u.Quantity(self.wavelength, u.AA, dtype=float)),
             "training_labels": _read_only(self.training_labels),

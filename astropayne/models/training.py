@@ -385,8 +385,8 @@ def _warn_of_level(grid: SpectralGrid) -> None:
     if level < ABOUT_ONE[0] or level > ABOUT_ONE[1]:  # not so for NaN, which is refused later
         warnings.warn(
             f"the flux of the grid is {level:.3g} in the median, not about one: the model cannot "
-            "be fitted to normalized spectra. Normalize the grid to the continuum, unless the model "
-            "is for fluxes",
+            "be fitted to normalized spectra. Normalize the grid to the continuum, unless the "
+            "model is for fluxes",
             AstropyUserWarning,
             stacklevel=5,  # the line that called train
         )

@@ -69,7 +69,7 @@ def configuration_template():
     'gelu'
     """
     lines = [
-        "# A training run: astropayne train --config THIS_FILE -o model.asdf",
+        "# Options of a training run, as astropayne train takes them.",
         "# Options behind a # have no default; false stands for none, but where true is possible.",
         "",
     ]

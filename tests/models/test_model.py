@@ -620,19 +620,15 @@ def test_attributes_cannot_be_set(model, name):
     for one in (model, PayneModel()):
         with pytest.raises(AttributeError, match=rf"{name}' cannot be set: model.replace\("):
             setattr(one, name, None)
-    with pytest.raises(AttributeError, match="model.replace"):
+    with pytest.raises(AttributeError, match=r"model\.replace"):
         del model.resolution
 
 
 def test_replacing_leaves_the_model_as_it_was(model):
     before = model.resolution, model.error, model.meta, model.solar_scale
     other = model.replace(resolution=15000.0, error=None, meta={"a": 1}, solar_scale=None)
-    assert (other.resolution, other.error, other.meta, other.solar_scale) == (
-        15000,
-        None,
-        {"a": 1},
-        None,
-    )
+    assert (other.resolution, other.error, other.solar_scale) == (15000, None, None)
+    assert other.meta == {"a": 1}
     assert before == (model.resolution, model.error, model.meta, model.solar_scale)
     assert np.array_equal(other(**SUN).flux, model(**SUN).flux)
     with pytest.raises(ValueError, match="resolution is -5"):
@@ -684,12 +680,12 @@ def test_training_again_changes_the_model_that_was_made(sample):
     assert (model.meta["training"]["seed"], model.meta["n_training"]) == (4, 54)
     assert history.colnames == model.history.colnames
     assert not np.allclose(model(**SUN, vsini=5).flux.value, before, equal_nan=True)
-    with pytest.raises(TypeError, match="options of PayneModel.train must be a TrainingOptions"):
+    with pytest.raises(TypeError, match=r"options of PayneModel\.train must be a TrainingOptions"):
         model.train(sample[:40], options={"seed": 4})
 
 
 def test_an_unknown_label_with_a_unit_is_unknown(model):
-    with pytest.raises(ValueError, match="label 'tef' is not one of .*; did you mean 'teff'"):
+    with pytest.raises(ValueError, match=r"label 'tef' is not one of .*; did you mean 'teff'"):
         model(tef=5700 * u.K, logg=4.4, feh=0, vmic=1)
 
 
@@ -707,7 +703,8 @@ def test_metadata_of_other_types_are_converted(sample, tmp_path):
     grid = sample[:20]
     grid.meta.update(
         checked=np.bool_(True), date=date(2026, 11, 30), at=np.datetime64("2026-11-30"),
-        factor=np.float32(0.5), none=np.ma.masked, where={"n": np.int64(3), "when": [date(2026, 1, 2)]},
+        factor=np.float32(0.5), none=np.ma.masked,
+        where={"n": np.int64(3), "when": [date(2026, 1, 2)]},
     )  # fmt: skip
     model = _small()
     model.train(grid, max_epochs=1)
