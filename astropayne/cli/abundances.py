@@ -79,6 +79,7 @@ def abundances(
     from astropayne.abundances.fit import fit_abundances
     from astropayne.abundances.lines import LineList
     from astropayne.abundances.stages import read_stages
+    from astropayne.engine.flags import Flag
     from astropayne.io.result_tables import writable_suffix, write_table
     from astropayne.spectra.files import file_names, files_of, read_star
     from astropayne.workflows.fit_files import fit_files, measured
@@ -108,7 +109,9 @@ def abundances(
     good = measured(table)
     for row, yes in zip(table, good, strict=True):
         message = console.with_flags(str(row["message"]))
-        console(str(row["name"]) if yes else f"{row['name']} not measured: {message}")
+        doubts = ", ".join(flag.name for flag in Flag(int(row["flags"])))
+        name = f"{row['name']}  {doubts}".rstrip()
+        console(name if yes else f"{row['name']} not measured: {message}")
         for element in elements if yes else ():
             name = own["convention"].replace("X", element)
             console(f"  {abundance_text(row, name, element)}")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from astropayne import LineList, PayneModel
-from astropayne.abundances.finder import _windows, find
+from astropayne.abundances.finder import best_windows, find
 from astropayne.abundances.sensitivities import sensitivity
 from astropayne.wavelengths.axis import without_gaps
 from astropayne.wavelengths.media import to_vacuum
@@ -65,11 +65,11 @@ def test_empty_cells_are_not_known(tmp_path):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ("", "is no table of lines: it is empty"),
-        ("ll\n5100 \u212b".encode("utf-16"), "is not a text file: a line list is a table"),
+        ("", "is not a table of lines: it is empty"),
+        ("ll\n5100 \u212b".encode("utf-16"), "is not a text file; a line list is a table"),
         ("ll,ion\n5100,neutral\n", "the ion 'neutral' is neither a number"),
-        ("ll,core\n5100,-0.2\n", "core is -0.2 Angstrom; it is a half-width"),
-        ("ll,Bluewidth\n5100,5099\n", "lower and upper ends of windows go together"),
+        ("ll,core\n5100,-0.2\n", "core is -0.2 Angstrom; it must be a half-width"),
+        ("ll,Bluewidth\n5100,5099\n", "lower and upper ends of windows must be given together"),
     ],
 )
 def test_files_that_are_no_lists_say_why(tmp_path, content, match):
@@ -99,11 +99,11 @@ def test_written_and_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"lower": [6708.0], "upper": [6709.0]}, "does not hold"),
-        ({"lower": [6707.0]}, "go together"),
-        ({"element": "Xx"}, "Xx: not the symbol"),
+        ({"lower": [6708.0], "upper": [6709.0]}, "does not contain"),
+        ({"lower": [6707.0]}, "must be given together"),
+        ({"element": "Xx"}, "unknown element: Xx"),
         ({"medium": "water"}, "medium is 'water'"),
-        ({"half_width": -1.0}, "does not hold"),
+        ({"half_width": -1.0}, "does not contain"),
     ],
 )
 def test_what_makes_no_line(change, match):
@@ -138,7 +138,7 @@ def test_steps_of_any_width_are_no_gaps():
     velocity = np.exp(np.arange(np.log(4000), np.log(9500), 1e-5))  # of 3 km/s
     red = np.searchsorted(velocity, 9300) + np.arange(10)
     gain = np.isin(np.arange(len(velocity)), red).astype(float)
-    assert _windows(velocity, gain, 1.0) == [(red[0], red[-1])]
+    assert best_windows(velocity, gain, 1.0) == [(red[0], red[-1])]
     arms = np.concatenate([np.arange(5000, 5100, 0.01), np.arange(6000, 6100, 0.1)])
     lines = LineList([4999.0, 5050.0, 5500.0, 6050.05])
     assert lines.inside(arms * u.AA).table["wavelength"].value.tolist() == [5050.0, 6050.05]
@@ -189,11 +189,15 @@ def test_information_is_that_of_all_parameters(network):
 @pytest.mark.parametrize(
     ("label", "options", "match"),
     [
-        ("Na_Fe", {"purity": 2.0}, "no pixel whose purity for 'Na_Fe' is 2"),
-        ("teff", {}, "take a lower purity"),  # abundances count a dex, temperatures a kelvin
+        (
+            "Na_Fe",
+            {"purity": 2.0},
+            "no pixel with a purity of at least 2 carries information on 'Na_Fe'",
+        ),
+        ("teff", {}, "give a lower one"),  # abundances count a dex, temperatures a kelvin
         ("Na_Fe", {"wavelength": [4000.0, 4001] * u.AA}, r"windows of the model, 5160 to 6725"),
-        ("Na_Fe", {"snr": -3}, "snr=-3 has to be positive"),
-        ("Na_Fe", {"share": 90}, "share=90 has to be above 0, and 1 at most"),
+        ("Na_Fe", {"snr": -3}, "snr=-3 must be positive"),
+        ("Na_Fe", {"share": 90}, "share=90 must be greater than 0 and at most 1"),
     ],
 )
 def test_windows_that_cannot_be_found(network, label, options, match):
@@ -205,5 +209,5 @@ def test_files_that_are_no_line_lists_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*mg\.csv"):
         LineList.read(tmp_path / "mg.csv")
     (tmp_path / "star.fits").write_bytes(b"\xb4\0\xff")
-    with pytest.raises(ValueError, match=r"star\.fits is not a text file: a line list is a table"):
+    with pytest.raises(ValueError, match=r"star\.fits is not a text file; a line list is a table"):
         LineList.read(tmp_path / "star.fits")

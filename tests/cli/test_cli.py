@@ -630,7 +630,7 @@ def _abundances_of_arms_in_stages(model_file, folder):
     Path("stages.toml").write_text("[[stage]]\nelement = 'Ca'\n")
     result = _run(*words, "--stages", "stages.toml", "--overwrite")
     assert result.exit_code != 0
-    assert "stages.toml: element; a stage has elements, lines" in result.output
+    assert "stages.toml: key 'element' is not one of elements, lines" in result.output
 
 
 def test_abundances_and_plans(model_file, folder, monkeypatch):
