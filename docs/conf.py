@@ -23,7 +23,7 @@ html_static_path = ["_static"]
 # Notebooks are executed by the build; an error in one fails it.
 nb_execution_mode = "auto"
 nb_execution_in_temp = True
-nb_execution_raise_on_error = True
+nb_execution_raise_on_error = nb_execution_show_tb = True
 nb_execution_timeout = 120
 
 intersphinx_mapping["specutils"] = ("https://specutils.readthedocs.io/en/stable/", None)
