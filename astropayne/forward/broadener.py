@@ -369,7 +369,7 @@ class Broadener:
         n, half = len(self.frequency), _TRANSFER_TAPS // 2
         nodes = np.arange(-half, (n - 1) // stride + half + 2)
         position = np.arange(n) / stride
-        weight = uniform_lagrange(position - np.floor(position), _TRANSFER_TAPS, float)
+        weight = uniform_lagrange(position - np.floor(position), _TRANSFER_TAPS)
         first = np.floor(position).astype(int) + half - (half - 1)
         to_all = Interpolation(
             self._tensor(first[:, None] + np.arange(_TRANSFER_TAPS), torch.long),

@@ -64,7 +64,7 @@ def sampling_weights(points, taps):
     x = np.cos(np.pi * (np.arange(4 * _DEGREE) + 0.5) / (4 * _DEGREE))
     fraction = 0.5 * (x + 1)
     if points is None:
-        values = uniform_lagrange(fraction, taps, float)
+        values = uniform_lagrange(fraction, taps)
         return chebyshev.chebfit(x, values, max(_DEGREE, taps - 1))
     nodes = np.arange(taps) - (taps // 2 - 1)
 

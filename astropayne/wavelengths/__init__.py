@@ -1,5 +1,9 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Wavelengths: axes and windows, air and vacuum, velocities, resolution, regions, resampling."""
+"""Wavelengths: axes and windows, air and vacuum, velocities, resolution, regions, resampling.
+
+Everything here works on arrays in Å. `rebin` and `degrade` change the pixels and the resolution of
+many spectra at once, with sparse matrices; `lagrange_weights` interpolates.
+"""
 
 from astropayne.utils.lazy import attach
 
@@ -13,6 +17,6 @@ __getattr__, __dir__, __all__ = attach(
         "regions": "checked_region inside_regions",
         "rebinning": "log_axis pixel_edges rebin rebin_matrix",
         "smoothing": "degrade degrade_matrix",
-        "interpolation": "lagrange_weights",
+        "interpolation": "lagrange_weights uniform_lagrange",
     },
 )

@@ -2,8 +2,10 @@
 """Wavelength axes: windows, pixel widths and coverage."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from astropayne.wavelengths.media import require_medium
 from astropayne.wavelengths.resolution import require_resolution
@@ -17,10 +19,10 @@ __all__ = [
     "without_gaps",
 ]
 
-_OF_STARS = (100.0, 1e8)  # Å; other numbers are logarithms, or in another unit
+_OF_STARS = (100.0, 1e8)  # Å; other numbers are logarithms or in another unit
 
 
-def find_windows(wavelength):
+def find_windows(wavelength: npt.ArrayLike) -> list[slice]:
     """Split an axis where it has gaps.
 
     A gap is a step more than three times as wide as the narrower of its neighbours.
@@ -33,7 +35,7 @@ def find_windows(wavelength):
     Returns
     -------
     list of slice
-        One for each window.
+        One per window.
 
     Examples
     --------
@@ -51,13 +53,13 @@ def find_windows(wavelength):
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(step) + 1], strict=True)]
 
 
-def pixel_width(wavelength):
-    """Return the widths of pixels in ln λ: the distance to the nearer neighbour.
+def pixel_width(wavelength: np.ndarray) -> np.ndarray:
+    """Return the widths of pixels in ln λ: the distance to the nearer neighbor.
 
     Parameters
     ----------
     wavelength : numpy.ndarray, shape (n, n_pixels)
-        NaN for no pixel, which is taken to be one wide.
+        NaN for missing pixels, whose width is one.
 
     Returns
     -------
@@ -70,13 +72,13 @@ def pixel_width(wavelength):
     return np.where(np.isfinite(width), width, 1.0)
 
 
-def covered_range(wavelength, used):
-    """Return how much of ln λ pixels cover; what several arms cover counts once.
+def covered_range(wavelength: Sequence[np.ndarray], used: Sequence[np.ndarray]) -> float:
+    """Return the range in ln λ that pixels cover; the overlap of arms counts once.
 
     Parameters
     ----------
     wavelength, used : sequence of numpy.ndarray, shape (n_pixels,)
-        Of each arm. Pixels that are not used cover nothing, and neither does an arm of one pixel.
+        For each arm. Unused pixels and arms with a single pixel cover nothing.
 
     Returns
     -------
@@ -102,20 +104,21 @@ def covered_range(wavelength, used):
     return float(np.maximum(end - np.maximum(start, before), 0).sum())
 
 
-def effective_arms(wavelength, weight):
-    """Return how many arms like its own see the wavelength of each pixel.
+def effective_arms(wavelength: Sequence[np.ndarray], weight: np.ndarray) -> np.ndarray:
+    """Return the effective number of arms that observe the wavelength of each pixel.
 
     Parameters
     ----------
     wavelength : sequence of numpy.ndarray, shape (n, n_pixels)
-        Of each arm; NaN for no pixel.
+        For each arm; NaN for missing pixels.
     weight : numpy.ndarray, shape (n, n_pixels of all arms)
-        What each pixel tells of its wavelength; zero for one that is not used.
+        Information of each pixel, such as an inverse variance per unit of ln λ; zero for unused
+        pixels.
 
     Returns
     -------
     numpy.ndarray, shape (n, n_pixels of all arms)
-        What all arms tell over what the pixel's own does; one where it is the only one.
+        Total weight of all arms divided by the pixel's own; one if no other arm is there.
 
     Examples
     --------
@@ -138,8 +141,10 @@ def effective_arms(wavelength, weight):
     return np.divide(total, weight, out=np.ones_like(total), where=weight > 0)
 
 
-def _of_nearest(log, other, width, weight):
-    """Return the weight of another arm's nearest pixel; zero where none is as near as its width."""
+def _of_nearest(
+    log: np.ndarray, other: np.ndarray, width: np.ndarray, weight: np.ndarray
+) -> np.ndarray | float:
+    """Return the weight of another arm's nearest pixel; zero if it is further than its width."""
     some = np.flatnonzero(weight > 0)
     some = some[np.argsort(other[some])]
     at = other[some]
@@ -149,8 +154,8 @@ def _of_nearest(log, other, width, weight):
     return np.where(np.abs(log - other[nearest]) <= width[nearest], weight[nearest], 0.0)
 
 
-def require_axis(wavelength, medium, resolution):
-    """Refuse (ValueError) pixels that are those of no spectrum.
+def require_axis(wavelength: np.ndarray, medium: str, resolution: float | None) -> None:
+    """Check wavelengths, medium and resolution of a spectrum.
 
     Parameters
     ----------
@@ -158,27 +163,33 @@ def require_axis(wavelength, medium, resolution):
         In Å.
     medium : str
     resolution : float or None
+
+    Raises
+    ------
+    ValueError
+        If wavelengths are not positive, finite and increasing, are not in Å, or the medium or
+        resolution is not valid.
     """
     step = np.diff(wavelength, prepend=0.0)
     wrong = ~((step > 0) & (step < np.inf))
     if wrong.any():
         i = np.argmax(wrong)
         raise ValueError(
-            f"the wavelength of pixel {i} is {wavelength[i]}: wavelengths have to be finite, "
+            f"the wavelength of pixel {i} is {wavelength[i]}: wavelengths must be finite, "
             "positive and increasing"
         )
     if len(wavelength) and not (_OF_STARS[0] <= wavelength[0] and wavelength[-1] <= _OF_STARS[1]):
         raise ValueError(
-            f"wavelengths go from {wavelength[0]:.6g} to {wavelength[-1]:.6g} Angstrom, which no "
-            "spectrum of a star does: say their unit, such as nm; if they are logarithms, give "
+            f"wavelengths go from {wavelength[0]:.6g} to {wavelength[-1]:.6g} Angstrom, outside "
+            "of any stellar spectrum: state their unit, such as nm; if they are logarithms, give "
             "10**value, or call their column 'loglam'"
         )
     require_medium(medium)
     require_resolution(resolution)
 
 
-def without_gaps(wavelength, pixels):
-    """Split some of the pixels of an axis where others are between them, or a gap is.
+def without_gaps(wavelength: npt.ArrayLike, pixels: npt.ArrayLike) -> list[np.ndarray]:
+    """Split selected pixels of an axis at unselected pixels and at gaps.
 
     Parameters
     ----------
@@ -189,7 +200,7 @@ def without_gaps(wavelength, pixels):
     Returns
     -------
     list of numpy.ndarray
-        The pixels' indices.
+        Indices of the selected pixels.
 
     Examples
     --------

@@ -1,14 +1,17 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Lagrange interpolation."""
+"""Lagrange interpolation: weights of the nodes around a point."""
+
+import math
 
 import numpy as np
-from scipy.special import comb
 
 __all__ = ["lagrange_weights", "uniform_lagrange"]
 
 
-def lagrange_weights(nodes, points, taps):
-    """Return what interpolates by the polynomials through the nearest nodes (Lagrange).
+def lagrange_weights(
+    nodes: np.ndarray, points: np.ndarray, taps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights that interpolate with the polynomials through the nearest nodes.
 
     Parameters
     ----------
@@ -16,14 +19,14 @@ def lagrange_weights(nodes, points, taps):
         Increasing.
     points : numpy.ndarray, shape (n,)
     taps : int
-        Nodes that a polynomial goes through, ``n_nodes`` at most.
+        Number of nodes of each polynomial, ``n_nodes`` at most.
 
     Returns
     -------
     index : numpy.ndarray of int, shape (n, taps)
-        Of the nodes.
+        Indices of the nodes.
     weight : numpy.ndarray, shape (n, taps)
-        Of the values there.
+        Weights of the values there.
 
     Examples
     --------
@@ -39,24 +42,46 @@ def lagrange_weights(nodes, points, taps):
     near = np.lib.stride_tricks.sliding_window_view(nodes, taps)
     others = (np.delete(near[:, [k]] - near, k, axis=1) for k in range(taps))
     apart = np.stack([distance.prod(axis=1) for distance in others], axis=1)
-    distance, one = points[:, None] - near[first], np.ones((len(points), 1))
-    before = np.cumprod(np.hstack([one, distance[:, :-1]]), axis=1)
-    after = np.cumprod(np.hstack([one, distance[:, :0:-1]]), axis=1)[:, ::-1]
-    return first[:, None] + np.arange(taps), before * after / apart[first]
+    weight = _weights(points[:, None] - near[first], apart[first])
+    return first[:, None] + np.arange(taps), weight
 
 
-def uniform_lagrange(fraction, taps, dtype):
-    """Return weights of Lagrange interpolation, ``fraction`` beyond the middle of uniform nodes.
+def uniform_lagrange(fraction: np.ndarray, taps: int) -> np.ndarray:
+    """Return the weights of `lagrange_weights` for nodes one apart.
 
-    The barycentric form (Berrut & Trefethen 2004, SIAM Review 46, 501); a point on a node is moved
-    from it by nothing that could be seen.
+    Parameters
+    ----------
+    fraction : numpy.ndarray
+        Distance of points from node ``taps // 2 - 1``, the one before the middle.
+    taps : int
+        Number of nodes.
+
+    Returns
+    -------
+    numpy.ndarray, shape (..., taps)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.wavelengths.interpolation import uniform_lagrange
+    >>> uniform_lagrange(np.array([0.5]), taps=4).tolist()
+    [[-0.0625, 0.5625, 0.5625, -0.0625]]
     """
-    nodes = np.arange(taps)
-    binomial = ((-1.0) ** nodes * comb(taps - 1, nodes)).astype(dtype)
-    nodes = (nodes - (taps // 2 - 1)).astype(dtype)
-    distance = fraction[..., None].astype(dtype) - nodes
-    tiny = np.finfo(dtype).eps
-    distance[np.abs(distance) < tiny] = tiny
-    weight = np.divide(binomial, distance, out=distance)
-    weight /= weight.sum(axis=-1, keepdims=True)
-    return weight
+    nodes = np.arange(taps) - (taps // 2 - 1)
+    apart = [
+        (-1) ** (taps - 1 - k) * math.factorial(k) * math.factorial(taps - 1 - k)
+        for k in range(taps)
+    ]
+    return _weights(np.asarray(fraction)[..., None] - nodes, np.array(apart, dtype=float))
+
+
+def _weights(distance: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Return weights from the distances of points to nodes.
+
+    Weight k is the product of the distances to the other nodes, over the product of the distances
+    of node k from them, ``apart``. The products before and after k are accumulated.
+    """
+    one = np.ones((*distance.shape[:-1], 1))
+    before = np.cumprod(np.concatenate([one, distance[..., :-1]], axis=-1), axis=-1)
+    after = np.cumprod(np.concatenate([one, distance[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+    return before * after / apart

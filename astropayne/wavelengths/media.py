@@ -1,10 +1,12 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Wavelengths in air and in vacuum."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import astropy.units as u
 import numpy as np
+import numpy.typing as npt
 
 __all__ = [
     "MEDIA",
@@ -15,27 +17,27 @@ __all__ = [
     "vacuum_angstrom",
 ]
 
-# Å. Below, Morton's formula does not hold, and air's index of refraction is taken to be as here.
+# Å. Morton's formula is not valid below; the index of refraction there is taken from here.
 _SHORTEST = 2500.0
-#: What wavelengths may be measured in.
+#: The media of wavelengths.
 MEDIA = ("air", "vacuum")
 
 
-def require_medium(medium):
-    """Refuse (ValueError) what is none of `MEDIA`."""
+def require_medium(medium: str) -> None:
+    """Raise `ValueError` if a medium is not one of `MEDIA`."""
     if medium not in MEDIA:
         raise ValueError(f"medium is {medium!r}; it can be {' or '.join(map(repr, MEDIA))}")
 
 
-def to_vacuum(wavelength, medium):
-    """Convert wavelengths to vacuum (Morton 2000, ApJS 130, 403, by way of specutils).
+def to_vacuum(wavelength: npt.ArrayLike, medium: str) -> np.ndarray:
+    """Convert wavelengths to vacuum (Morton 2000, ApJS 130, 403, as implemented in specutils).
 
     Parameters
     ----------
     wavelength : array_like
         In Å.
     medium : {"air", "vacuum"}
-        What they are measured in.
+        Medium of the wavelengths.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def to_vacuum(wavelength, medium):
     Raises
     ------
     ValueError
-        If the medium is neither, or wavelengths in air are not finite.
+        If the medium is not valid, or wavelengths in air are not finite.
     """
     require_medium(medium)
     wavelength = np.asarray(wavelength, dtype=float)
@@ -59,8 +61,8 @@ def to_vacuum(wavelength, medium):
 
 
 @lru_cache(maxsize=4)
-def _vacuum_over_air(shape, data):
-    """Return the ratio for wavelengths given as bytes: spectra of one survey share theirs."""
+def _vacuum_over_air(shape: tuple[int, ...], data: bytes) -> np.ndarray:
+    """Return the ratio for wavelengths as bytes; cached, because spectra share wavelengths."""
     wavelength = np.frombuffer(data).reshape(shape)
     from specutils.utils.wcs_utils import air_to_vac
 
@@ -69,7 +71,7 @@ def _vacuum_over_air(shape, data):
     return vacuum / valid
 
 
-def to_air(wavelength):
+def to_air(wavelength: npt.ArrayLike) -> np.ndarray:
     """Convert vacuum wavelengths to air, the inverse of `to_vacuum`.
 
     Parameters
@@ -89,8 +91,8 @@ def to_air(wavelength):
     return wavelength * (vac_to_air(valid * u.AA, method="Morton2000").to_value(u.AA) / valid)
 
 
-def spectral_equivalencies(medium):
-    """Return what astropy needs to convert other spectral units to wavelengths in a medium.
+def spectral_equivalencies(medium: str) -> list:
+    """Return equivalencies between other spectral units and wavelengths in a medium.
 
     Parameters
     ----------
@@ -99,7 +101,7 @@ def spectral_equivalencies(medium):
     Returns
     -------
     list of tuple
-        As `astropy.units.spectral` gives it for vacuum.
+        As `astropy.units.spectral` returns them for vacuum.
 
     Examples
     --------
@@ -111,7 +113,7 @@ def spectral_equivalencies(medium):
     if medium == "vacuum":
         return u.spectral()
 
-    def pair(unit):
+    def pair(unit: u.UnitBase) -> tuple[u.UnitBase, u.UnitBase, Callable, Callable]:
         return (
             u.AA,
             unit,
@@ -122,7 +124,7 @@ def spectral_equivalencies(medium):
     return [pair(unit) for unit in (u.Hz, u.J, u.m**-1, u.rad / u.m)]
 
 
-def vacuum_angstrom(axis, medium):
+def vacuum_angstrom(axis: u.Quantity, medium: str) -> np.ndarray:
     """Return a spectral axis as vacuum wavelengths.
 
     Parameters
@@ -130,8 +132,7 @@ def vacuum_angstrom(axis, medium):
     axis : `~astropy.units.Quantity`
         In any spectral unit.
     medium : {"air", "vacuum"}
-        What wavelengths are measured in; frequencies, energies and wave numbers always are
-        vacuum's.
+        Medium of wavelengths; frequencies, energies and wave numbers always refer to vacuum.
 
     Returns
     -------

@@ -1,42 +1,45 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Spectra on other pixels and at lower resolution: sparse operators for many spectra at once.
+"""Rebinning of spectra to other pixels, with sparse matrices for many spectra at once.
 
-Plain arrays, no units. Wavelengths increase, and may have gaps between windows. Nothing is filled
-in: a pixel that needs flux from where there is none is NaN, and so is one that needs a NaN.
+Functions take plain arrays without units. Wavelengths increase and may have gaps between windows.
+Missing flux is never filled in: a new pixel that extends beyond the old ones, or that overlaps a
+NaN, is NaN.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from astropayne.wavelengths.axis import find_windows
 from astropayne.wavelengths.velocity import C_KMS
 
 __all__ = [
-    "apply_matrix",
     "checked_axis",
     "log_axis",
     "matrix_product",
     "pixel_edges",
+    "propagated_sigma",
     "rebin",
     "rebin_matrix",
 ]
 
-_ROUNDING = 1e-7  # less than this part of a pixel, covered or not, is a matter of rounding
-_BLOCK = 256  # spectra that an operator is applied to at a time: bounds the memory
+_ROUNDING = 1e-7  # smaller fractions of a pixel are rounding errors
+_BLOCK = 256  # spectra per matrix product, which limits the memory
 
 
-def pixel_edges(wavelength):
-    """Edges of pixels: half-way between their centres, in each window apart.
+def pixel_edges(wavelength: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges of pixels: half-way between their centers, in each window separately.
 
-    The outermost pixels of a window reach as far outwards as inwards; one that is alone between
-    two gaps is taken to be as wide as the last before it that is not. Pixels never overlap.
+    The outermost pixels of a window extend as far outwards as inwards; a single pixel between two
+    gaps is as wide as the last pixel before it that is not alone. Pixels never overlap.
 
     Parameters
     ----------
     wavelength : array_like, shape (n_pixels,)
-        Centres, increasing.
+        Centers, increasing.
 
     Returns
     -------
@@ -64,33 +67,47 @@ def pixel_edges(wavelength):
     return lower, upper
 
 
-def checked_axis(wavelength, name="wavelength"):
-    """Return a wavelength axis as floats, or raise `ValueError`."""
+def checked_axis(wavelength: npt.ArrayLike, name: str = "wavelength") -> np.ndarray:
+    """Return a wavelength axis as floats after checking it.
+
+    Parameters
+    ----------
+    wavelength : array_like, shape (n_pixels,)
+    name : str
+        Name of the argument, for the error message.
+
+    Raises
+    ------
+    ValueError
+        If the axis has fewer than two pixels, or is not finite, positive and increasing.
+    """
     wavelength = np.asarray(wavelength, dtype=float)
     if wavelength.ndim != 1 or len(wavelength) < 2:
         raise ValueError(
-            f"{name} has shape {wavelength.shape}: it has to be one axis of two pixels or more"
+            f"{name} has shape {wavelength.shape}: it must be one axis of two pixels or more"
         )
     if not (wavelength[0] > 0 and (np.diff(wavelength) > 0).all() and np.isfinite(wavelength[-1])):
-        raise ValueError(f"{name} has to be finite, positive and increasing: sort the pixels first")
+        raise ValueError(f"{name} must be finite, positive and increasing: sort the pixels first")
     return wavelength
 
 
-def rebin_matrix(wavelength, new_wavelength):
-    """Return the operator of `rebin`.
+def rebin_matrix(
+    wavelength: npt.ArrayLike, new_wavelength: npt.ArrayLike
+) -> tuple[csr_array, np.ndarray]:
+    """Return the matrix of `rebin`.
 
     Parameters
     ----------
     wavelength, new_wavelength : array_like
-        Pixel centres, increasing.
+        Pixel centers, increasing.
 
     Returns
     -------
     matrix : scipy.sparse.csr_array, shape (n_new, n_pixels)
-        Each row is the share that every old pixel has in a new one; it is empty, and to be taken
-        as NaN, where ``covered`` is `False`.
+        Fraction of each new pixel that each old pixel covers. A row is empty, and the new pixel
+        is NaN, where ``covered`` is `False`.
     covered : numpy.ndarray of bool, shape (n_new,)
-        New pixels that lie in old ones wholly.
+        New pixels that lie entirely in old ones.
 
     Examples
     --------
@@ -111,37 +128,42 @@ def rebin_matrix(wavelength, new_wavelength):
     share = (np.minimum(upper[old], stop[new]) - np.maximum(lower[old], start[new])) / width[new]
     total = np.bincount(new, share, len(start))
     covered = total > 1 - _ROUNDING
-    # A sliver would make a pixel NaN for the sake of a NaN it does not really touch.
+    # A fraction within rounding must not spread a NaN to a pixel that only touches it.
     keep = covered[new] & (share > _ROUNDING)
     new, old, share = new[keep], old[keep], share[keep]
     share /= np.bincount(new, share, len(start))[new]
     return csr_array((share, (new, old)), shape=(len(start), len(lower))), covered
 
 
-def rebin(wavelength, flux, new_wavelength, sigma=None):
-    """Put spectra on other pixels so that flux is conserved.
+def rebin(
+    wavelength: npt.ArrayLike,
+    flux: npt.ArrayLike,
+    new_wavelength: npt.ArrayLike,
+    sigma: npt.ArrayLike | None = None,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Rebin spectra to other pixels, conserving flux.
 
-    The flux density of a new pixel is the mean over it of the old ones', each taken as constant
-    over its pixel (Carnall 2017, arXiv:1705.05165). Gaps are gaps: nothing is taken across them.
+    The flux density of a new pixel is the mean over it of the old flux density, which is constant
+    within each old pixel (Carnall 2017, arXiv:1705.05165). Gaps contain no flux.
 
     Parameters
     ----------
     wavelength : array_like, shape (n_pixels,)
-        Pixel centres, increasing.
+        Pixel centers, increasing.
     flux : array_like, shape (..., n_pixels)
         Flux density of one spectrum, or of many.
     new_wavelength : array_like, shape (n_new,)
-        Pixel centres wanted.
+        Pixel centers of the result, increasing.
     sigma : array_like, shape (n_pixels,) or that of the flux, optional
         Standard deviations of pixels whose noise is independent.
 
     Returns
     -------
     flux : numpy.ndarray, shape (..., n_new)
-        NaN for a new pixel that is not wholly covered by old ones, or that covers a NaN.
+        NaN for a new pixel that is not entirely covered by old ones, or that overlaps a NaN.
     sigma : numpy.ndarray, shape (..., n_new)
-        Only if it was given. Each is exact, but two new pixels that share an old one are no longer
-        independent: with the matrix A of `rebin_matrix` their covariance is A diag(σ²) Aᵀ.
+        Only if ``sigma`` is given. Each value is exact, but new pixels that share an old one are
+        correlated: with the matrix A of `rebin_matrix` their covariance is A diag(σ²) Aᵀ.
 
     Examples
     --------
@@ -150,19 +172,20 @@ def rebin(wavelength, flux, new_wavelength, sigma=None):
     >>> print(flux, sigma.round(2))
     [ 2.  5. nan] [0.71 0.71  nan]
     """
-    return apply_matrix(*rebin_matrix(wavelength, new_wavelength), flux, sigma)
-
-
-def apply_matrix(matrix, covered, flux, sigma=None):
-    """Apply a sparse operator to flux and, if it is given, to its standard deviation."""
+    matrix, covered = rebin_matrix(wavelength, new_wavelength)
     new_flux = matrix_product(matrix, covered, flux)
     if sigma is None:
         return new_flux
-    return new_flux, np.sqrt(matrix_product(matrix.power(2), covered, np.square(sigma)))
+    return new_flux, propagated_sigma(matrix, covered, sigma)
 
 
-def matrix_product(matrix, covered, values):
-    """Return ``values @ matrix.T`` in the precision of the values, NaN where nothing is."""
+def propagated_sigma(matrix: csr_array, covered: np.ndarray, sigma: npt.ArrayLike) -> np.ndarray:
+    """Return the standard deviation of ``values @ matrix.T`` for independent noise."""
+    return np.sqrt(matrix_product(matrix.power(2), covered, np.square(sigma)))
+
+
+def matrix_product(matrix: csr_array, covered: np.ndarray, values: npt.ArrayLike) -> np.ndarray:
+    """Return ``values @ matrix.T`` in the precision of the values, NaN where not covered."""
     values = np.asarray(values)
     if values.ndim == 0 or values.shape[-1] != matrix.shape[1]:
         raise ValueError(
@@ -179,24 +202,32 @@ def matrix_product(matrix, covered, values):
     return result.reshape(*values.shape[:-1], matrix.shape[0])
 
 
-def log_axis(wavelength, step=None, velocity=None):
-    """Make an axis uniform in ln λ out of the windows of another.
+def log_axis(
+    wavelength: npt.ArrayLike, step: float | None = None, velocity: float | None = None
+) -> np.ndarray:
+    """Return an axis that is uniform in ln λ and covers the windows of another axis.
 
-    Its pixels are at whole multiples of the step, ln λ = k · step, so that all windows, and all
-    axes of the same step, are aligned; they are those that lie in the old pixels wholly.
+    Pixels are at integer multiples of the step, ln λ = k · step, so that all windows, and all axes
+    with the same step, are aligned. The axis has the pixels that lie entirely in the old ones.
 
     Parameters
     ----------
     wavelength : array_like, shape (n_pixels,)
-        Pixel centres, increasing. Gaps remain gaps.
+        Pixel centers, increasing. Gaps remain gaps.
     step : float, optional
-        In ln λ; by default the smallest of ``wavelength`` itself.
+        In ln λ; by default the smallest step of ``wavelength``.
     velocity : float, optional
-        The step as a velocity in km/s instead.
+        The step as a velocity in km/s.
 
     Returns
     -------
     numpy.ndarray
+
+    Raises
+    ------
+    ValueError
+        If both steps are given, the step is not between 0 and 0.5, or a window becomes narrower
+        than two pixels.
 
     Examples
     --------
@@ -208,7 +239,7 @@ def log_axis(wavelength, step=None, velocity=None):
     wavelength = checked_axis(wavelength)
     windows, (lower, upper) = find_windows(wavelength), pixel_edges(wavelength)
     step = _log_step(wavelength, windows, step, velocity)
-    # The outermost pixels reach outwards as far as inwards in λ, not in ln λ.
+    # The outermost pixels are symmetric in λ, not in ln λ.
     first = np.log(lower / (1 - math.expm1(step) / 2)) / step - _ROUNDING / 10
     last = np.log(upper / (1 - math.expm1(-step) / 2)) / step + _ROUNDING / 10
     pieces = [np.arange(math.ceil(first[w][0]), math.floor(last[w][-1]) + 1) for w in windows]
@@ -222,7 +253,10 @@ def log_axis(wavelength, step=None, velocity=None):
     return np.exp(step * np.concatenate(pieces))
 
 
-def _log_step(wavelength, windows, step, velocity):
+def _log_step(
+    wavelength: np.ndarray, windows: Sequence[slice], step: float | None, velocity: float | None
+) -> float:
+    """Return the step in ln λ."""
     if step is not None and velocity is not None:
         raise ValueError(f"step={step} and velocity={velocity} were both given: give one")
     if velocity is not None:
@@ -231,5 +265,5 @@ def _log_step(wavelength, windows, step, velocity):
         steps = [np.diff(np.log(wavelength[w])) for w in windows]
         return float(np.concatenate(steps).min())
     if not 0 < step < 0.5:
-        raise ValueError(f"a step of {step} in ln λ was given; it has to lie between 0 and 0.5")
+        raise ValueError(f"a step of {step} in ln λ was given; it must lie between 0 and 0.5")
     return step

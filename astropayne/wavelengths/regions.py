@@ -1,25 +1,30 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Spectral regions as pixel masks."""
 
+from typing import TYPE_CHECKING, Any
+
 import astropy.units as u
 import numpy as np
 
 from astropayne.wavelengths.media import vacuum_angstrom
 
+if TYPE_CHECKING:
+    from specutils import SpectralRegion
+
 __all__ = ["checked_region", "inside_regions"]
 
 
-def inside_regions(axis, regions, medium):
-    """Say which pixels lie in a region, its ends included.
+def inside_regions(axis: u.Quantity, regions: "SpectralRegion", medium: str) -> np.ndarray:
+    """Return which pixels lie in a region, including its ends.
 
     Parameters
     ----------
     axis : `~astropy.units.Quantity`
         In any spectral unit.
     regions : `~specutils.SpectralRegion`
-        One or several; units need not be the axis'.
+        One or several regions, in any spectral unit.
     medium : {"air", "vacuum"}
-        What wavelengths, of the axis or of the regions, are measured in.
+        Medium of the wavelengths of the axis and of the regions.
 
     Returns
     -------
@@ -29,28 +34,32 @@ def inside_regions(axis, regions, medium):
     inside = np.zeros(len(axis), dtype=bool)
     for lower, upper in regions.subregions:
         bounds = vacuum_angstrom(u.Quantity([lower, upper]), medium)
-        slack = 1e-12 * bounds  # of rounding, for pixels on the very end
+        slack = 1e-12 * bounds  # rounding, for pixels exactly on an end
         inside |= (wavelength >= (bounds - slack).min()) & (wavelength <= (bounds + slack).max())
     return inside
 
 
-def checked_region(given, what):
-    """Return a region as it was given, if it is one.
+def checked_region(region: Any, what: str) -> "SpectralRegion":
+    """Return a region after checking its type.
 
     Parameters
     ----------
-    given : `~specutils.SpectralRegion`
+    region : `~specutils.SpectralRegion`
     what : str
-        What it is, for the error.
+        Name of the argument, for the error message.
+
+    Returns
+    -------
+    `~specutils.SpectralRegion`
 
     Raises
     ------
     TypeError
-        If it is none.
+        If it is not a region.
     """
-    if not hasattr(given, "subregions"):
+    if not hasattr(region, "subregions"):
         raise TypeError(
-            f"{what} has to be a specutils SpectralRegion, such as SpectralRegion(5165 * u.AA, "
-            f"5235 * u.AA), got {given!r}"
+            f"{what} must be a specutils SpectralRegion, such as SpectralRegion(5165 * u.AA, "
+            f"5235 * u.AA), got {region!r}"
         )
-    return given
+    return region

@@ -2,6 +2,7 @@
 """Spectral resolution as a number, an array or a function."""
 
 import math
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -10,27 +11,27 @@ from astropayne.utils.quantities import strip_unit
 
 __all__ = ["FWHM", "require_resolution", "resolution_at"]
 
-#: Full width at half maximum of a Gaussian, in standard deviations.
+#: Full width at half maximum of a Gaussian in units of its standard deviation.
 FWHM = math.sqrt(8 * math.log(2))
 
 
-def require_resolution(resolution):
-    """Refuse (ValueError) what is neither a positive number nor `None`."""
+def require_resolution(resolution: Any) -> None:
+    """Raise `ValueError` if a resolution is neither a positive number nor `None`."""
     number = np.ndim(resolution) == 0 and np.asarray(resolution).dtype.kind in "iuf"
     if resolution is not None and not (number and 0 < resolution < np.inf):
         raise ValueError(
-            f"resolution is {resolution!r}; it can be a positive number, λ/FWHM, or None where it "
+            f"resolution is {resolution!r}; it can be a positive number, λ/FWHM, or None if it "
             "is not known"
         )
 
 
-def resolution_at(resolution, axis):
-    """Return a resolution as a number, or as a value for each pixel of an axis.
+def resolution_at(resolution: Any, axis: u.Quantity) -> float | np.ndarray | None:
+    """Return a resolution as a number or as a value per pixel of an axis.
 
     Parameters
     ----------
     resolution : float, array_like, callable or None
-        λ/FWHM; an array has a value a pixel; a function is called with the axis.
+        λ/FWHM; an array must have a value per pixel; a function is called with the axis.
     axis : `~astropy.units.Quantity`
 
     Returns
@@ -40,7 +41,7 @@ def resolution_at(resolution, axis):
     Raises
     ------
     ValueError
-        If it has another shape than the axis.
+        If an array has another shape than the axis.
 
     Examples
     --------

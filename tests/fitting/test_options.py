@@ -97,7 +97,7 @@ def test_options_are_pickled():
 @pytest.mark.parametrize(
     ("keywords", "error", "match"),
     [
-        ({"exclude_at_rest": (5000, 6000)}, TypeError, "exclude_at_rest has to be a specutils"),
+        ({"exclude_at_rest": (5000, 6000)}, TypeError, "exclude_at_rest must be a specutils"),
         ({"medium": "water"}, ValueError, "medium is 'water'"),
         ({"tied": {"Ca_Fe": 0.1}}, TypeError, "tied: Ca_Fe has to be a function"),
         ({"priors": [1]}, TypeError, "priors has to be a mapping"),

@@ -28,7 +28,7 @@ def test_cutting_keeps_windows_and_rows(grid):
     inside = np.isin(grid.wavelength.value, part.wavelength.value)
     assert np.array_equal(part.flux, grid.flux[:, inside])
     assert part.names == grid.names
-    with pytest.raises(TypeError, match=r"has to be a specutils SpectralRegion.*got \(5170, 5190"):
+    with pytest.raises(TypeError, match=r"must be a specutils SpectralRegion.*got \(5170, 5190"):
         grid.cut((5170, 5190))
     with pytest.raises(ValueError, match="no pixel lies in"):
         grid.cut(SpectralRegion(4000 * u.AA, 4100 * u.AA))
@@ -147,7 +147,7 @@ def test_bare_numbers_are_wavelengths_and_resolutions(sample):
     for wrong, said in (
         ([1e4, 9e3], r"shape \(2,\): a grid is"),
         (None, "positive"),
-        ("x", "numb"),
+        ("x", "numeric"),
     ):
         with pytest.raises(ValueError, match=said):
             part.degrade(wrong)

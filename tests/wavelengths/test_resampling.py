@@ -69,9 +69,9 @@ def test_edges_respect_gaps_and_never_overlap():
     "bad", [[3], [[1, 2]], [2, 1], [1, 1], [1, np.nan, 3], [0, 1], [1, np.inf]]
 )
 def test_axes_that_are_none(bad):
-    with pytest.raises(ValueError, match=r"^wavelength has"):
+    with pytest.raises(ValueError, match=r"^wavelength (has|must be)"):
         pixel_edges(bad)
-    with pytest.raises(ValueError, match=r"^new_wavelength has"):
+    with pytest.raises(ValueError, match=r"^new_wavelength (has|must be)"):
         rebin_matrix([1, 2, 3], bad)
 
 
@@ -331,12 +331,12 @@ def test_sigma_may_be_of_each_spectrum_and_unusable():
     ("resolution", "to", "message"),
     [
         (20000, 20000, "lower than the spectra's own resolution, 20000: smoothing cannot"),
-        (20000, 40000, "to_resolution=40000 has to be lower"),
+        (20000, 40000, "to_resolution=40000 must be lower"),
         (None, np.inf, "resolution=None"),
         (None, 0, "to_resolution=0 were given"),
-        (-5, -8, "have to be positive"),
-        (np.nan, 8, "have to be positive"),
-        (8, np.nan, "have to be positive"),
+        (-5, -8, "must be positive"),
+        (np.nan, 8, "must be positive"),
+        (8, np.nan, "must be positive"),
     ],
 )
 def test_resolutions_that_cannot_be(resolution, to, message):
