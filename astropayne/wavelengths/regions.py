@@ -1,20 +1,17 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Spectral regions as pixel masks."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import astropy.units as u
 import numpy as np
 
 from astropayne.wavelengths.media import vacuum_angstrom
 
-if TYPE_CHECKING:
-    from specutils import SpectralRegion
-
 __all__ = ["checked_region", "inside_regions"]
 
 
-def inside_regions(axis: u.Quantity, regions: "SpectralRegion", medium: str) -> np.ndarray:
+def inside_regions(axis: u.Quantity, regions: Any, medium: str) -> np.ndarray:
     """Return which pixels lie in a region, including its ends.
 
     Parameters
@@ -39,7 +36,7 @@ def inside_regions(axis: u.Quantity, regions: "SpectralRegion", medium: str) -> 
     return inside
 
 
-def checked_region(region: Any, what: str) -> "SpectralRegion":
+def checked_region(region: Any, what: str) -> Any:
     """Return a region after checking its type.
 
     Parameters
