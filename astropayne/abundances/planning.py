@@ -1,8 +1,11 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""What to expect of an observation before it is made."""
+"""Planning of observations: the errors with which labels can be measured."""
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import astropy.units as u
 import numpy as np
 import torch
 from astropy.table import QTable
@@ -13,8 +16,9 @@ from astropayne.engine.least_squares import expected_minimum
 from astropayne.fitting.options import FitOptions
 from astropayne.fitting.setup import FitSetup, own_name
 from astropayne.labels.names import Label
-from astropayne.models.model import require_model
+from astropayne.models.model import PayneModel, require_model
 from astropayne.utils.quantities import one_value
+from astropayne.utils.suggestions import require_known
 from astropayne.utils.torch_state import one_thread, without_gradients
 from astropayne.wavelengths.velocity import VELOCITIES
 
@@ -24,65 +28,64 @@ _BISECTIONS = 10
 
 
 def plan(
-    model,
-    at,
+    model: PayneModel,
+    at: Mapping[str, Any],
     *,
-    labels=None,
-    resolution=None,
-    snr=100.0,
-    wavelength=None,
-    fixed=("vmac",),
-    continuum=None,
-    detection=3.0,
-):
-    """Say how well the labels of a star can be measured.
+    labels: Sequence[str] | None = None,
+    resolution: float | None = None,
+    snr: float = 100.0,
+    wavelength: u.Quantity | None = None,
+    fixed: Sequence[str] = ("vmac",),
+    continuum: int | None = None,
+    detection: float = 3.0,
+) -> QTable:
+    """Predict the errors with which the labels of a star can be measured.
 
-    Errors are the least that any unbiased measurement can have (Cramér and Rao): the inverse of
-    the Fisher information, which the derivatives of the model give. They are computed as
-    `~astropayne.fit_spectrum` does, of a spectrum without noise: all labels and velocities that
-    are not fixed are unknown at once, as is the continuum, the emulator's own error counts, and
-    that labels are within the model's ranges is known.
+    The errors are the Cramér–Rao bound, the smallest errors of any unbiased measurement, from the
+    inverse of the Fisher information. They are computed as in `~astropayne.fit_spectrum` for a
+    spectrum without noise: all labels and velocities that are not fixed are unknown, as is the
+    continuum; the emulator error is included; and labels are known to be inside the model's ranges.
 
     Parameters
     ----------
     model : `~astropayne.PayneModel`
-    at : mapping
-        The star: its labels, as the model takes them, and perhaps ``rv``, ``vsini`` and ``vmac``.
+    at : mapping of str to value
+        Labels of the star, as in calling the model, and optionally ``rv``, ``vsini`` and ``vmac``.
     labels : sequence of str, optional
-        The labels and velocities to tell of; by default all that are not fixed.
+        Labels and velocities in the table; by default all that are not fixed.
     resolution : float, optional
-        λ/FWHM; the model's own by default.
+        Resolution λ/FWHM; that of the model by default.
     snr : float
-        Signal to noise of a pixel, relative to the continuum; the emulator's own error is added,
-        as in fits.
+        Signal-to-noise ratio per pixel, relative to the continuum. The emulator error is added to
+        the noise, as in fits.
     wavelength : `~astropy.units.Quantity`, optional
-        Pixels, in the model's medium; the model's own by default.
+        Pixels in the model's medium; those of the model by default.
     fixed : sequence of str
-        What is known.
+        Labels and velocities that are known.
     continuum : int, optional
-        Degree of a polynomial in each window that is not known either.
+        Degree of a polynomial that is fitted as the continuum of each window.
     detection : float
-        Significance, in standard deviations, from which on an element counts as measurable.
+        Minimum significance of a measurable element, in standard deviations.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A row a label: its name ``label`` and its ``unit``; in that unit its ``value``, its
-        ``error``, and ``error_alone``, which it had if all others were known (both NaN where the
-        spectrum does not change at first order, as with the rotation of a star that has none);
-        and for the abundance of an element ``significance`` of its lines, whether it is
-        ``measurable``, and ``detectable_from``, the least abundance that is (NaN if that is not
-        in the model's range).
+        One row per label: ``label``, ``unit``, and in that unit ``value``, ``error`` and
+        ``error_alone``, the error if all other labels were known. Both errors are NaN if the
+        spectrum does not change to first order, as with the rotation of a star that does not
+        rotate. For abundances of elements, also the ``significance`` of the lines; whether the
+        element is ``measurable``; and ``detectable_from``, the lowest measurable abundance, NaN if
+        it is outside the model's range.
 
     Raises
     ------
     ValueError
-        If a name is unknown or fixed, the signal to noise is not positive, or no pixel can be used.
+        If a name is unknown or fixed, the signal-to-noise ratio is not positive, or no pixel can
+        be used.
 
     Examples
     --------
-    >>> from astropayne import PayneModel
-    >>> from astropayne.abundances.planning import plan
+    >>> from astropayne import PayneModel, plan
     >>> star = {"teff": 5700, "logg": 4.4, "feh": 0.0, "vmic": 1.1, "A_Li": 1.0, "vsini": 3}
     >>> table = plan(PayneModel.sample(), star, labels=["Na_Fe", "A_Li"], snr=60)
     >>> dict(zip(table["label"].tolist(), table["measurable"].tolist()))
@@ -90,37 +93,37 @@ def plan(
     """
     require_model(model)
     if not one_value(snr, "snr") > 0:
-        raise ValueError(f"snr={snr} has to be positive; infinite is no noise")
+        raise ValueError(f"snr={snr} must be positive; use infinity for no noise")
     names = (*model.labels.names, *VELOCITIES)
-    fixed = {_known(name, names) for name in fixed}
-    free = [name for name in names if name not in fixed]
-    wanted = free if labels is None else [_known(name, names) for name in labels]
-    if both := sorted(fixed & set(wanted)):
-        raise ValueError(f"{', '.join(both)}: fixed, so there is nothing to measure")
-    elements = [label.name for label in model.labels if label.element and label.name in wanted]
+    held = {_parameter_name(name, names) for name in fixed}
+    free = [name for name in names if name not in held]
+    rows = free if labels is None else [_parameter_name(name, names) for name in labels]
+    if both := sorted(held & set(rows)):
+        raise ValueError(f"{', '.join(both)}: fixed, so that it cannot be measured")
+    elements = [label.name for label in model.labels if label.element and label.name in rows]
     with without_gradients(), one_thread():
-        scene = _Scene(model, at, snr, wavelength, free, resolution, continuum)
-        errors = dict(zip(free, zip(*scene.errors(), strict=True), strict=True))
-        found = zip(*scene.detections(elements, detection), strict=True)
-        seen = dict(zip(elements, found, strict=True))
-    rows = []
-    for name in wanted:
+        observation = _Observation(model, at, snr, wavelength, free, resolution, continuum)
+        errors = dict(zip(free, zip(*observation.errors(), strict=True), strict=True))
+        detections = zip(*observation.detections(elements, detection), strict=True)
+        detected = dict(zip(elements, detections, strict=True))
+    table = []
+    for name in rows:
         unit = "km / s" if name in VELOCITIES else str(Label(name).column_unit or "")
-        significance, least = seen.get(name, (np.nan, np.nan))
+        significance, lowest = detected.get(name, (np.nan, np.nan))
         measurable = bool(significance >= detection)
-        value = scene.theta[0, names.index(name)]
-        rows.append([name, unit, value, *errors[name], significance, measurable, least])
+        value = observation.theta[0, names.index(name)]
+        table.append([name, unit, value, *errors[name], significance, measurable, lowest])
     columns = "label unit value error error_alone significance measurable detectable_from"
-    return QTable(rows=rows, names=columns.split())
+    return QTable(rows=table, names=columns.split())
 
 
-def describe_plan(table):
-    """Tell in lines what a plan says.
+def describe_plan(table: QTable) -> Iterator[str]:
+    """Yield a plan as lines of text.
 
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        Of `plan`.
+        Table returned by `plan`.
 
     Yields
     ------
@@ -129,7 +132,7 @@ def describe_plan(table):
     Examples
     --------
     >>> from astropayne import PayneModel
-    >>> from astropayne.abundances.planning import describe_plan, plan
+    >>> from astropayne.abundances import describe_plan, plan
     >>> star = {"teff": 5700, "logg": 4.4, "feh": 0.0, "vmic": 1.1, "A_Li": 1.0, "vsini": 3}
     >>> table = plan(PayneModel.sample(), star, labels=["teff", "A_Li"], snr=60)
     >>> for line in describe_plan(table):
@@ -143,24 +146,34 @@ def describe_plan(table):
         numbers = [f"{row['value']:.{0 if abs(row['value']) >= 1000 else 2}f}"]
         for name in ("error", "error_alone"):
             numbers.append(f"{row[name]:#.2g}".rstrip(".") if np.isfinite(row[name]) else "-")
-        least, hidden = row["detectable_from"], np.isfinite(row["significance"])
-        said = [f"{least:.2f}"] if np.isfinite(least) else []
-        said += ["not measurable"] if hidden and not row["measurable"] else []
+        lowest = row["detectable_from"]
+        remarks = [f"{lowest:.2f}"] if np.isfinite(lowest) else []
+        if np.isfinite(row["significance"]) and not row["measurable"]:
+            remarks.append("not measurable")
         cells = "".join(f"{number:>10s}" for number in numbers)
-        yield f"{row['label']:6s}{cells}  {row['unit'] or 'dex':6s}  {', '.join(said)}".rstrip()
+        yield f"{row['label']:6s}{cells}  {row['unit'] or 'dex':6s}  {', '.join(remarks)}".rstrip()
 
 
-def _known(name, names):
+def _parameter_name(name: str, names: Collection[str]) -> str:
+    """Return the package's own name of a label or velocity."""
     name = own_name(name)
-    if name not in names:
-        raise ValueError(f"{name!r} is not one of {', '.join(names)}")
+    require_known(name, names, "label")
     return name
 
 
-class _Scene:
-    """A star as it would be observed, and what a fit of it would know."""
+class _Observation:
+    """A planned observation of a star, and the fit of it."""
 
-    def __init__(self, model, at, snr, wavelength, free, resolution, continuum):
+    def __init__(
+        self,
+        model: PayneModel,
+        at: Mapping[str, Any],
+        snr: float,
+        wavelength: u.Quantity | None,
+        free: Sequence[str],
+        resolution: float | None,
+        continuum: int | None,
+    ) -> None:
         self.model, self.names = model, (*model.labels.names, *VELOCITIES)
         self.theta = parameters_of(model, at)[None]
         held = {n: v for n, v in zip(self.names, self.theta[0], strict=True) if n not in free}
@@ -177,27 +190,12 @@ class _Scene:
         if not np.isfinite(arm.sigma).any():
             ends = f", {vacuum[0]:.0f}-{vacuum[-1]:.0f} Angstrom in vacuum," if len(vacuum) else ""
             raise ValueError(
-                f"none of the {len(vacuum)} pixels{ends} is in the model's windows, as far from "
-                f"their ends as the star's broadening reaches: {model!r}"
+                f"none of the {len(vacuum)} pixels{ends} is in the model's windows, without the "
+                f"margins that the star's broadening needs: {model!r}"
             )
 
-    def _flux(self, theta):
-        """Return flux and Jacobian of stars: (n, n_pixels), (n, n_pixels, n_names)."""
-        pixels = self.fitter.forward.pixels(self.arm.wavelength, self.theta[:, -len(VELOCITIES)])
-        resolution = self.arm.resolution[np.zeros(len(theta), dtype=int)]
-        found = self.fitter.forward.forward_and_jacobian(theta, pixels, resolution)
-        return [part.cpu().numpy() for part in found]
-
-    def _normal_equations(self, theta, flux):
-        """Return the likelihood of stars that are like ``theta``, seen with a flux, and its own."""
-        arm = replace(self.arm[np.zeros(len(theta), dtype=int)], flux=flux)
-        likelihood = self.fitter.likelihood_of([arm], theta, self.fitter.modes)
-        free = torch.as_tensor(theta[:, self.fitter.parameters.index])
-        found = likelihood.normal_equations(free, torch.arange(len(theta)))
-        return likelihood, *(part.numpy() for part in found)
-
-    def errors(self):
-        """Return errors of the free parameters, all others unknown, and all others known."""
+    def errors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return errors of the free parameters, with all others unknown and with them known."""
         fitter, theta = self.fitter, self.theta
         likelihood, _, _, hessian = self._normal_equations(theta, self._flux(theta)[0])
         covariance = fitter.covariance(likelihood, theta, hessian)[0][0]
@@ -209,38 +207,63 @@ class _Scene:
         variance = np.diagonal(covariance)
         return np.sqrt(variance), np.sqrt(np.where(np.isfinite(variance), alone, np.nan))
 
-    def detections(self, names, detection):
-        """Return how significant elements' lines are, and the least abundances that would be."""
+    def detections(
+        self, names: Sequence[str], detection: float
+    ) -> tuple[Sequence[float], Sequence[float]]:
+        """Return the significance of elements, and their lowest detectable abundances."""
         if not names:
             return [], []
         k = np.array([self.names.index(name) for name in names])
         low, high = self.model.labels.minimum[k], self.model.labels.maximum[k]
-        flux, slope = self._flux(self._with(k, low))
-        # the elements gone: see astropayne.elements
-        flux -= slope[np.arange(len(k)), :, k] / np.log(10)
-        least = np.full(len(k), np.nan)
-        hidden, shows = (self._significance(k, end, flux) for end in (low, high))
-        some = np.flatnonzero((hidden < detection) & (shows >= detection))
-        if len(some):
-            low, high = low[some], high[some]
+        without = self._without_elements(k, low)
+        lowest = np.full(len(k), np.nan)
+        at_low, at_high = (self._significance(k, end, without) for end in (low, high))
+        rows = np.flatnonzero((at_low < detection) & (at_high >= detection))
+        if len(rows):
+            low, high = low[rows], high[rows]
             for _ in range(_BISECTIONS):
                 middle = 0.5 * (low + high)
-                seen = self._significance(k[some], middle, flux[some]) >= detection
+                seen = self._significance(k[rows], middle, without[rows]) >= detection
                 low, high = np.where(seen, low, middle), np.where(seen, middle, high)
-            least[some] = 0.5 * (low + high)
-        return self._significance(k, self.theta[0, k], flux), least
+            lowest[rows] = 0.5 * (low + high)
+        return self._significance(k, self.theta[0, k], without), lowest
 
-    def _with(self, k, abundance):
-        """Return parameters of stars with another abundance each."""
-        theta = self.theta.repeat(len(k), axis=0)
-        theta[np.arange(len(k)), k] = abundance
-        return theta
+    def _without_elements(self, k: np.ndarray, low: np.ndarray) -> np.ndarray:
+        """Return spectra in which one element each is absent, (n_elements, n_pixels).
 
-    def _significance(self, k, abundance, without):
-        """Return the root of χ² at best, where spectra without an element are fitted with it."""
+        Lines at the lowest abundance are weak: their depth is proportional to the number of atoms.
+        """
+        flux, slope = self._flux(self._with(k, low))
+        return flux - slope[np.arange(len(k)), :, k] / np.log(10)
+
+    def _significance(
+        self, k: np.ndarray, abundance: np.ndarray, without: np.ndarray
+    ) -> np.ndarray:
+        """Return √χ² of the best fits, with an element, to spectra without it."""
         _, chi2, gradient, hessian = self._normal_equations(self._with(k, abundance), without)
         hessian = hessian + np.diag(self.fitter.of_ranges)
         index, rows = self.fitter.parameters.index, np.arange(len(k))[:, None]
         others = np.array([np.flatnonzero(index != one) for one in k])
         hessian = hessian[rows[..., None], others[:, :, None], others[:, None]]
         return np.sqrt(np.maximum(expected_minimum(chi2, gradient[rows, others], hessian), 0))
+
+    def _with(self, k: np.ndarray, abundance: np.ndarray) -> np.ndarray:
+        """Return parameters of stars in each of which one abundance is replaced."""
+        theta = self.theta.repeat(len(k), axis=0)
+        theta[np.arange(len(k)), k] = abundance
+        return theta
+
+    def _flux(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return flux (n, n_pixels) and Jacobian (n, n_pixels, n_names) of stars."""
+        pixels = self.fitter.forward.pixels(self.arm.wavelength, self.theta[:, -len(VELOCITIES)])
+        resolution = self.arm.resolution[np.zeros(len(theta), dtype=int)]
+        flux, jacobian = self.fitter.forward.forward_and_jacobian(theta, pixels, resolution)
+        return flux.cpu().numpy(), jacobian.cpu().numpy()
+
+    def _normal_equations(self, theta: np.ndarray, flux: np.ndarray) -> tuple[Any, ...]:
+        """Return the likelihood, χ², gradient and Hessian of stars observed with some flux."""
+        arm = replace(self.arm[np.zeros(len(theta), dtype=int)], flux=flux)
+        likelihood = self.fitter.likelihood_of([arm], theta, self.fitter.modes)
+        free = torch.as_tensor(theta[:, self.fitter.parameters.index])
+        equations = likelihood.normal_equations(free, torch.arange(len(theta)))
+        return likelihood, *(part.numpy() for part in equations)

@@ -2,9 +2,9 @@
 """Flux errors of a model on the spectra of a grid."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
-import astropy.units as u
 import numpy as np
 from astropy.table import QTable, hstack, vstack
 from tqdm.auto import tqdm
@@ -12,7 +12,6 @@ from tqdm.auto import tqdm
 from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.space import LabelRangeWarning
 from astropayne.models.model import PayneModel
-from astropayne.wavelengths.media import to_vacuum
 
 __all__ = ["compare_flux", "flux_errors"]
 
@@ -79,34 +78,31 @@ def compare_flux(
     ``labels`` has the shape (n_spectra, n_labels).
     """
     model.labels.warn_outside(labels)
-    statistics = _PixelStatistics(*grid.flux.shape)
-    rows = []
-    for residual in _residuals(model, grid, labels, progress):
-        statistics.add(residual)
-        rows.append(_spectrum_statistics(residual, grid.wavelength))
-    pixels = statistics.table(grid)
-    names = QTable({"name": np.array(grid.names, dtype=str)})
-    return pixels, hstack([names, model.labels.to_table(labels), vstack(rows)])
-
-
-def _residuals(
-    model: PayneModel, grid: SpectralGrid, labels: np.ndarray, progress: bool | None
-) -> Iterator[np.ndarray]:
-    """Yield predicted minus synthetic flux of one block of spectra after another."""
     options = _prediction_options(model, grid)
+    statistics = _ErrorStatistics(grid)
     disable = None if progress is None else not progress
     bar = tqdm(total=len(grid), desc="predicting", disable=disable)
     first = 0
     with bar, warnings.catch_warnings():
-        warnings.simplefilter("ignore", LabelRangeWarning)  # the caller has warned once
+        warnings.simplefilter("ignore", LabelRangeWarning)  # warned above, once for all blocks
         for block in grid.blocks():
-            predicted = model.predict(labels[first : first + len(block)], **options)
-            yield predicted.flux.value - np.asarray(block.flux, float)
-            first += len(block)
+            rows = slice(first, first + len(block))
+            statistics.add(_residual(model, labels[rows], block, options))
+            first = rows.stop
             bar.update(len(block))
+    names = QTable({"name": np.array(grid.names, dtype=str)})
+    spectra = hstack([names, model.labels.to_table(labels), statistics.of_spectra()])
+    return statistics.of_pixels(), spectra
 
 
-def _prediction_options(model: PayneModel, grid: SpectralGrid) -> dict:
+def _residual(
+    model: PayneModel, labels: np.ndarray, grid: SpectralGrid, options: Mapping[str, Any]
+) -> np.ndarray:
+    """Return predicted minus synthetic flux, (n_spectra, n_pixels); NaN where there is none."""
+    return model.predict(labels, **options).flux.value - np.asarray(grid.flux, float)
+
+
+def _prediction_options(model: PayneModel, grid: SpectralGrid) -> dict[str, Any]:
     """Return the options of `PayneModel.predict` for a grid's pixels and resolution."""
     resolution = grid.meta["resolution"]
     if resolution and model.resolution and resolution > model.resolution:
@@ -114,24 +110,25 @@ def _prediction_options(model: PayneModel, grid: SpectralGrid) -> dict:
             f"the grid has the resolution {resolution:g}, which is higher than the model's, "
             f"{model.resolution:g}; compare the model with grid.degrade({model.resolution:g})"
         )
-    options: dict = {"resolution": resolution if resolution != model.resolution else None}
-    model_pixels = model.vacuum_wavelength
-    grid_pixels = to_vacuum(grid.wavelength.value, grid.meta["medium"])
-    same = len(model_pixels) == len(grid_pixels) and np.allclose(
-        model_pixels, grid_pixels, rtol=1e-8, atol=0
-    )
-    if not same:
-        options["wavelength"] = grid.convert_medium(model.medium).wavelength
+    options: dict[str, Any] = {"resolution": resolution if resolution != model.resolution else None}
+    pixels = grid.convert_medium(model.medium).wavelength
+    if pixels.shape != model.wavelength.shape or not np.allclose(
+        pixels.value, model.wavelength.value, rtol=1e-8, atol=0
+    ):
+        options["wavelength"] = pixels
     return options
 
 
-class _PixelStatistics:
-    """Sums over the spectra of a grid, and a subset of residuals for the percentiles."""
+class _ErrorStatistics:
+    """Statistics of the flux errors of a grid, block by block of its spectra."""
 
-    def __init__(self, n_spectra: int, n_pixels: int) -> None:
+    def __init__(self, grid: SpectralGrid) -> None:
+        n_spectra, n_pixels = grid.flux.shape
+        self.wavelength, self.medium = grid.wavelength, grid.meta["medium"]
         self.sum, self.sum_of_squares, self.count = np.zeros((3, n_pixels))
         self.step = max(1, -(-n_spectra * n_pixels // _MOST_RESIDUALS))
         self.subset: list[np.ndarray] = []
+        self.spectra: list[QTable] = []
         self.n_spectra = 0
 
     def add(self, residual: np.ndarray) -> None:
@@ -142,21 +139,37 @@ class _PixelStatistics:
         self.sum_of_squares += (filled**2).sum(0)
         self.count += finite.sum(0)
         self.subset.append(residual[(-self.n_spectra) % self.step :: self.step].astype(np.float32))
+        self.spectra.append(self._of_block(filled, finite.sum(1)))
         self.n_spectra += len(residual)
 
-    def table(self, grid: SpectralGrid) -> QTable:
-        """Return the statistics of the pixels that have any residuals."""
+    def _of_block(self, residual: np.ndarray, count: np.ndarray) -> QTable:
+        """Return rms, mean and largest error of each spectrum, NaN if it has no residuals."""
+        count = np.where(count, count, np.nan)
+        worst = np.argmax(np.abs(residual), axis=1)
+        return QTable({
+            "rms": np.sqrt((residual**2).sum(1) / count),
+            "bias": residual.sum(1) / count,
+            "worst": np.abs(residual).max(1),
+            "worst_wavelength": self.wavelength[worst],
+        })  # fmt: skip
+
+    def of_spectra(self) -> QTable:
+        """Return the errors of each spectrum."""
+        return vstack(self.spectra)
+
+    def of_pixels(self) -> QTable:
+        """Return the errors of the pixels that have any."""
         used = self.count > 0
         if not used.any():
             raise ValueError(
-                f"the grid ({grid.wavelength[0]:.0f} to {grid.wavelength[-1]:.0f}) has no "
+                f"the grid ({self.wavelength[0]:.0f} to {self.wavelength[-1]:.0f}) has no "
                 "wavelength in common with the model"
             )
         subset = np.concatenate(self.subset)[:, used]
         percentiles = np.nanpercentile(subset, [*_PERCENTILES.values()], axis=0)
         count = self.count[used]
         pixels = QTable({
-            "wavelength": grid.wavelength[used],
+            "wavelength": self.wavelength[used],
             "rms": np.sqrt(self.sum_of_squares[used] / count),
             "bias": self.sum[used] / count,
             **dict(zip(_PERCENTILES, percentiles, strict=True)),
@@ -164,21 +177,6 @@ class _PixelStatistics:
         pixels.meta = {
             "n_spectra": self.n_spectra,
             "n_percentiles": len(subset),
-            "medium": grid.meta["medium"],
+            "medium": self.medium,
         }
         return pixels
-
-
-def _spectrum_statistics(residual: np.ndarray, wavelength: u.Quantity) -> QTable:
-    """Return rms, mean and largest error of each spectrum, NaN if it has no residuals."""
-    finite = np.isfinite(residual)
-    residual = np.where(finite, residual, 0)
-    count = finite.sum(1)
-    count = np.where(count, count, np.nan)
-    worst = np.argmax(np.abs(residual), axis=1)
-    return QTable({
-        "rms": np.sqrt((residual**2).sum(1) / count),
-        "bias": residual.sum(1) / count,
-        "worst": np.abs(residual).max(1),
-        "worst_wavelength": wavelength[worst],
-    })  # fmt: skip

@@ -180,15 +180,20 @@ def _stars(grid: SpectralGrid, snr: float, options: RecoveryOptions) -> Iterator
     """Yield the spectra of a grid, broadened and with noise."""
     rng = np.random.default_rng(options.seed)
     for i in range(len(grid)):
-        star = grid[i]
-        if options.vsini is not None or options.resolution is not None:
-            vsini = 0.0 if options.vsini is None else options.vsini
-            star = broaden_spectrum(star, vsini=vsini, resolution=options.resolution)
-        yield _with_noise(star, snr, rng) if np.isfinite(snr) else star
+        yield _with_noise(_broadened(grid[i], options), snr, rng)
+
+
+def _broadened(spectrum: Spectrum, options: RecoveryOptions) -> Spectrum:
+    if options.vsini is None and options.resolution is None:
+        return spectrum
+    vsini = 0.0 if options.vsini is None else options.vsini
+    return broaden_spectrum(spectrum, vsini=vsini, resolution=options.resolution)
 
 
 def _with_noise(spectrum: Spectrum, snr: float, rng: np.random.Generator) -> Spectrum:
-    """Return a spectrum with Gaussian noise; ``snr`` is that of the continuum, 1."""
+    """Return a spectrum with Gaussian noise, of which ``snr`` is that of the continuum, 1."""
+    if not np.isfinite(snr):
+        return spectrum
     noise = rng.normal(0, 1 / snr, len(spectrum.flux))
     return Spectrum(
         spectral_axis=spectrum.spectral_axis, flux=spectrum.flux + noise * spectrum.flux.unit,

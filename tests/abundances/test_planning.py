@@ -5,7 +5,7 @@ from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
 
 from astropayne import PayneModel, fit_spectra, fit_spectrum
-from astropayne.abundances.planning import plan
+from astropayne.abundances import plan
 
 SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.4}
 VELOCITIES = {"rv": 10.0, "vsini": 8.0}
@@ -88,7 +88,7 @@ def test_what_a_plan_is_asked(network):
     with pytest.raises(ValueError, match="Eu_Fe"):
         plan(network, SUN, labels=["Eu_Fe"])
     for snr in (0, -50.0, np.nan):
-        with pytest.raises(ValueError, match=r"snr=.* has to be positive"):
+        with pytest.raises(ValueError, match=r"snr=.* must be positive"):
             plan(network, SUN, snr=snr)
     with pytest.raises(ValueError, match="snr needs one value, got 3"):
         plan(network, SUN, snr=[50, 60, 70])
