@@ -134,7 +134,7 @@ class KnownLabels:
         return own
 
     def _convert(self, name: str, values: Sequence[float]) -> tuple[str, Sequence[float]]:
-        """Convert values of one label, with the fixed labels for what the conversion needs."""
+        """Convert values of one label; other labels in the conversion take their fixed values."""
         if name in self.names:
             return name, values
         own = self._own(name)

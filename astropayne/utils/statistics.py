@@ -8,7 +8,7 @@ __all__ = ["finite_median", "median_and_scatter"]
 
 
 def finite_median(values: np.ndarray) -> float:
-    """Return the median of the finite values, or NaN if there is none."""
+    """Return the median of the finite values; NaN if no value is finite."""
     values = values[np.isfinite(values)]
     return np.median(values) if len(values) else np.nan
 
