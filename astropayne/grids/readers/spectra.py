@@ -24,7 +24,7 @@ _STATED = ("medium", "resolution")  # what files of spectra may say themselves
 
 
 class SpecutilsReader(GridReader):
-    """Text, ECSV, FITS: all files that `~astropayne.spectrum_files.read_spectrum` reads.
+    """Text, ECSV, FITS: all files that `~astropayne.read_spectrum` reads.
 
     Wavelength and flux are taken of each; flux without a unit is taken to be normalized. The path
     is a folder, a pattern such as ``"grid/*.fits"``, or a table (text, ECSV, FITS, VOTable) with
