@@ -46,6 +46,8 @@ _STELLAR = {
 }
 _ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases}
 _UNIT = {"teff": "K", "vmic": "km / s"}
+_TEXT = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}
+_TEXT |= {"log_teff": "log Teff", "log_vmic": "log vmic"}
 # Units of the quantities whose logarithm is a label.
 _LOGARITHM_OF = {"logg": "cm / s2", **{f"log_{name}": unit for name, unit in _UNIT.items()}}
 # Names that have another meaning where the name of a label is used: as a keyword, a parameter of a
@@ -56,12 +58,12 @@ _TAKEN = {
     ),
     "an argument of functions that take labels": (
         "labels wavelength medium limb_darkening x y free start tied priors continuum regions "
-        "exclude exclude_at_rest noise_floor systematic loss report progress validation device "
-        "covariances models"
+        "options exclude exclude_at_rest noise_floor systematic loss report progress validation "
+        "device covariances models"
     ),
     "a column of results or an entry of metadata": (
-        "flux errors uncertainty covariance chi2 dof flags message best_fit solar_scale normalised "
-        "source reader specname at_bound low_information iterations"
+        "flux errors uncertainty covariance chi2 dof flags message best_fit solar_scale normalized "
+        "normalised source reader specname at_bound low_information iterations"
     ),
     "an attribute of astropy's models": (
         "bbox_with_units bounding_box bounds coerce_units col_fit_deriv copy cov_matrix deepcopy "
@@ -282,10 +284,6 @@ class Label:
         import astropy.units as u
 
         return u.Quantity(values, self.column_unit) if self.column_unit else np.asarray(values)
-
-
-_TEXT = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}
-_TEXT |= {"log_teff": "log Teff", "log_vmic": "log vmic"}
 
 
 def unknown_label_message(

@@ -1,4 +1,5 @@
 import inspect
+import pickle
 
 import astropy.units as u
 import numpy as np
@@ -252,3 +253,30 @@ def test_from_table_takes_the_ranges():
     space = LabelSpace.from_table(table)
     assert space.names == ("teff", "feh")
     assert space.minimum.tolist() == [5000, -1]
+
+
+def test_a_space_cannot_be_changed(space):
+    with pytest.raises(AttributeError):
+        space.minimum = np.zeros(6)
+    twin = pickle.loads(pickle.dumps(space))
+    assert twin.names == space.names
+    for same in (space, twin):
+        for ends in (same.minimum, same.maximum):
+            with pytest.raises(ValueError, match="read-only"):
+                ends[0] = 0.0
+    assert "age" not in space
+    assert "rv" not in space
+    assert "[Fe/H]" in space
+
+
+def test_a_space_is_widened_to_values(space):
+    values = np.array([space.minimum - 1, space.middle])
+    wider = space.covering(values)
+    assert wider.minimum.tolist() == (space.minimum - 1).tolist()
+    assert wider.maximum.tolist() == space.maximum.tolist()
+
+
+def test_a_fit_starts_within_the_ranges(space):
+    start = space.start_from({"teff": [4500.0, 9000.0]}, {"Fe": 7.5})
+    assert start[:, 0].tolist() == [4500, 9000]
+    assert start[0, 1:].tolist() == [3, -0.75, 0, -0.75, 1.5]
