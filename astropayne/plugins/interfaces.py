@@ -38,7 +38,7 @@ class LabelTransform:
 
     >>> import numpy as np
     >>> import astropayne
-    >>> from astropayne.plugins.interfaces import LabelTransform
+    >>> from astropayne.plugins import LabelTransform
     >>> class Metallicity(LabelTransform):
     ...     source, target, needs = "M_H", "feh", ("alpha_Fe",)
     ...     def difference(self, values):

@@ -1,18 +1,21 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Finding, registering and listing plugins; a broken one never takes the others down."""
+"""Finding, registering and listing plugins; a broken plugin does not affect the others."""
 
 import importlib
 import os
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
 import pluggy
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.plugins import hookspecs
-from astropayne.plugins.interfaces import GridReader
+from astropayne.plugins.interfaces import GridReader, LabelRelation, LabelTransform
 
 __all__ = [
     "PluginInfo",
@@ -39,44 +42,44 @@ _DISABLED = "ASTROPAYNE_DISABLED_PLUGINS"
 
 
 class PluginWarning(AstropyUserWarning):
-    """A plugin could not be used; the rest goes on without it."""
+    """A plugin cannot be used and is left out."""
 
 
 @dataclass
 class PluginInfo:
-    """What `list_plugins` says of a plugin.
+    """Description of a plugin, as `list_plugins` returns it.
 
     Attributes
     ----------
     name : str
-        The name it is registered under.
+        The name under which it is registered.
     source : str
-        The distribution or module it comes from.
+        The distribution or module that it comes from.
     state : str
         ``"loaded"``, ``"broken"`` or ``"disabled"``.
     problem : str
-        What is wrong with it; empty if nothing is.
+        Why it cannot be used; empty if it can.
     gives : tuple of str
-        What it gives, such as formats of grids.
+        What it provides, such as formats of grids.
     """
 
     name: str
     source: str
     state: str = "loaded"
     problem: str = ""
-    gives: tuple = ()
+    gives: tuple[str, ...] = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"plugin {self.name!r} from {self.source}"
 
 
 class _Registry:
-    """The plugin manager and what is known of its plugins."""
+    """The plugin manager, with a description of each plugin."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.manager = pluggy.PluginManager("astropayne")
         self.manager.add_hookspecs(hookspecs)
-        self.plugins = []
+        self.plugins: list[PluginInfo] = []
         self.disabled = set(os.environ.get(_DISABLED, "").replace(",", " ").split())
         for name, module in _BUILTIN.items():
             self._load(name, "astropayne", partial(importlib.import_module, module))
@@ -84,7 +87,8 @@ class _Registry:
             source = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             self._load(point.name, source, point.load)
 
-    def _load(self, name, source, load):
+    def _load(self, name: str, source: str, load: Callable[[], Any]) -> None:
+        """Load and register a plugin; if that fails, keep the reason."""
         info = PluginInfo(name, source)
         if name in self.disabled:
             info.state = "disabled"
@@ -93,12 +97,12 @@ class _Registry:
             return
         try:
             self.add(load(), info)
-        except Exception as error:  # whatever a stranger's module raises: the rest goes on
+        except Exception as error:  # a plugin may raise anything
             self.plugins.append(info)
             self.set_aside(info, error)
 
-    def add(self, plugin, info):
-        """Register a plugin, if its name is free and it knows the hooks it implements."""
+    def add(self, plugin: Any, info: PluginInfo) -> None:
+        """Register a plugin if its name is free and its hooks are valid."""
         if self.manager.has_plugin(info.name):
             raise ValueError(
                 f"a plugin named {info.name!r} is already registered (from "
@@ -114,13 +118,14 @@ class _Registry:
         # it may have been broken before
         self.plugins = [*(p for p in self.plugins if p.name != info.name), info]
 
-    def _check_hooks(self, plugin, name):
-        callers = self.manager.get_hookcallers(plugin)
+    def _check_hooks(self, plugin: Any, name: str) -> None:
+        callers = self.manager.get_hookcallers(plugin) or []
         unknown = [caller.name for caller in callers if not caller.has_spec()]
         hooks = ", ".join(hook for hook in hookspecs.__all__ if hook.startswith("astropayne_"))
         if unknown:
             raise ValueError(
-                f"plugin {name!r} implements {', '.join(unknown)}, which astropayne does not know; "
+                f"plugin {name!r} implements {', '.join(unknown)}, hooks that astropayne does not "
+                f"have; "
                 f"its hooks are {hooks}"
             )
         if not callers:
@@ -129,22 +134,34 @@ class _Registry:
                 f"the hooks are {hooks}"
             )
 
-    def loaded(self, name):
-        """Return what is known of the plugin that is registered under a name."""
+    def loaded(self, name: str) -> PluginInfo:
+        """Return the description of a loaded plugin."""
         return next(p for p in self.plugins if p.name == name and p.state == "loaded")
 
-    def set_aside(self, info, error):
-        """Use a plugin no longer, with one warning."""
+    def set_aside(self, info: PluginInfo, error: Exception) -> None:
+        """Mark a plugin as broken, with one warning."""
         info.state, info.problem = "broken", f"{type(error).__name__}: {error}"
         warnings.warn(f"{info} is not used. {info.problem}", PluginWarning, stacklevel=2)
 
-    def collect(self, hook, check):
-        """Call a hook plugin by plugin, so that one that raises is set aside alone.
+    def collect(
+        self, hook: str, check: Callable[[list[Any], Mapping[str, list[Any]]], None]
+    ) -> dict[str, list[Any]]:
+        """Call a hook of each plugin, and set plugins aside that raise an error.
 
-        ``check`` takes what a plugin gave and what those before it gave, by plugin, and raises if
-        that cannot be used.
+        Parameters
+        ----------
+        hook : str
+            Name of the hook.
+        check : callable
+            Takes what a plugin returned, and what the plugins before it returned by name. It
+            raises an error if that cannot be used.
+
+        Returns
+        -------
+        dict of str to list
+            What each plugin returned.
         """
-        found = {}
+        found: dict[str, list[Any]] = {}
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             name = implementation.plugin_name
             try:
@@ -156,79 +173,83 @@ class _Registry:
                 self.set_aside(self.loaded(name), error)
         return found
 
-    def readers(self):
+    def readers(self) -> dict[str, list[GridReader]]:
         """Return the grid readers of each plugin."""
         return self.collect("astropayne_grid_readers", _check_readers)
 
-    def transforms(self, prepare=None):
+    def transforms(
+        self, prepare: Callable[[Any], object] | None = None
+    ) -> dict[str, list[LabelTransform | LabelRelation]]:
         """Return the label transforms of each plugin."""
 
-        def check(given, found):
-            _check_transforms(given, found)
-            for transform in given if prepare else ():
-                prepare(transform)
+        def check(given: list[Any], found: Mapping[str, list[Any]]) -> None:
+            _check_transforms(given)
+            if prepare is not None:
+                for transform in given:
+                    prepare(transform)
 
         return self.collect("astropayne_label_transforms", check)
 
 
-def _check_readers(readers, others):
+def _check_readers(readers: list[Any], others: Mapping[str, list[Any]]) -> None:
+    """Raise an error if a plugin returned something else than readers of new formats."""
     owner = {r.format: f"plugin {plugin!r}" for plugin, given in others.items() for r in given}
     for reader in readers:
         if not isinstance(reader, GridReader):
             raise TypeError(
-                f"astropayne_grid_readers gave {reader!r}: it has to give a list of instances of "
-                "subclasses of astropayne.plugins.GridReader"
+                f"astropayne_grid_readers returned {reader!r}: it must return a list of instances "
+                "of subclasses of astropayne.plugins.GridReader"
             )
         if not (isinstance(reader.format, str) and reader.format):
             raise ValueError(f"{reader!r} has the format {reader.format!r}: it needs a name")
         if reader.format in owner:
             raise ValueError(
-                f"grid format {reader.format!r} is already given by "
+                f"grid format {reader.format!r} is already provided by "
                 f"{owner[reader.format]}; disable one with {_DISABLED} or unregister_plugin"
             )
         owner[reader.format] = "this plugin itself"
 
 
-def _check_transforms(transforms, others):
-    from astropayne.plugins.interfaces import LabelRelation, LabelTransform
-
+def _check_transforms(transforms: list[Any]) -> None:
+    """Raise an error if a plugin returned something else than transforms and relations."""
     for transform in transforms:
         if not isinstance(transform, LabelTransform | LabelRelation):
             raise TypeError(
-                f"astropayne_label_transforms gave {transform!r}: it has to give a list of "
-                "instances of subclasses of astropayne.plugins.interfaces.LabelTransform or LabelRelation"
+                f"astropayne_label_transforms returned {transform!r}: it must return a list of "
+                "instances of subclasses of astropayne.plugins.LabelTransform or LabelRelation"
             )
         if isinstance(transform.needs, str):  # it would be taken for a sequence of letters
             raise TypeError(
-                f"{transform!r} has needs = {transform.needs!r}: it has to be a tuple of labels, "
+                f"{transform!r} has needs = {transform.needs!r}: it must be a tuple of labels, "
                 f"such as ({transform.needs!r},)"
             )
 
 
 @cache
-def _registry():
+def _registry() -> _Registry:
+    """Return the registry, which is filled when it is first needed."""
     return _Registry()
 
 
-def register_plugin(plugin, name=None):
-    """Register a plugin by hand.
+def register_plugin(plugin: Any, name: str | None = None) -> str:
+    """Register a plugin that is not installed as a package.
 
     Parameters
     ----------
     plugin : module or object
-        Its functions or methods marked with ``astropayne.hookimpl`` are the hooks it implements.
+        Its functions or methods marked with ``astropayne.hookimpl`` implement hooks.
     name : str, optional
-        Name in the list of plugins; the module's name by default.
+        Name in the list of plugins; by default the name of the module or class.
 
     Returns
     -------
     str
-        The name it is registered under, for `unregister_plugin`.
+        The name under which it is registered, for `unregister_plugin`.
 
     Raises
     ------
     ValueError
-        If the name is taken or disabled, or a hook is not one of astropayne's.
+        If the name is taken or disabled, or astropayne has no such hook.
 
     Examples
     --------
@@ -252,8 +273,8 @@ def register_plugin(plugin, name=None):
     return name
 
 
-def unregister_plugin(name):
-    """Take a plugin out again.
+def unregister_plugin(name: str) -> None:
+    """Remove a plugin.
 
     Parameters
     ----------
@@ -263,7 +284,7 @@ def unregister_plugin(name):
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If no plugin is registered under that name.
     """
     registry = _registry()
     if not registry.manager.has_plugin(name):
@@ -272,17 +293,23 @@ def unregister_plugin(name):
     registry.manager.unregister(name=name)
 
 
-def grid_readers():
-    """Return the grid readers of all plugins: a dict of format to reader."""
+def grid_readers() -> dict[str, GridReader]:
+    """Return the grid readers of all plugins.
+
+    Returns
+    -------
+    dict of str to GridReader
+        Readers by their formats.
+    """
     return {
         reader.format: reader for readers in _registry().readers().values() for reader in readers
     }
 
 
-def fitting_formats(path):
-    """Return the formats whose readers take a path for theirs.
+def fitting_formats(path: Path) -> list[str]:
+    """Return the formats whose readers recognize a path.
 
-    A reader that raises is taken not to fit; its plugin is named in one warning, and stays.
+    If a reader raises an error, its format does not fit, and one warning names its plugin.
 
     Parameters
     ----------
@@ -298,13 +325,13 @@ def fitting_formats(path):
             try:
                 if reader.sniff(path):
                     fitting.append(reader.format)
-            except Exception as error:  # whatever a stranger's reader raises: the rest goes on
+            except Exception as error:  # a plugin may raise anything
                 _note(registry.loaded(plugin), reader, "sniff", error)
     return fitting
 
 
-def _note(info, reader, what, error):
-    """Remember, and warn once, that a plugin that is loaded has failed."""
+def _note(info: PluginInfo, reader: GridReader, what: str, error: Exception) -> None:
+    """Keep why a loaded plugin has failed, and warn once."""
     if not info.problem:
         info.problem = (
             f"{what} of grid format {reader.format!r} failed: {type(error).__name__}: {error}"
@@ -312,13 +339,15 @@ def _note(info, reader, what, error):
         warnings.warn(f"{info}: {info.problem}", PluginWarning, stacklevel=3)
 
 
-def label_transforms(prepare=None):
-    """Return the label transforms of all plugins, as a list.
+def label_transforms(
+    prepare: Callable[[Any], object] | None = None,
+) -> list[LabelTransform | LabelRelation]:
+    """Return the label transforms and relations of all plugins.
 
     Parameters
     ----------
     prepare : callable, optional
-        Called with each transform first. If it raises, the plugin is set aside with a warning.
+        Called with each of them. If it raises an error, the plugin is set aside with a warning.
 
     Returns
     -------
@@ -328,19 +357,45 @@ def label_transforms(prepare=None):
     return [transform for transforms in found.values() for transform in transforms]
 
 
-def reader_origin(format):
-    """Say which plugin gives a format: its name and where it comes from."""
+def reader_origin(format: str) -> str:
+    """Return which plugin provides a format, and where the plugin comes from.
+
+    Parameters
+    ----------
+    format : str
+        Format of grids.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If no plugin provides it.
+
+    Examples
+    --------
+    >>> from astropayne.plugins import reader_origin
+    >>> reader_origin("tsfitpy")
+    "plugin 'tsfitpy' from astropayne"
+    """
     registry = _registry()
     for plugin, readers in registry.readers().items():
         if format in (reader.format for reader in readers):
             return str(registry.loaded(plugin))
-    raise ValueError(f"no plugin gives the grid format {format!r}")
+    raise ValueError(f"no plugin provides the grid format {format!r}")
 
 
-def list_plugins():
-    """Return a `PluginInfo` for every plugin, also the broken and the disabled ones."""
+def list_plugins() -> list[PluginInfo]:
+    """Return a description of every plugin, including broken and disabled ones.
+
+    Returns
+    -------
+    list of PluginInfo
+    """
     registry = _registry()
-    gives = {}
+    gives: dict[str, list[str]] = {}
     for name, readers in registry.readers().items():
         gives.setdefault(name, []).extend(f"grid format {reader.format!r}" for reader in readers)
     for name, transforms in registry.transforms().items():

@@ -151,15 +151,15 @@ class NeedsText(Kilokelvin):
 BROKEN = {
     "raises": (Gives(RuntimeError("no licence")), "RuntimeError: no licence"),
     "no list": (Gives(None), "TypeError: 'NoneType' object is not iterable"),
-    "no reader": (Gives([lambda path: True]), "TypeError: astropayne_grid_readers gave <function"),
+    "no reader": (Gives([lambda path: True]), "TypeError: astropayne_grid_readers returned <function"),
     "a class": (Gives([FlatReader]), "instances of subclasses of astropayne.plugins.GridReader"),
     "no format": (Gives([Nameless()]), "has the format '': it needs a name"),
-    "a format that is taken": (Gives([FlatReader()]), "'flat' is already given by plugin 'first'"),
-    "a format twice": (Gives([Twice(), Twice()]), "'twice' is already given by this plugin itself"),
-    "no transform": (Gives(transforms=["teff"]), "astropayne_label_transforms gave 'teff'"),
+    "a format that is taken": (Gives([FlatReader()]), "'flat' is already provided by plugin 'first'"),
+    "a format twice": (Gives([Twice(), Twice()]), "'twice' is already provided by this plugin itself"),
+    "no transform": (Gives(transforms=["teff"]), "astropayne_label_transforms returned 'teff'"),
     "needs text": (
         Gives(transforms=[NeedsText()]),
-        "it has to be a tuple of labels, such as ('feh',)",
+        "it must be a tuple of labels, such as ('feh',)",
     ),
     "no label": (Gives(transforms=[Unparsable()]), "'kilo kelvin!' is not a label"),
 }
@@ -309,7 +309,7 @@ class WrongArguments:
 @pytest.mark.parametrize(
     ("plugin", "match"),
     [
-        (WrongHook, "astropayne_grid_reader, which astropayne does not know"),
+        (WrongHook, "astropayne_grid_reader, hooks that astropayne does not have"),
         (NoHooks, "implements no hook: mark its functions with astropayne.hookimpl"),
         (WrongArguments, "path"),
     ],

@@ -1,32 +1,36 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Files of spectra and the rows of a table that name them."""
+"""Matching files of spectra with the rows of a table that name them."""
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 __all__ = ["match_files"]
 
 
-def match_files(names, files, kind="file"):
-    """Find the file of each row of a table of labels, in time linear in their number.
+def match_files(
+    names: Sequence[Any], files: Iterable[str], kind: str = "file"
+) -> tuple[list[int], list[str], dict[str, str]]:
+    """Match the rows of a table of labels with files, in time linear in their number.
 
     Parameters
     ----------
     names : sequence of str
-        What the rows say: a file's name, or that name without its extension; folders in front of
-        it do not count where there is no such file.
+        Name of the file in each row, with or without its extension. Folders in front of it are
+        ignored if there is no such file.
     files : iterable of str
-        Names of the files there are.
+        Names of the existing files.
     kind : str
-        What a file is called in the reasons, such as ``".spec file"``.
+        How reasons call a file, such as ``".spec file"``.
 
     Returns
     -------
     rows : list of int
-        The rows that have one file, which no other row has.
-    found : list of str
+        Rows that match exactly one file, which no other row matches.
+    matched : list of str
         Names of their files.
     rejected : dict of str to str
         Name and reason of every other row and file.
@@ -45,7 +49,7 @@ def match_files(names, files, kind="file"):
     texts = [_text(name) for name in names]
     matches = [by_name.get(text) or by_name.get(re.split(r"[/\\]", text)[-1]) for text in texts]
     count = Counter(match or text for match, text in zip(matches, texts, strict=True))
-    rows, found, rejected = [], [], {}
+    rows, matched, rejected = [], [], {}
     for row, (text, match) in enumerate(zip(texts, matches, strict=True)):
         if not text:
             rejected[f"row {row + 1}"] = "has no name in the table of labels"
@@ -57,15 +61,15 @@ def match_files(names, files, kind="file"):
             rejected[text] = f"is in the table of labels, but there is no such {kind}"
         else:
             rows.append(row)
-            found.append(match)
+            matched.append(match)
     for file in sorted(files.difference(count)):
         rejected[file] = "has no row in the table of labels"
-    return rows, found, rejected
+    return rows, matched, rejected
 
 
-def _text(name):
+def _text(name: Any) -> str:
     """Return a name as text, empty if it is missing."""
-    if type(name) is str:  # nearly all, and there may be many
+    if type(name) is str:  # the common case, which should be fast
         return name.strip()
     if isinstance(name, bytes):
         name = name.decode(errors="replace")

@@ -1,18 +1,25 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Arrays in ``.npz`` files, mapped instead of read where that is possible, and never unpickled."""
+"""Arrays in ``.npz`` files: mapped instead of read if possible, and never unpickled."""
 
+import os
 import struct
 import zipfile
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
 
 __all__ = ["NpzSpectra", "labels_of_array", "npz_names", "read_array"]
 
-_BLOCK = 1 << 28  # bytes of spectra that are read at a time where each is scattered over the file
+_BLOCK = 1 << 28  # bytes of spectra that are read together if each is scattered over the file
 
 
-def npz_names(path):
-    """Return the names of the arrays in a file; none if it is not an ``.npz``."""
+def npz_names(path: str | os.PathLike) -> set[str]:
+    """Return the names of the arrays in a file; an empty set if it is not an ``.npz`` file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
@@ -20,13 +27,23 @@ def npz_names(path):
         return set()
 
 
-def read_array(path, name):
+def read_array(path: str | os.PathLike, name: str) -> np.ndarray:
     """Read one array into memory.
+
+    Parameters
+    ----------
+    path : path-like
+    name : str
+        Name of the array in the file.
+
+    Returns
+    -------
+    numpy.ndarray
 
     Raises
     ------
     ValueError
-        If it is not there, cannot be read, or holds Python objects.
+        If there is no such array, or it cannot be read, or holds Python objects.
     """
     if name not in npz_names(path):
         raise ValueError(f"{path} is not an .npz file with an array {name!r}")
@@ -43,34 +60,40 @@ def read_array(path, name):
 
 
 class NpzSpectra:
-    """Spectra in an array of an ``.npz`` file; on disk until they are asked for.
+    """Spectra in an array of an ``.npz`` file, which stay on disk until they are used.
 
-    An array that ``numpy.savez`` wrote is mapped. One that ``numpy.savez_compressed`` wrote has to
-    be in memory as a whole.
+    An array written by ``numpy.savez`` is mapped. One written by ``numpy.savez_compressed`` is
+    read into memory as a whole.
 
     Parameters
     ----------
     path : path-like
     name : str
-        The array's name in the file.
+        Name of the array in the file.
     axis : {0, 1}
-        Which of its two axes counts the spectra.
+        Axis along which spectra follow each other.
+
+    Raises
+    ------
+    ValueError
+        If the array is not two-dimensional, or does not hold numbers.
     """
 
-    def __init__(self, path, name, axis=0):
+    def __init__(self, path: str | os.PathLike, name: str, axis: int = 0) -> None:
         self.path, self.name, self.axis = path, name, axis
-        self._array, self._block = None, None
+        self._array: np.ndarray | None = None
+        self._block: tuple[int, np.ndarray] | None = None
         if self.array.ndim != 2 or self.array.dtype.kind not in "fiu":
             raise ValueError(
                 f"array {name!r} of {path} has shape {self.array.shape} and type "
-                f"{self.array.dtype}: spectra need a table of numbers"
+                f"{self.array.dtype}: spectra must be a two-dimensional array of numbers"
             )
 
-    def __getstate__(self):  # other processes map the file themselves
+    def __getstate__(self) -> dict[str, Any]:  # other processes map the file again
         return {**self.__dict__, "_array": None, "_block": None}
 
     @property
-    def array(self):
+    def array(self) -> np.ndarray:
         """The spectra, each along the last axis."""
         if self._array is None:
             array = _mapped(self.path, self.name)
@@ -78,19 +101,19 @@ class NpzSpectra:
             self._array = array.T if self.axis else array
         return self._array
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.array)
 
     @property
-    def n_pixels(self):
-        """Pixels of a spectrum."""
+    def n_pixels(self) -> int:
+        """Number of pixels of a spectrum."""
         return self.array.shape[1]
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> np.ndarray:
         array = self.array
         if not isinstance(array, np.memmap) or array.strides[1] == array.itemsize:
             return np.array(array[i], dtype=float)
-        # The pixels of a spectrum are far apart in the file: take its neighbours along.
+        # The pixels of a spectrum are far apart in the file: read its neighbors, too.
         size = max(1, _BLOCK // (array.itemsize * self.n_pixels))
         first = i - i % size
         if self._block is None or self._block[0] != first:
@@ -98,8 +121,8 @@ class NpzSpectra:
         return self._block[1][i - first].astype(float)
 
 
-def _mapped(path, name):
-    """Map an array that is stored as it is; `None` if it is compressed or unusual."""
+def _mapped(path: str | os.PathLike, name: str) -> np.memmap | None:
+    """Map an array that is not compressed; `None` for a compressed or unusual one."""
     try:
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo(f"{name}.npy")
@@ -114,10 +137,10 @@ def _mapped(path, name):
         start += entry.header_offset + 30 + sum(lengths)
         return np.memmap(path, dtype, "r", start, shape, "F" if fortran_order else "C")
     except (OSError, KeyError, ValueError, struct.error, zipfile.BadZipFile):
-        return None  # read_array says what is wrong, if anything is
+        return None  # read_array reads it, or raises an error
 
 
-def _read_header(member):
+def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
@@ -128,8 +151,8 @@ def _read_header(member):
     return shape, fortran_order, dtype
 
 
-def labels_of_array(names, values):
-    """Make a table of labels.
+def labels_of_array(names: Sequence[str], values: npt.ArrayLike) -> "QTable":
+    """Make a table of labels from an array.
 
     Parameters
     ----------
@@ -145,7 +168,7 @@ def labels_of_array(names, values):
     Raises
     ------
     ValueError
-        If a name is not a label's, or there twice.
+        If a name is not that of a label, or is there twice.
     """
     from astropy.table import QTable
 

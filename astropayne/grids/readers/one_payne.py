@@ -1,7 +1,9 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Reader for the training grids of one_payne: an ``.npz`` file for each."""
+"""Reader of the training grids of one_payne, ``.npz`` files."""
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -13,29 +15,35 @@ __all__ = ["OnePayneReader"]
 
 
 class OnePayneReader(GridReader):
-    """An ``.npz`` file that one_payne's ``process_data.py`` wrote, or several in a list.
+    """An ``.npz`` file written by ``process_data.py`` of one_payne.
 
     It holds ``flxn`` (pixels × spectra), ``wvl`` (Å), ``labels`` (labels × spectra) and
-    ``label_names``. Teff is in kK there, and becomes K. Flux that was not compressed stays on disk
-    until it is read.
+    ``label_names``. Teff in kK is converted to K. Flux that is not compressed stays on disk until
+    it is read.
 
     Options of ``SpectralGrid.read(file, format="one_payne", ...)``:
 
-    * ``label_names``, where the file has none;
-    * ``medium="air"`` and ``solar_scale="magg2022"``, what TSFitPy computes with;
-    * ``resolution``, which the file does not say.
+    * ``label_names``, if the file has none;
+    * ``medium="air"`` and ``solar_scale="magg2022"``, the choices of TSFitPy;
+    * ``resolution``, which the file does not give.
     """
 
     format = "one_payne"
 
-    def sniff(self, path):
+    def sniff(self, path: Path) -> bool:
         """Look for the arrays in the file."""
         return path.suffix == ".npz" and {"flxn", "wvl", "labels"} <= npz_names(path)
 
     def open(
-        self, path, *, label_names=None, medium="air", solar_scale="magg2022", resolution=None
-    ):
-        """Read labels and wavelengths; see `GridReader.open`."""
+        self,
+        path: Path,
+        *,
+        label_names: Sequence[str] | None = None,
+        medium: str = "air",
+        solar_scale: str | None = "magg2022",
+        resolution: float | None = None,
+    ) -> GridSource:
+        """Read labels and wavelengths; see `~astropayne.plugins.GridReader.open`."""
         wavelength = np.asarray(read_array(path, "wvl"), dtype=float)
         values = read_array(path, "labels")
         spectra = NpzSpectra(path, "flxn", axis=1)
@@ -45,7 +53,8 @@ class OnePayneReader(GridReader):
             raise ValueError(
                 f"{path}: flxn has {spectra.n_pixels} pixels x {len(spectra)} spectra, wvl "
                 f"{len(wavelength)} pixels, labels the shape {values.shape}, label_names "
-                f"{len(names)} names: labels should be {expected}, labels x spectra"
+                f"{len(names)} names: the labels must have the shape {expected}, labels x "
+                "spectra"
             )
         return GridSource(
             names=[str(i) for i in range(len(spectra))],
@@ -60,15 +69,16 @@ class OnePayneReader(GridReader):
         )
 
 
-def _text(name):
+def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _load(wavelength, spectra, i):
+def _load(wavelength: np.ndarray, spectra: NpzSpectra, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Load one spectrum."""
     return wavelength, spectra[i]
 
 
 @hookimpl
-def astropayne_grid_readers():
-    """Return the reader of one_payne's grids."""
+def astropayne_grid_readers() -> list[GridReader]:
+    """Return the reader of the grids of one_payne."""
     return [OnePayneReader()]

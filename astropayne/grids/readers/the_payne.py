@@ -1,8 +1,10 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reader for the training sets of The Payne (Ting et al. 2019, ApJ 879, 69)."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,8 @@ from astropayne.plugins.interfaces import GridReader, GridSource
 
 __all__ = ["APOGEE_LABELS", "ThePayneReader"]
 
-#: The 25 labels of The Payne's APOGEE training set, and of networks trained on it, whose files do
-#: not name them. ``vmacro`` was convolved into its spectra.
+#: The 25 labels of the APOGEE training set of The Payne, which its files do not name.
+#: The macroturbulence ``vmacro`` is part of its spectra.
 APOGEE_LABELS = tuple(
     "teff logg vmic C_H N_H O_H Na_H Mg_H Al_H Si_H P_H S_H K_H Ca_H Ti_H V_H Cr_H Mn_H feh Co_H "
     "Ni_H Cu_H Ge_H C12_C13 vmacro".split()
@@ -21,17 +23,17 @@ APOGEE_LABELS = tuple(
 
 
 class ThePayneReader(GridReader):
-    """An ``.npz`` file The Payne is trained on.
+    """An ``.npz`` file with a training set of The Payne.
 
     It holds ``labels`` and ``spectra`` (spectra × pixels) and may hold ``validation_labels`` and
     ``validation_spectra``. Labels are spectra × labels or, as in the file that comes with The
-    Payne, labels × spectra. All spectra are read; their names are ``train/0``, ``validation/0``
+    Payne, labels × spectra. All spectra are read; they are named ``train/0``, ``validation/0``
     and so on.
 
     Options of ``SpectralGrid.read(file, format="the_payne", ...)``:
 
-    * ``wavelength``, which is not in the file: an array (Å), a `~astropy.units.Quantity`, or a file
-      (``.npz`` with an array ``wavelength``, ``.npy``, or text whose first column it is);
+    * ``wavelength``, which the file does not hold: an array (Å), a `~astropy.units.Quantity`, or a
+      file (``.npz`` with an array ``wavelength``, ``.npy``, or text with it in the first column);
     * ``label_names``, by default the 25 of the APOGEE training set,
       ``astropayne.grids.readers.the_payne.APOGEE_LABELS``;
     * ``medium="vacuum"``, ``resolution=None`` and ``solar_scale=None``.
@@ -39,22 +41,22 @@ class ThePayneReader(GridReader):
 
     format = "the_payne"
 
-    def sniff(self, path):
+    def sniff(self, path: Path) -> bool:
         """Look for the arrays in the file."""
         names = npz_names(path) if path.suffix == ".npz" else set()
         return {"labels", "spectra"} <= names
 
     def open(
         self,
-        path,
+        path: Path,
         *,
-        wavelength=None,
-        label_names=APOGEE_LABELS,
-        medium="vacuum",
-        resolution=None,
-        solar_scale=None,
-    ):
-        """Read labels and wavelengths; see `GridReader.open`."""
+        wavelength: Any = None,
+        label_names: Sequence[str] = APOGEE_LABELS,
+        medium: str = "vacuum",
+        resolution: float | None = None,
+        solar_scale: str | None = None,
+    ) -> GridSource:
+        """Read labels and wavelengths; see `~astropayne.plugins.GridReader.open`."""
         inside = npz_names(path)
         if wavelength is None and "wavelength" in inside:
             wavelength = path
@@ -81,7 +83,7 @@ class ThePayneReader(GridReader):
         )
 
 
-def _oriented(values, n_spectra, n_labels, path):
+def _oriented(values: np.ndarray, n_spectra: int, n_labels: int, path: Path) -> np.ndarray:
     """Return labels as spectra × labels."""
     if values.shape == (n_spectra, n_labels):
         return values
@@ -93,8 +95,8 @@ def _oriented(values, n_spectra, n_labels, path):
     )
 
 
-def _wavelength(given, n_pixels, path):
-    """Return the wavelengths in Å, from whatever they are given as."""
+def _wavelength(given: Any, n_pixels: set[int], path: Path) -> np.ndarray:
+    """Return wavelengths in Å from an array, a quantity or a file."""
     if given is None:
         raise ValueError(
             f"{path} does not hold the wavelengths of its {max(n_pixels)} pixels: give "
@@ -115,7 +117,7 @@ def _wavelength(given, n_pixels, path):
     return wavelength.ravel()
 
 
-def _wavelength_file(file):
+def _wavelength_file(file: Path) -> np.ndarray:
     if file.suffix == ".npz":
         return read_array(file, "wavelength")
     if file.suffix == ".npy":
@@ -123,7 +125,8 @@ def _wavelength_file(file):
     return np.loadtxt(file, usecols=0)
 
 
-def _load(wavelength, parts, i):
+def _load(wavelength: np.ndarray, parts: list[NpzSpectra], i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Load one spectrum."""
     for spectra in parts:
         if i < len(spectra):
             return wavelength, spectra[i]
@@ -132,6 +135,6 @@ def _load(wavelength, parts, i):
 
 
 @hookimpl
-def astropayne_grid_readers():
-    """Return the reader of The Payne's training sets."""
+def astropayne_grid_readers() -> list[GridReader]:
+    """Return the reader of the training sets of The Payne."""
     return [ThePayneReader()]
