@@ -528,7 +528,7 @@ def test_units_of_a_grids_labels_are_options_of_the_command(tsfitpy_folder, monk
     kelvin = np.asarray(table[name], dtype=float)
     table[name] = kelvin / 1000
     table.write(path, overwrite=True)
-    assert "if they are in kK, units={" in _run("grid", "grid", "-o", "a.asdf").output
+    assert "if they are in kK, give units={" in _run("grid", "grid", "-o", "a.asdf").output
     result = _run("grid", "grid", "-o", "grid.asdf", "--option", f"units.{name}=kK")
     assert result.exit_code == 0, result.output
     assert SpectralGrid.read("grid.asdf").labels["teff"].value == pytest.approx(kelvin)

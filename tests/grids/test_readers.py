@@ -104,7 +104,7 @@ def test_names_of_labels_are_not_taken_for_units():
         ({"feh": np.ma.masked_all(2)}, {}, "holds no number"),
         ({"feh": [1.0]}, {"ignore": "feh"}, "has no label, only feh"),
         ({"feh": [1.0] * u.K}, {}, "label 'feh' is in dex, but was given in K"),
-        ({"Teff": [5.7, 6.1]}, {}, r"up to 6.1 K: if they are in kK, units=\{'Teff': 'kK'\}"),
+        ({"Teff": [5.7, 6.1]}, {}, r"up to 6.1 K: if they are in kK, give units=\{'Teff': 'kK'\}"),
         (
             {"Teff": [5.7]},
             {"units": {"Teff": "foo"}},
@@ -407,7 +407,7 @@ def test_one_payne_faults_are_found_and_named(sample, one_payne):
         ({"label_names": np.array(["teff", None] * 6, dtype=object)}, "never unpickled"),
         ({"label_names": np.array(["teff"] * 12)}, "there twice"),
         ({"label_names": np.array(["teff", "?"] * 6)}, "'\\?' is not a label.*label_names="),
-        ({"flxn": np.ones(6)}, "table of numbers"),
+        ({"flxn": np.ones(6)}, "two-dimensional array of numbers"),
     ],
 )
 def test_one_payne_files_that_do_not_fit_are_errors(sample, one_payne, changes, match):

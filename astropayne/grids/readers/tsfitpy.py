@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Reader for grids as TSFitPy writes them: a folder of ``.spec`` files and a CSV of labels."""
+"""Reader of the grids of TSFitPy: a folder of ``.spec`` files and a CSV table of labels."""
 
 import codecs
 import contextlib
@@ -9,7 +9,10 @@ import os
 import re
 import zlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from astropayne.grids.readers.files import match_files
 from astropayne.io.text_tables import read_csv
@@ -17,105 +20,129 @@ from astropayne.labels.columns import label_columns
 from astropayne.plugins.hookspecs import hookimpl
 from astropayne.plugins.interfaces import GridReader, GridSource
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
 __all__ = ["TSFitPyReader"]
 
-# TSFitPy writes these columns itself; they describe the run, not the star.
+# Columns that TSFitPy writes itself; they describe the run, not the star.
 _OF_THE_RUN = ("rv", "vmac", "rotation", "resolution")
 _FLUX_COLUMN = {"normalized": 1, "absolute": 2}
 _FLUX_UNIT = "erg / (s cm2 Angstrom)"  # of absolute flux
+_N_COMPARED = 21  # spectra whose headers are compared
 
 
 class TSFitPyReader(GridReader):
-    """A folder written by TSFitPy's ``generate_synthetic_spectra.py``.
+    """A folder written by ``generate_synthetic_spectra.py`` of TSFitPy.
 
     Options of ``SpectralGrid.read(folder, format="tsfitpy", ...)``:
 
-    * ``flux="normalized"`` (the second column) or ``"absolute"`` (the third, whose unit,
-      erg / (s cm2 Å), is kept in ``meta["flux_unit"]``);
-    * ``extension=".spec"`` of the spectra, which may be compressed (``.spec.gz``);
-    * ``table="spectra_parameters.csv"``, the file of labels in the folder, and
-      ``name_column="specname"``, its column of file names, with or without the extension;
-    * ``columns={"T": "teff"}`` for label columns of other names, and ``ignore=("mass",)`` for
-      columns that are no labels (``"rest"``: all that are not in ``columns``);
-    * ``units={"Teff": "kK"}`` for columns that do not say their unit, as ``"Teff [kK]"`` does;
-    * ``medium="air"`` and ``solar_scale="magg2022"``, what TSFitPy computes with;
-    * ``resolution``, where it is not what the spectra's headers say.
+    * ``flux``: ``"normalized"``, the second column of the files, or ``"absolute"``, the third. The
+      unit of absolute flux, erg / (s cm2 Å), is stored in ``meta["flux_unit"]``;
+    * ``extension=".spec"``, the extension of the spectra, which may be compressed (``.spec.gz``);
+    * ``table="spectra_parameters.csv"``, the file with the labels, and
+      ``name_column="specname"``, its column of file names with or without the extension;
+    * ``columns={"T": "teff"}``, for columns that have other names than their labels, and
+      ``ignore=("mass",)``, for columns that are not labels (``"rest"``: all columns that
+      ``columns`` does not name);
+    * ``units={"Teff": "kK"}``, for columns whose names do not give the unit, as ``"Teff [kK]"``
+      does;
+    * ``medium="air"`` and ``solar_scale="magg2022"``, the choices of TSFitPy;
+    * ``resolution``, if the headers of the spectra do not give it.
 
-    TSFitPy's own columns (``rv``, ``vmac``, ``rotation``, ``resolution``) are no labels. They have
-    to be the same for all spectra, in the table and in the headers, unless ``columns`` or
-    ``ignore`` names them.
+    The columns ``rv``, ``vmac``, ``rotation`` and ``resolution``, which TSFitPy writes itself, are
+    not labels. They must be the same for all spectra, in the table and in the headers, unless
+    ``columns`` or ``ignore`` names them.
     """
 
     format = "tsfitpy"
 
-    def sniff(self, path):
+    def sniff(self, path: Path) -> bool:
         """Look for the table of labels."""
         return (path / "spectra_parameters.csv").is_file()
 
     def open(
         self,
-        path,
+        path: Path,
         *,
-        flux="normalized",
-        extension=".spec",
-        table="spectra_parameters.csv",
-        name_column="specname",
-        columns=None,
-        ignore=(),
-        units=None,
-        medium="air",
-        solar_scale="magg2022",
-        resolution=None,
-    ):
-        """Match the label rows with the files; see `GridReader.open`."""
+        flux: str = "normalized",
+        extension: str = ".spec",
+        table: str = "spectra_parameters.csv",
+        name_column: str = "specname",
+        columns: Mapping[str, str] | None = None,
+        ignore: str | Sequence[str] = (),
+        units: Mapping[str, Any] | None = None,
+        medium: str = "air",
+        solar_scale: str | None = "magg2022",
+        resolution: float | None = None,
+    ) -> GridSource:
+        """Match label rows with files; see `~astropayne.plugins.GridReader.open`."""
         if flux not in _FLUX_COLUMN:
-            raise ValueError(f"flux={flux!r}: TSFitPy's files hold {', '.join(_FLUX_COLUMN)} flux")
+            raise ValueError(f"flux={flux!r} is not one of {', '.join(_FLUX_COLUMN)}")
         rows, rejected = _read_table(path / table, name_column)
         on_disk = _spectra(path, extension)
         kept, names, unmatched = match_files(rows.pop(name_column), on_disk, f"{extension} file")
-        files = [on_disk[name] for name in names]
-        # a row that cannot be read is the better reason for a file without one
-        rejected = {**unmatched, **rejected}
-        rows = rows.iloc[kept]
-        labels = label_columns(
-            {name: rows[name].to_numpy() for name in rows.columns},
-            columns,
-            ignore,
-            _OF_THE_RUN,
-            units,
-        )
-        asked = _asked_for(columns, ignore) + (() if resolution is None else ("resolution",))
-        same = {
-            **_most_frequent(path, files),
-            **_constants(rows[[n for n in _OF_THE_RUN if n in rows and n not in asked]]),
-        }
-        same = {name: value for name, value in same.items() if name not in asked}
+        files, rows = [on_disk[name] for name in names], rows.iloc[kept]
+        arrays = {name: rows[name].to_numpy() for name in rows.columns}
+        labels = label_columns(arrays, columns, ignore, _OF_THE_RUN, units)
+        excluded = _asked_for(columns, ignore) + (() if resolution is None else ("resolution",))
+        same = _same_for_all(path, files, rows, excluded)
         where = path, files, _FLUX_COLUMN[flux], same
-        run = {name: value for name, value in same.items() if value}  # a zero is TSFitPy's "none"
-        resolution = run.pop("resolution", None) if resolution is None else resolution
-        meta = {
-            "medium": medium,
-            "resolution": float(resolution) if resolution else None,
-            "solar_scale": solar_scale,
-            "normalized": flux == "normalized",
-        }
-        if flux == "absolute":
-            meta["flux_unit"] = _FLUX_UNIT
-        if run:
-            meta["constant_columns"] = run
-        load, load_block = partial(_load, *where), partial(_load_block, *where)
-        return GridSource(names, labels, load, meta, rejected, load_block, threads=True)
+        return GridSource(
+            names,
+            labels,
+            partial(_load, *where),
+            _metadata(same, flux, medium, solar_scale, resolution),
+            {**unmatched, **rejected},  # the reason of a row that cannot be read comes first
+            partial(_load_block, *where),
+            threads=True,
+        )
 
 
-def _spectra(path, extension):
-    """Return names of spectra, without what says that they are compressed, and their files."""
+def _metadata(
+    same: Mapping[str, float],
+    flux: str,
+    medium: str,
+    solar_scale: str | None,
+    resolution: float | None,
+) -> dict[str, Any]:
+    """Return the metadata of a grid from what its spectra have in common."""
+    run = {name: value for name, value in same.items() if value}  # zero means none
+    common = run.pop("resolution", None)
+    resolution = common if resolution is None else resolution
+    meta = {
+        "medium": medium,
+        "resolution": float(resolution) if resolution else None,
+        "solar_scale": solar_scale,
+        "normalized": flux == "normalized",
+    }
+    if flux == "absolute":
+        meta["flux_unit"] = _FLUX_UNIT
+    if run:
+        meta["constant_columns"] = run
+    return meta
+
+
+def _same_for_all(
+    folder: Path, files: Sequence[str], rows: "pd.DataFrame", excluded: Sequence[str]
+) -> dict[str, float]:
+    """Return what headers and columns of the run say of all spectra."""
+    columns = [name for name in _OF_THE_RUN if name in rows and name not in excluded]
+    same = {**_most_frequent(folder, files), **_constants(rows[columns])}
+    return {name: value for name, value in same.items() if name not in excluded}
+
+
+def _spectra(path: Path, extension: str) -> dict[str, str]:
+    """Return the files of spectra by their names without ``.gz``."""
     extension = extension.removesuffix(".gz")
-    files = sorted(os.listdir(path), reverse=True)  # of two, the one that is not compressed
+    files = sorted(os.listdir(path), reverse=True)  # prefer uncompressed files
     names = {file.removesuffix(".gz"): file for file in files}
     return {name: file for name, file in names.items() if name.endswith(extension)}
 
 
-def _read_table(file, name_column):
+def _read_table(file: Path, name_column: str) -> "tuple[pd.DataFrame, dict[str, str]]":
+    """Return the table of labels, and rows that cannot be read with the reason."""
     if not file.is_file():
         raise FileNotFoundError(
             f"{file.parent} has no file {file.name!r} with the labels; give table= if it has "
@@ -130,39 +157,39 @@ def _read_table(file, name_column):
     return rows, rejected
 
 
-def _asked_for(columns, ignore):
-    """Return TSFitPy's own columns that are labels or are not to be looked at."""
+def _asked_for(columns: Mapping[str, str] | None, ignore: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of the run that are labels or ignored."""
     if ignore == "rest":
         ignore = ("rv", "vmac", "rotation")
     ignore = (ignore,) if isinstance(ignore, str) else ignore
     return tuple(name for name in _OF_THE_RUN if name in ignore or name in (columns or {}))
 
 
-def _constants(rows):
-    """Return what TSFitPy's own columns say of all spectra."""
-    found = {}
+def _constants(rows: "pd.DataFrame") -> dict[str, float]:
+    """Return the values of the columns of the run, which must be constant."""
+    constants = {}
     for name in rows.columns:
         values = rows[name].dropna().unique()
         if len(values) > 1:
             raise ValueError(
                 f"column {name!r} of the table of labels is not the same for all spectra: give "
-                f"columns={{{name!r}: '{name}_of_grid'}} to make it a label of that or another "
-                f"name, or ignore=({name!r},)"
+                f"columns={{{name!r}: '{name}_of_grid'}} to make it a label with that or another "
+                f"name, or ignore=({name!r},) to leave it out"
             )
         if len(values):
-            found[name] = float(values[0])
-    return found
+            constants[name] = float(values[0])
+    return constants
 
 
-_PART = 1 << 18  # bytes that are read at a time
+_PART = 1 << 18  # bytes that are read with one system call
 _COMMENTS = re.compile(rb"(?:#[^\n]*\n)*")
 _RUN_LINE = re.compile(
     rb"^#\s*(resolution|vmac|rotation):\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*$", re.MULTILINE
 )
 
 
-def _content(file):
-    """Read a file with as few system calls as it takes: each lets another thread go first."""
+def _content(file: str) -> bytes:
+    """Read a file with few system calls, because each releases the lock of Python."""
     handle, parts = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0)), []
     try:
         while part := os.read(handle, _PART):
@@ -176,25 +203,25 @@ def _content(file):
         raise ValueError(f"cannot be decompressed: {error}") from None
 
 
-def _parts(file):
-    """Return what the header of a spectrum says of the run, and its lines of numbers."""
+def _parts(file: str) -> tuple[dict[str, float], bytes]:
+    """Return the values in the header of a spectrum, and its lines of numbers."""
     content = _content(file).removeprefix(codecs.BOM_UTF8)
     end = _COMMENTS.match(content).end()
     header = {name.decode(): float(value) for name, value in _RUN_LINE.findall(content[:end])}
     return header, content[end:].strip()
 
 
-def _most_frequent(folder, names):
-    """Return what most of the first spectra's headers say: one file may not set it."""
-    found = Counter()
-    for name in names[:21]:
-        with contextlib.suppress(OSError, ValueError):  # said when it is loaded
-            found.update(_parts(os.path.join(folder, name))[0].items())
-    return dict(item for item, _ in reversed(found.most_common()))  # the last one stays
+def _most_frequent(folder: Path, names: Sequence[str]) -> dict[str, float]:
+    """Return the values in most headers of the first spectra, so that one file cannot decide."""
+    counts: Counter[tuple[str, float]] = Counter()
+    for name in names[:_N_COMPARED]:
+        with contextlib.suppress(OSError, ValueError):  # reported when it is loaded
+            counts.update(_parts(os.path.join(folder, name))[0].items())
+    return dict(item for item, _ in reversed(counts.most_common()))  # the last one wins
 
 
-def _numbers(folder, name, same):
-    """Read the lines of numbers of a file, if its header says the same as the others'."""
+def _numbers(folder: Path, name: str, same: Mapping[str, float]) -> bytes:
+    """Return the lines of numbers of a file, if its header agrees with the others."""
     header, numbers = _parts(os.path.join(folder, name))
     for name, value in header.items():
         if value != same.get(name, value):
@@ -204,7 +231,9 @@ def _numbers(folder, name, same):
     return numbers
 
 
-def _load(folder, names, column, same, i):
+def _load(
+    folder: Path, names: Sequence[str], column: int, same: Mapping[str, float], i: int
+) -> "tuple[np.ndarray, np.ndarray]":
     """Load wavelength and flux of one file."""
     table = _parse(_numbers(folder, names[i], same))
     if column >= table.shape[1]:
@@ -212,14 +241,20 @@ def _load(folder, names, column, same, i):
     return table[:, 0], table[:, column]
 
 
-def _load_block(folder, names, column, same, indices):
-    """Load files of the same wavelengths: the parser is started once for all of them."""
+def _load_block(
+    folder: Path,
+    names: Sequence[str],
+    column: int,
+    same: Mapping[str, float],
+    indices: Sequence[int],
+) -> "tuple[np.ndarray, np.ndarray]":
+    """Load files of the same wavelengths, which one call of the parser reads together."""
     files = [_numbers(folder, names[i], same) for i in indices]
     start = files[0][: len(files[0].split(None, 1)[0]) + 1]
     lines = _parse(b"\n".join(files))
     tables = lines.reshape(len(files), -1, lines.shape[1])
     wavelength = tables[0, :, 0]
-    # Each starts with the first wavelength, which comes once in every table: so each is a table.
+    # Each file starts with the first wavelength, which is once in every table: each is a table.
     if not (
         all(file.startswith(start) for file in files)
         and (wavelength[1:] > wavelength[0]).all()
@@ -229,8 +264,8 @@ def _load_block(folder, names, column, same, indices):
     return wavelength, tables[:, :, column]
 
 
-def _parse(text):
-    """Parse columns of numbers, and say what is wrong if they are none."""
+def _parse(text: bytes) -> "np.ndarray":
+    """Parse columns of numbers; the error of the parser becomes a `ValueError`."""
     import pandas as pd
 
     options = {"sep": r"\s+", "comment": "#", "header": None, "engine": "c", "low_memory": False}
@@ -241,6 +276,6 @@ def _parse(text):
 
 
 @hookimpl
-def astropayne_grid_readers():
-    """Return the reader of TSFitPy's folders."""
+def astropayne_grid_readers() -> list[GridReader]:
+    """Return the reader of the folders of TSFitPy."""
     return [TSFitPyReader()]
