@@ -151,11 +151,20 @@ class NeedsText(Kilokelvin):
 BROKEN = {
     "raises": (Gives(RuntimeError("no licence")), "RuntimeError: no licence"),
     "no list": (Gives(None), "TypeError: 'NoneType' object is not iterable"),
-    "no reader": (Gives([lambda path: True]), "TypeError: astropayne_grid_readers returned <function"),
+    "no reader": (
+        Gives([lambda path: True]),
+        "TypeError: astropayne_grid_readers returned <function",
+    ),
     "a class": (Gives([FlatReader]), "instances of subclasses of astropayne.plugins.GridReader"),
     "no format": (Gives([Nameless()]), "has the format '': it needs a name"),
-    "a format that is taken": (Gives([FlatReader()]), "'flat' is already provided by plugin 'first'"),
-    "a format twice": (Gives([Twice(), Twice()]), "'twice' is already provided by this plugin itself"),
+    "a format that is taken": (
+        Gives([FlatReader()]),
+        "'flat' is already provided by plugin 'first'",
+    ),
+    "a format twice": (
+        Gives([Twice(), Twice()]),
+        "'twice' is already provided by this plugin itself",
+    ),
     "no transform": (Gives(transforms=["teff"]), "astropayne_label_transforms returned 'teff'"),
     "needs text": (
         Gives(transforms=[NeedsText()]),
