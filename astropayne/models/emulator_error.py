@@ -176,7 +176,7 @@ def measure_emulator_error(
     x : numpy.ndarray, shape (n, n_labels)
         Scaled labels of the spectra.
     flux : array_like, shape (n, n_pixels)
-        Their flux; it may be a ``astropayne.grids.files.FluxFile``.
+        Their flux; it may be a ``astropayne.grids.flux_file.FluxFile``.
 
     Returns
     -------

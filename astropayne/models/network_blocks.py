@@ -90,7 +90,7 @@ def residual_blocks(
     x : numpy.ndarray, shape (n, n_labels)
         Scaled labels.
     flux : array_like, shape (n, n_pixels)
-        True flux; it may be a ``astropayne.grids.files.FluxFile``.
+        True flux; it may be a ``astropayne.grids.flux_file.FluxFile``.
     rows : numpy.ndarray of int
         The spectra to compare.
 

@@ -1,12 +1,14 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Checkpoints of training: all that is needed to go on as if nothing had happened.
+"""Checkpoints of training, from which it can go on as if it had not been interrupted.
 
 A checkpoint is an ``.npz`` file of plain arrays, whose parts have checksums; nothing in it is
-unpickled. It holds the last network with the state of its optimiser, and the best one.
+unpickled. It holds the last network with the state of its optimizer, and the best one.
 """
 
 import json
+import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +21,23 @@ __all__ = ["read_checkpoint", "write_checkpoint"]
 _KIND = "astropayne checkpoint 1"
 
 
-def write_checkpoint(path, tensors, facts):
-    """Write a checkpoint beside and rename it into place: what was there stays until then.
+def write_checkpoint(
+    path: str | os.PathLike, tensors: Mapping[str, Mapping[str, torch.Tensor]], facts: Mapping
+) -> None:
+    """Write a checkpoint to a temporary file, and rename that to its name.
 
     Parameters
     ----------
     path : path-like
     tensors : dict of str to dict of str to torch.Tensor
-        Weights and states.
+        Weights and states, by group and name.
     facts : dict
         Numbers, texts and lists of them.
 
     Raises
     ------
     OSError
-        If it cannot be written; an older checkpoint is intact then.
+        If it cannot be written; an older checkpoint of that name stays intact.
     """
     arrays = {
         f"{group}/{name}": tensor.detach().cpu().numpy()
@@ -44,7 +48,7 @@ def write_checkpoint(path, tensors, facts):
         np.savez(file, facts=json.dumps({"kind": _KIND, **facts}), **arrays)
 
 
-def read_checkpoint(path):
+def read_checkpoint(path: str | os.PathLike) -> tuple[dict, dict]:
     """Read a checkpoint.
 
     Parameters
@@ -59,14 +63,16 @@ def read_checkpoint(path):
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If the file does not exist.
     ValueError
-        If it is something else, or damaged.
+        If it is not a checkpoint, or is damaged.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no checkpoint {path} to resume from")
-    if not zipfile.is_zipfile(path):  # numpy would advise to unpickle it
-        raise ValueError(f"{path} is not a checkpoint, or is damaged: it is no whole .npz file")
+    if not zipfile.is_zipfile(path):  # numpy would suggest to unpickle it
+        raise ValueError(
+            f"{path} is not a checkpoint, or is damaged: it is not a complete .npz file"
+        )
     tensors = {}
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -75,7 +81,7 @@ def read_checkpoint(path):
                 group, slash, member = name.partition("/")
                 if slash:
                     tensors.setdefault(group, {})[member] = torch.from_numpy(file[name])
-    except Exception as error:  # whatever numpy makes of a file that is not whole
+    except Exception as error:  # a damaged file may cause any exception
         raise ValueError(f"{path} is not a checkpoint, or is damaged: {error}") from error
     if facts.pop("kind", None) != _KIND:
         raise ValueError(f"{path} is not a checkpoint of this version ({_KIND})")

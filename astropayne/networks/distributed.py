@@ -1,35 +1,38 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""The processes that train one network together, if ``torchrun`` has started several."""
+"""Processes that train one network together, if ``torchrun`` has started several."""
 
 import contextlib
 import os
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 __all__ = ["Workers", "workers"]
 
 
 class Workers:
-    """What a process knows of those that train together with it.
+    """The processes that train a network together, as one of them sees them.
 
     Attributes
     ----------
-    rank, size : int
-        Number of this process, and how many there are.
+    rank : int
+        Number of this process.
+    size : int
+        Number of processes.
     """
 
-    def __init__(self, rank=0, size=1):
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
 
     @property
-    def part(self):
-        """Which of many things this process takes (slice)."""
+    def part(self) -> slice:
+        """The items of a sequence that this process takes."""
         return slice(self.rank, None, self.size)
 
-    def parallel(self, network):
-        """Return the network such that gradients are averaged over all processes."""
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """Return the network with gradients that are averaged over all processes."""
         if self.size == 1:
             return network
         device = next(network.parameters()).device
@@ -37,31 +40,31 @@ class Workers:
             network, device_ids=None if device.type == "cpu" else [device]
         )
 
-    def sum(self, value, device):
+    def sum(self, value: float, device: torch.device) -> float:
         """Return the sum of a number over all processes."""
         return self._exchange(value, device, distributed.all_reduce)
 
-    def least(self, value, device):
-        """Return the least value of a number that any process has."""
+    def minimum(self, value: float, device: torch.device) -> float:
+        """Return the minimum of a number over all processes."""
         return self._exchange(
             value, device, lambda tensor: distributed.all_reduce(tensor, distributed.ReduceOp.MIN)
         )
 
-    def is_shared(self, value, device):
-        """Say whether all processes have the same number; all of them get the same answer."""
-        return self.least(value, device) == -self.least(-value, device)
+    def is_shared(self, value: float, device: torch.device) -> bool:
+        """Return whether all processes have the same number; each gets the same answer."""
+        return self.minimum(value, device) == -self.minimum(-value, device)
 
-    def share(self, tensors):
-        """Put the first process's numbers into the tensors of all others."""
+    def share(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Copy the first process's tensors into those of all others."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor.detach(), 0)
 
-    def agree(self, value, device):
-        """Return the first process's value of a number."""
+    def first_value(self, value: float, device: torch.device) -> float:
+        """Return the number that the first process has."""
         return self._exchange(value, device, lambda tensor: distributed.broadcast(tensor, 0))
 
-    def _exchange(self, value, device, exchange):
+    def _exchange(self, value: float, device: torch.device, exchange: Callable) -> float:
         if self.size == 1:
             return value
         dtype = torch.float32 if device.type == "mps" else torch.float64
@@ -71,13 +74,13 @@ class Workers:
 
 
 @contextlib.contextmanager
-def workers(device):
-    """Give the `Workers` in a ``with`` block; a process group that it makes ends with it.
+def workers(device: torch.device) -> Iterator[Workers]:
+    """Yield the `Workers` in a ``with`` block; a process group that it makes ends with it.
 
     Parameters
     ----------
     device : torch.device
-        Of this process.
+        Device of this process.
     """
     ours = int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized()
     if ours:

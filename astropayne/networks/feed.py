@@ -1,25 +1,27 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Spectra for training: on the device where they fit, else streamed from where they are."""
+"""Spectra for training, on the device if they fit, and otherwise streamed from the grid."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 __all__ = ["SpectraFeed", "available_memory"]
 
-_BLOCK = 1024  # spectra that are gone through at a time
-_RUN = 1 << 20  # bytes that are worth reading in one go: neighbouring spectra are kept together
+_BLOCK = 1024  # spectra in one block
+_RUN = 1 << 20  # bytes of neighboring spectra that are read at once
 
 
 class SpectraFeed:
-    """Labels and flux of spectra, handed out in batches.
+    """Labels and flux of spectra, in batches.
 
     Flux that fits into ``memory`` is put onto the device once. Other flux stays where it is (on
-    disk, or in the computer's memory if the device has its own); a thread reads shuffled blocks
-    of it ahead, each a quarter of ``memory`` or less: one is in use while the next one comes.
+    disk, or in the computer's memory if the device has its own); a thread reads shuffled blocks of
+    it ahead, each a quarter of ``memory`` or less: one is in use while the next one is read.
 
     Parameters
     ----------
@@ -29,10 +31,12 @@ class SpectraFeed:
         Flux.
     device : torch.device
     memory : float
-        Bytes that the flux may take.
+        Bytes available for flux.
     """
 
-    def __init__(self, x, y, device, memory):
+    def __init__(
+        self, x: npt.ArrayLike, y: npt.ArrayLike, device: torch.device, memory: float
+    ) -> None:
         self.device = device
         self.x = torch.as_tensor(np.asarray(x, dtype=np.float32)).to(device)
         self._row_bytes = 4 * y.shape[1]
@@ -44,20 +48,25 @@ class SpectraFeed:
             self._y = self._checked(y if isinstance(y, np.ndarray) else y[:], np.arange(len(y)))
         self._target = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.x)
 
     @property
-    def n_pixels(self):
-        """Pixels of a spectrum."""
+    def n_pixels(self) -> int:
+        """Number of pixels of a spectrum."""
         return self._row_bytes // 4
 
-    def aim_at(self, target):
-        """Let `batches` give what ``target`` makes of the flux, instead of the flux.
+    def set_target(self, target: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Let `batches` yield ``target(flux)`` in place of the flux.
 
-        Flux that is on the device is replaced by it, and other flux too, which is then read only
-        once, if what is made of it fits into ``memory`` beside two of the `blocks` it is made of.
-        Only `batches` is of use afterwards.
+        Flux on the device is replaced by its target. So is other flux, which is then read only
+        once, if the target and two of the `blocks` that it is made from fit into ``memory``.
+        Afterwards, only `batches` may be used.
+
+        Parameters
+        ----------
+        target : callable
+            Function of flux of shape (n, n_pixels); it returns a row for each spectrum.
         """
         row = target(self.flux(np.zeros(1, dtype=int)))
         left = self._memory - 2 * min(_BLOCK, self._block_rows) * self._row_bytes
@@ -70,8 +79,8 @@ class SpectraFeed:
             first += len(flux)
         self._y, self.resident = made, True
 
-    def flux(self, rows):
-        """Return the flux of some spectra, on the device.
+    def flux(self, rows: np.ndarray) -> torch.Tensor:
+        """Return the flux of spectra, on the device.
 
         Parameters
         ----------
@@ -80,14 +89,14 @@ class SpectraFeed:
         Raises
         ------
         ValueError
-            If it is not finite everywhere.
+            If the flux is not finite everywhere.
         """
         if self.resident:
             return self._y[torch.as_tensor(rows).to(self.device)]
         return self._checked(self._y[rows], rows)
 
-    def _checked(self, flux, rows):
-        """Return flux on the device; an array that is right already is not copied."""
+    def _checked(self, flux: npt.ArrayLike, rows: np.ndarray) -> torch.Tensor:
+        """Return flux on the device; an array of the right type is not copied."""
         flux = np.require(flux, dtype=np.float32, requirements=["C", "W"])
         finite = np.isfinite(flux.sum(axis=1, dtype=np.float64))
         if not finite.all():
@@ -98,10 +107,15 @@ class SpectraFeed:
             )
         return torch.from_numpy(flux).to(self.device)
 
-    def sample(self, n, least=2):
-        """Return the flux of at most ``n`` spectra, spread over all of them.
+    def sample(self, n: int, least: int = 2) -> torch.Tensor:
+        """Return the flux of at most ``n`` spectra, spread evenly over all of them.
 
-        Of those that are streamed, it is as many as ``memory`` allows, and ``least`` in any case.
+        Parameters
+        ----------
+        n : int
+            Number of spectra; of streamed flux, as many as ``memory`` allows.
+        least : int
+            Number of spectra that are returned whatever ``memory`` is.
         """
         n = min(n, len(self) if self.resident else max(self._block_rows, min(least, len(self))))
         if n >= len(self) and self.resident:
@@ -109,12 +123,14 @@ class SpectraFeed:
         return self.flux(np.linspace(0, len(self) - 1, n).astype(int))
 
     @property
-    def memory(self):
-        """Bytes that its flux takes, or may take where it is streamed."""
+    def memory(self) -> float:
+        """Bytes that the flux takes, or that are available for it if it is streamed."""
         return len(self) * self._row_bytes if self.resident else self._memory
 
-    def blocks(self, rows=slice(None), size=_BLOCK):
-        """Go through the spectra in order.
+    def blocks(
+        self, rows: slice = slice(None), size: int = _BLOCK
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the spectra in order.
 
         Yields
         ------
@@ -129,8 +145,8 @@ class SpectraFeed:
             else:
                 yield self.x[torch.as_tensor(part).to(self.device)], self.flux(part)
 
-    def epoch(self, generator, batch_size):
-        """Return which spectra make the batches of the next epoch, in an order at random.
+    def epoch(self, generator: torch.Generator, batch_size: int) -> torch.Tensor:
+        """Return the indices of the spectra of an epoch's batches, in random order.
 
         Parameters
         ----------
@@ -141,7 +157,7 @@ class SpectraFeed:
         Returns
         -------
         torch.Tensor, shape (n_steps, batch_size)
-            The spectra that do not fill a batch are left out.
+            Spectra that do not fill a batch are left out.
         """
         n_steps = len(self) // batch_size
         if self.resident:
@@ -150,33 +166,35 @@ class SpectraFeed:
             order = self._order_of_runs(generator, batch_size)
         return order[: n_steps * batch_size].view(n_steps, batch_size)
 
-    def _order_of_runs(self, generator, batch_size):
-        """Return an order in which a block has runs from everywhere, shuffled within it."""
+    def _order_of_runs(self, generator: torch.Generator, batch_size: int) -> torch.Tensor:
+        """Return an order in which each block has runs from the whole grid, shuffled in it."""
         run = max(1, min(_RUN // self._row_bytes, self._block_rows // 8))
         runs = torch.arange(len(self)).split(run)
         order = torch.cat([runs[i] for i in torch.randperm(len(runs), generator=generator)])
-        blocks = order.split(batch_size * self._steps_a_block(batch_size))
+        blocks = order.split(batch_size * self._steps_in_block(batch_size))
         return torch.cat([b[torch.randperm(len(b), generator=generator)] for b in blocks])
 
-    def _steps_a_block(self, batch_size):
+    def _steps_in_block(self, batch_size: int) -> int:
         return max(1, self._block_rows // batch_size)
 
-    def batches(self, epochs, first, part):
-        """Go through batches without end.
+    def batches(
+        self, epochs: Iterable[torch.Tensor], first: int, part: slice
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield batches without end.
 
         Parameters
         ----------
         epochs : iterable of torch.Tensor
-            What `epoch` has returned, one after the other.
+            Results of `epoch`, one after the other.
         first : int
-            Steps to leave out at the start.
+            Number of steps to skip at the start.
         part : slice
-            Which part of each batch this process takes.
+            Part of each batch that this process takes.
 
         Yields
         ------
         x, y : torch.Tensor, shapes (m, n_labels) and (m, n_pixels)
-            Or what `aim_at` was given makes of the flux.
+            In place of the flux, the target if `set_target` was called.
         """
         steps = islice((rows[part] for epoch in epochs for rows in epoch), first, None)
         if self.resident:
@@ -186,7 +204,7 @@ class SpectraFeed:
             return
         with ThreadPoolExecutor(1) as reader:
             head = next(steps)
-            size = self._steps_a_block(len(head))
+            size = self._steps_in_block(len(head))
             coming = reader.submit(self._read, [head, *islice(steps, size - 1)])
             while True:
                 block, places, flux = coming.result()
@@ -194,18 +212,24 @@ class SpectraFeed:
                 for rows, place in zip(block, places, strict=True):
                     yield self.x[rows.to(self.device)], flux[place.to(self.device)]
 
-    def _read(self, steps):
-        """Read the spectra of some batches, each once and in the order of the file."""
+    def _read(
+        self, steps: list[torch.Tensor]
+    ) -> tuple[list[torch.Tensor], tuple[torch.Tensor, ...], torch.Tensor]:
+        """Read the spectra of several batches, each once and in the order of the file."""
         rows, places = torch.cat(steps).unique(return_inverse=True)
         flux = self.flux(rows.numpy())
         y = self._target(flux) if self._target else flux
         return steps, places.split([len(step) for step in steps]), y
 
 
-def available_memory(device):
-    """Return bytes that training may take for flux if nothing is said: half of what there is.
+def available_memory(device: torch.device | str) -> int:
+    """Return the bytes for flux by default: half of the memory that a device has.
 
     Processes that ``torchrun`` has started on one machine share its memory.
+
+    Parameters
+    ----------
+    device : torch.device or str
     """
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2

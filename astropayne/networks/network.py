@@ -1,11 +1,13 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """The network: scaled labels in, flux out, and the derivatives of one by the other.
 
-Plain torch, no units. The derivatives are exact and in forward mode: the tangents of all labels
-are carried through the layers beside the values, because labels are few and pixels many.
+The derivatives are exact and in forward mode: values and tangents of all labels go through the
+layers together, because labels are few and pixels many.
 """
 
 import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,9 +17,9 @@ from astropayne.networks.architecture import Architecture
 
 __all__ = ["SpectralNetwork"]
 
-# Coefficients of all parts together, over those of the basis: stretches of a spectrum need more.
+# Ratio of the coefficients of all parts to those of the basis: stretches of a spectrum need more.
 _MORE_THAN_SHARE = 4
-_SPREAD_PIXELS = 512  # at least, that say how far members are apart
+_SPREAD_PIXELS = 512  # least number of pixels that the spread of members is measured in
 
 
 class _Layer(nn.Linear):
@@ -30,7 +32,7 @@ class _Layer(nn.Linear):
     def __init__(self, n_in, n_out):
         super().__init__(n_in, n_out, dtype=torch.float32)  # whatever the caller's default is
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.addmm(self.bias[:, None], self.weight, x)
 
 
@@ -51,7 +53,7 @@ class _SideBySide(nn.Module):
     def in_features(self):
         return self.weight.shape[2]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.baddbmm(self.bias.mT, self.weight, x.expand(len(self.weight), -1, -1))
 
 
@@ -86,15 +88,16 @@ class SpectralNetwork(nn.Module):
     output : {"sigmoid", "linear"}
         Function behind the last layer.
     components : int, optional
-        If given, the last hidden layer leads to so many coefficients, and these, linearly, to
-        the pixels: a basis of spectra, with fewer weights and operations than a full last layer.
+        Number of coefficients that the last hidden layer leads to. They lead to the pixels
+        linearly: a basis of spectra, with fewer weights and operations than a full last layer.
     members : int
-        So many networks, side by side, lead to coefficients; their mean leads to the pixels. What
-        they do not agree on between the spectra that they were trained on averages out.
+        Number of networks, side by side, that lead to coefficients; the mean of these leads to the
+        pixels. Differences between the networks, which are largest between the spectra that they
+        were trained on, average out.
     parts : int
-        Each member may be so many networks, one for each stretch of the spectrum. Each has few
-        coefficients of its own, and is right for its stretch with fewer spectra: lines of few
-        elements are there. The coefficients of the basis are sums of theirs.
+        Number of networks that each member consists of, one for each stretch of the spectrum. Each
+        has few coefficients of its own, and needs fewer spectra, because a stretch has lines of few
+        elements. The coefficients of the basis are sums of theirs.
 
     Raises
     ------
@@ -113,15 +116,15 @@ class SpectralNetwork(nn.Module):
 
     def __init__(
         self,
-        n_labels,
-        n_pixels,
-        hidden_layers=(256, 256, 256),
-        activation="silu",
-        output="sigmoid",
-        components=None,
-        members=1,
-        parts=1,
-    ):
+        n_labels: int,
+        n_pixels: int,
+        hidden_layers: Sequence[int] = (256, 256, 256),
+        activation: str = "silu",
+        output: str = "sigmoid",
+        components: int | None = None,
+        members: int = 1,
+        parts: int = 1,
+    ) -> None:
         super().__init__()
         choices = Architecture(hidden_layers, activation, output, components, members, parts)
         if n_pixels < 1:
@@ -147,15 +150,17 @@ class SpectralNetwork(nn.Module):
         self.pixels = _Pixels(width if components is None else components, n_pixels)
 
     @classmethod
-    def with_weights(cls, weights, **architecture):
-        """Make a network of weights that are known: none are drawn from torch's generator.
+    def with_weights(
+        cls, weights: Mapping[str, torch.Tensor], **architecture: Any
+    ) -> "SpectralNetwork":
+        """Return a network of weights, without drawing numbers from torch's generator.
 
         Parameters
         ----------
         weights : mapping of str to torch.Tensor
-            As its ``state_dict()`` has them.
+            Values of ``state_dict()``.
         **architecture
-            As the constructor takes it.
+            Parameters of the constructor.
 
         Returns
         -------
@@ -173,13 +178,13 @@ class SpectralNetwork(nn.Module):
         return network
 
     @property
-    def first(self):
-        """The layer that the labels go into."""
+    def first(self) -> nn.Module:
+        """The first layer."""
         return [*self.hidden, self.coefficients or self.pixels][0]
 
     @property
-    def architecture(self):
-        """What the constructor needs to make this network again (dict)."""
+    def architecture(self) -> dict[str, Any]:
+        """Parameters of the constructor that make a network like this one."""
         return {
             "n_labels": self.first.in_features,
             "n_pixels": self.pixels.out_features,
@@ -191,7 +196,7 @@ class SpectralNetwork(nn.Module):
             "parts": self.parts,
         }
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the flux.
 
         Parameters
@@ -205,52 +210,48 @@ class SpectralNetwork(nn.Module):
         """
         return self.flux_of(self.features(x))
 
-    def flux_of(self, features):
-        """Return the flux that features lead to, shape (..., n_pixels)."""
+    def flux_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the flux for inputs of the last layer, shape (..., n_pixels)."""
         z = self.pixels(features)
         # Under autocast the layers are in half precision; flux would be too coarse in it.
         return VALUES[self.output](z.float() if z.dtype.itemsize < 4 else z)
 
-    def features(self, x):
-        """Return what the last layer makes pixels of, shape (n, n_features)."""
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of the last layer, shape (n, n_features)."""
         return self._assembled(self._mean(self._side_by_side(x.mT)))
 
-    def member_features(self, x):
-        """Return the same for each member: shape (members, n, n_features), if there are several."""
+    def member_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features of each member: ([members,] n, n_features)."""
         return self._assembled(self.part_coefficients(x))
 
-    def part_coefficients(self, x):
-        """Return the coefficients of all parts, below each other, before they are put together.
-
-        Shape (members, parts · n_coefficients, n), a column for each spectrum; without the first
-        axis for one member.
-        """
+    def part_coefficients(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of all parts: ([members,] parts · n_coefficients, n)."""
         return self._below(self._side_by_side(x.mT))
 
-    def _side_by_side(self, x):
-        """Return what the networks side by side give: (n_labels, n) → ([members · parts,] k, n)."""
+    def _side_by_side(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the output of each network: (n_labels, n) → ([members · parts,] k, n)."""
         for layer in self.hidden:
             x = VALUES[self.activation](layer(x))
         return x if self.coefficients is None else self.coefficients(x)
 
-    def _below(self, x):
+    def _below(self, x: torch.Tensor) -> torch.Tensor:
         """Put parts below each other: (members · parts, k, n) → ([members,] parts · k, n)."""
         if self.parts == 1:
             return x
         members = [self.members] if self.members > 1 else []
         return x.reshape(*members, self.parts * x.shape[-2], x.shape[-1])
 
-    def _mean(self, x):
+    def _mean(self, x: torch.Tensor) -> torch.Tensor:
         """Return the mean of members, parts below each other: shape (parts · k, n)."""
         x = self._below(x)
         return x.mean(0) if self.members > 1 else x
 
-    def _assembled(self, x):
-        """Return features (..., n, n_features), of coefficients (..., parts · k, n)."""
+    def _assembled(self, x: torch.Tensor) -> torch.Tensor:
+        """Return features (..., n, n_features) from coefficients (..., parts · k, n)."""
         return x.mT if self.assembly is None else self.assembly(x.mT)
 
-    def spread(self, x):
-        """Return how far the members are from their mean.
+    def spread(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the rms difference between the flux of the members and that of their mean.
 
         Parameters
         ----------
@@ -259,25 +260,27 @@ class SpectralNetwork(nn.Module):
         Returns
         -------
         torch.Tensor, shape (n,)
-            The rms over members and some hundred pixels; zero without members.
+            Over members and several hundred pixels; zero for one member.
         """
         features = self.member_features(x)
-        some = slice(None, None, max(1, self.pixels.out_features // _SPREAD_PIXELS))
-        layer = self.pixels.weight[some], self.pixels.bias[some]
+        pixels = slice(None, None, max(1, self.pixels.out_features // _SPREAD_PIXELS))
+        layer = self.pixels.weight[pixels], self.pixels.bias[pixels]
         flux, mean = (
             VALUES[self.output](nn.functional.linear(z, *layer))
             for z in (features, features.mean(0) if self.members > 1 else features)
         )
         return (flux - mean).square().mean(-1).reshape(self.members, len(x)).mean(0).sqrt()
 
-    def features_and_tangents(self, x, by):
-        """Return what the last layer is given, and its derivatives by some of the scaled labels.
+    def features_and_tangents(
+        self, x: torch.Tensor, by: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the inputs of the last layer, and their derivatives by scaled labels.
 
         Parameters
         ----------
         x : torch.Tensor, shape (n, n_labels)
         by : sequence of int
-            The labels' indices.
+            Indices of the labels.
 
         Returns
         -------
@@ -304,7 +307,7 @@ class SpectralNetwork(nn.Module):
         x, tangents = (self._assembled(self._mean(part)) for part in (x, tangents))
         return x, tangents.unflatten(0, shape).transpose(0, 1)
 
-    def flux_and_jacobian(self, x):
+    def flux_and_jacobian(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the flux and its derivatives by the scaled labels.
 
         Parameters

@@ -1,11 +1,13 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Losses in pixels and in components, and the weights training starts from."""
+"""Losses in pixels and in components, and the weights that training starts from."""
 
 import contextlib
 from itertools import pairwise
 
 import torch
 from torch import nn
+
+from astropayne.networks.network import SpectralNetwork
 
 __all__ = [
     "InComponents",
@@ -17,7 +19,9 @@ __all__ = [
 ]
 
 
-def principal_components(flux, n_components, output):
+def principal_components(
+    flux: torch.Tensor, n_components: int, output: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a basis to start from: principal components of the spectra before the output function.
 
     Parameters
@@ -32,8 +36,8 @@ def principal_components(flux, n_components, output):
         Scaled such that the coefficients of the spectra have unit variance.
     mean : torch.Tensor, shape (n_pixels,)
     """
-    # Flux of one has no logit; where it is nearly one, errors of the logit cost nothing, which
-    # the clipping and the weights by the sigmoid's slope make known to the components.
+    # A flux of one has no logit, and near one, errors of the logit hardly change the flux: flux is
+    # clipped, and pixels have the sigmoid's slope as their weight.
     if output == "sigmoid":
         z = torch.logit(flux.clamp(1e-4, 1 - 1e-4))
         weight = (flux * (1 - flux)).clamp(1e-2).mean(0)
@@ -48,29 +52,42 @@ def principal_components(flux, n_components, output):
 
 
 class InPixels(nn.Module):
-    """What is trained, and what at: flux itself, of each member of the network."""
+    """A network trained on flux: its output is the flux of each member.
 
-    def __init__(self, network):
+    Parameters
+    ----------
+    network : `~astropayne.networks.network.SpectralNetwork`
+    """
+
+    def __init__(self, network: SpectralNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the flux of each member: ([members,] n, n_pixels)."""
         return self.network.flux_of(self.network.member_features(x))
 
-    def loss(self, found, flux):
-        """Return the mean square of the errors of the flux."""
-        return nn.functional.mse_loss(found, flux.expand_as(found))
+    def loss(self, output: torch.Tensor, flux: torch.Tensor) -> torch.Tensor:
+        """Return the mean square error of the flux."""
+        return nn.functional.mse_loss(output, flux.expand_as(output))
 
 
 class InComponents(nn.Module):
-    """The same where flux is a sum of fixed, orthogonal components: their coefficients.
+    """A network trained on the coefficients of fixed, orthogonal components of the flux.
 
-    The squares of their errors are those of the flux, without pixels in between. Each part of the
-    network has components of its own, of its stretch of the spectrum. The last target is what the
-    components leave out of a spectrum, whatever the network gives.
+    Square errors of the coefficients are those of the flux, and no pixels need to be computed. Each
+    part of the network has components of its own, of its stretch of the spectrum. The last target
+    is the rms of a spectrum's residual from the components, which does not depend on the network.
+
+    Parameters
+    ----------
+    network : `~astropayne.networks.network.SpectralNetwork`
+        Its last layer is fixed.
+    bases : list of torch.Tensor
+        Components of each part, as `initialize` returns them.
     """
 
-    def __init__(self, network, bases):
+    def __init__(self, network: SpectralNetwork, bases: list[torch.Tensor]) -> None:
         super().__init__()
         self.network = network
         network.pixels.requires_grad_(False)
@@ -79,42 +96,54 @@ class InComponents(nn.Module):
         self.directions = [
             basis / size.clamp_min(1e-30)[:, None] for basis, size in zip(bases, sizes, strict=True)
         ]
-        self.share = len(self.size) / network.pixels.out_features  # of an error, in a pixel's
+        # Mean over pixels in place of that over coefficients.
+        self.share = len(self.size) / network.pixels.out_features
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of each member: ([members,] n_components, n)."""
         return self.network.part_coefficients(x).float() * self.size[:, None]
 
-    def target(self, flux):
-        """Return what the network is to give, shape (n, n_components + 1)."""
+    def target(self, flux: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of spectra and the rms that they leave: (n, n_components + 1)."""
         depth = flux - self.network.pixels.bias
         stretches = depth.split([part.shape[1] for part in self.directions], dim=1)
-        found = [d @ part.T for d, part in zip(stretches, self.directions, strict=True)]
+        coefficients = [d @ part.T for d, part in zip(stretches, self.directions, strict=True)]
         rest = [
-            torch.addmm(d, f, part, alpha=-1).square().sum(dim=1)
-            for d, f, part in zip(stretches, found, self.directions, strict=True)
+            torch.addmm(d, c, part, alpha=-1).square().sum(dim=1)
+            for d, c, part in zip(stretches, coefficients, self.directions, strict=True)
         ]
         rest = torch.stack(rest).sum(dim=0) / depth.shape[1]
-        return torch.cat([*found, rest.sqrt()[:, None]], dim=1)
+        return torch.cat([*coefficients, rest.sqrt()[:, None]], dim=1)
 
-    def loss(self, found, target):
-        """Return the mean square of the errors of the flux."""
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the mean square error of the flux."""
         along, rest = target.T.contiguous().split([len(self.size), 1])
-        return nn.functional.mse_loss(found, along.expand_as(found)) * self.share + (rest**2).mean()
+        of_coefficients = nn.functional.mse_loss(output, along.expand_as(output))
+        return of_coefficients * self.share + (rest**2).mean()
 
 
-def initialize(network, flux):
-    """Set the last layers, and return the components that each part's coefficients belong to.
+def initialize(network: SpectralNetwork, flux: torch.Tensor) -> list[torch.Tensor]:
+    """Set the last layers from spectra, and return the components of each part.
 
-    These are the pixels' mean, the basis where there is one, and what makes its coefficients of
-    those of the parts.
+    The last layer gets the pixels' mean and, if there are components, the basis; the layer that
+    combines parts gets the transformation from their coefficients to those of the basis.
+
+    Parameters
+    ----------
+    network : `~astropayne.networks.network.SpectralNetwork`
+    flux : torch.Tensor, shape (n, n_pixels)
+
+    Returns
+    -------
+    list of torch.Tensor, shapes (n_coefficients, n_part_pixels)
     """
     n = network.pixels.in_features
     with torch.no_grad():
         basis, mean = principal_components(flux, n, network.output)
         network.pixels.bias.copy_(mean)
         if network.assembly is not None:
-            # Parts do not know of each other. What they get wrong must not count for more in the
-            # components that hardly vary.
+            # Errors of the parts, which are independent, must not count for more in the components
+            # that hardly vary.
             size = torch.linalg.vector_norm(basis, dim=1, keepdim=True)
             basis *= size.amax() / torch.where(size > 0, size, torch.inf)
         if network.coefficients is not None:
@@ -129,25 +158,25 @@ def initialize(network, flux):
     return bases
 
 
-def _stretches(n_pixels, n):
+def _stretches(n_pixels: int, n: int) -> list[slice]:
     """Return slices of about the same length."""
     ends = [round(i * n_pixels / n) for i in range(n + 1)]
     return [slice(*pair) for pair in pairwise(ends)]
 
 
-def require_reachable(flux, output):
-    """Refuse flux that the output function cannot give."""
+def require_reachable(flux: torch.Tensor, output: str) -> None:
+    """Raise `ValueError` for flux outside the range of the output function."""
     outside = float(((flux < -0.1) | (flux > 1.1)).float().mean())
     if output == "sigmoid" and outside > 0.01:
         raise ValueError(
             f"the flux goes from {float(flux.min()):.4g} to {float(flux.max()):.4g}, but a network "
             f'with output="sigmoid" gives 0 to 1 only, and {100 * outside:.0f} % of the pixels are '
-            'outside: normalise the spectra to their continuum, or use output="linear"'
+            'outside: normalize the spectra to their continuum, or use output="linear"'
         )
 
 
-def layers_in(precision, device):
-    """Return the ``with`` block in which layers multiply in that precision."""
-    if precision == "float32":  # not every device knows another
+def layers_in(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """Return a context manager in which layers multiply numbers of a precision."""
+    if precision == "float32":  # not every device has another
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)

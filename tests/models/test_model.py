@@ -234,7 +234,7 @@ def test_flux_that_cannot_be_learnt_is_refused(sample):
     with pytest.raises(ValueError, match=r"flux of the grid is in erg / .* plain numbers"):
         _small().train(grid.replace(flux=grid.flux * u.erg / u.s))
     with (
-        pytest.raises(ValueError, match="normalise the spectra"),
+        pytest.raises(ValueError, match="normalize the spectra"),
         pytest.warns(AstropyUserWarning, match="not about one"),
     ):
         PayneModel((8,), output="sigmoid").train(grid.replace(flux=1e5 * grid.flux))

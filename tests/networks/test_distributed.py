@@ -110,9 +110,10 @@ def test_processes_on_one_machine_share_its_memory(monkeypatch):
 
 def test_alone_there_is_nothing_to_exchange():
     network = torch.nn.Linear(2, 3)
-    with workers(torch.device("cpu")) as crew:
-        assert (crew.rank, crew.size, crew.part) == (0, 1, slice(0, None, 1))
-        assert crew.parallel(network) is network
-        assert crew.sum(1.5, None) == crew.agree(1.5, None) == crew.least(1.5, None) == 1.5
-        assert crew.is_shared(1.5, None)
+    with workers(torch.device("cpu")) as processes:
+        assert (processes.rank, processes.size, processes.part) == (0, 1, slice(0, None, 1))
+        assert processes.parallel(network) is network
+        same = processes.sum, processes.first_value, processes.minimum
+        assert [exchange(1.5, None) for exchange in same] == [1.5] * 3
+        assert processes.is_shared(1.5, None)
     assert not (distributed.is_available() and distributed.is_initialized())

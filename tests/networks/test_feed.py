@@ -84,7 +84,7 @@ def test_what_is_made_of_the_flux_is_kept_if_it_is_small(stored):
     truth = np.asarray(stored.flux)
     for memory, kept in ((1e6, True), (2e5, False)):
         feed = _feed(stored.flux, memory)
-        feed.aim_at(lambda flux: flux[:, ::10])  # 0.47 MB of 4.7 MB
+        feed.set_target(lambda flux: flux[:, ::10])  # 0.47 MB of 4.7 MB
         assert feed.resident == kept
         order = feed.epoch(torch.Generator().manual_seed(1), 16)
         for rows, (_, y) in zip(order, feed.batches(iter([order]), 0, slice(None)), strict=False):
