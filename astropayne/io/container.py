@@ -15,6 +15,7 @@ import numpy as np
 from astropy.table import Table
 
 from astropayne import __version__
+from astropayne.io.asdf_extension import known_to_asdf, tagged
 from astropayne.io.paths import refuse_existing, replacing
 
 __all__ = ["check_storable", "read_container", "sniff_container", "write_container", "write_tree"]
@@ -64,7 +65,7 @@ def write_tree(path: str | Path, kind: str, tree: Mapping[str, Any]) -> None:
     """
     version = f"astropayne {__version__}"
     header = {"kind": kind, "format_version": _VERSION, "written_by": version, _SEAL: _OPEN}
-    with asdf.AsdfFile({"astropayne": header, kind: tree}) as file:
+    with known_to_asdf(), asdf.AsdfFile({"astropayne": header, kind: tagged(kind, tree)}) as file:
         file.write_to(path)
     with open(path, "r+b") as file:
         text = _text(file)
@@ -184,8 +185,9 @@ def read_container(path: str | Path, kind: str, skip: Collection[str] = ()) -> d
     except _OtherVersionError:
         raise
     except Exception as error:  # a damaged file may cause any exception
+        reason = str(error).partition("\n")[0]  # without the schema that it may quote
         raise ValueError(
-            f"{path} is damaged (truncated or altered) and was not read: {error}"
+            f"{path} is damaged (truncated or altered) and was not read: {reason}"
         ) from error
     if tree is None or header.get("kind") != kind:
         content = header.get("kind") or "an ASDF file of another program"
@@ -214,9 +216,12 @@ def _opened(
         warnings.simplefilter("error", asdf.exceptions.AsdfWarning)
         # Files written by a newer asdf can be read.
         warnings.simplefilter("ignore", asdf.exceptions.AsdfPackageVersionWarning)
-        with asdf.open(
-            _without_stream(path), validate_checksums=True, lazy_load=True, memmap=False
-        ) as file:
+        with (
+            known_to_asdf(),
+            asdf.open(
+                _without_stream(path), validate_checksums=True, lazy_load=True, memmap=False
+            ) as file,
+        ):
             header, tree = file.tree.get("astropayne", {}), file.tree.get(kind)
             _check_version(path, header)
             if tree is not None:

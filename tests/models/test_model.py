@@ -2,6 +2,7 @@ import copy
 import itertools
 import json
 import pickle
+import warnings
 from dataclasses import fields
 from datetime import date, datetime
 
@@ -16,7 +17,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum
 
 from astropayne import PayneModel, broaden_spectrum, fit_spectra, fit_spectrum
-from astropayne.io.container import read_container, write_container
+from astropayne.io.container import read_container
 from astropayne.labels.space import LabelRangeWarning, LabelSpace
 from astropayne.modeling import PayneSpectrum
 from astropayne.models import EmulatorError
@@ -343,7 +344,10 @@ def test_a_file_gives_the_model_back(model, tmp_path):
 def test_the_file_is_plain(model, tmp_path):
     path = tmp_path / "model.asdf"
     model.write(path)
-    with asdf.open(path) as file:  # by anyone, without astropayne
+    with warnings.catch_warnings():  # by anyone, without astropayne
+        warnings.simplefilter("ignore", asdf.exceptions.AsdfWarning)
+        file = asdf.open(path)
+    with file:
         tree = file["PayneModel"]
         assert [label["name"] for label in tree["labels"]][:2] == ["teff", "logg"]
         assert tree["weights"]["pixels.weight"].shape == (3903, 192)
@@ -409,10 +413,39 @@ def test_what_was_altered_and_written_again_is_recognised(model, tmp_path, chang
     model.write(path)
     tree = read_container(path, "PayneModel")
     change(tree)
-    write_container(path, "PayneModel", tree, overwrite=True)
+    _write_without_tag(path, tree)
     with pytest.raises(ValueError, match=match) as error:
         PayneModel.read(path)
     assert "model.asdf" in str(error.value)
+
+
+def _write_without_tag(path, tree):
+    """Write a model's file as it was written before models had a tag and a schema."""
+    header = {"kind": "PayneModel", "format_version": 1}
+    asdf.AsdfFile({"astropayne": header, "PayneModel": tree}).write_to(path)
+
+
+def test_a_file_without_a_tag_is_read(model, tmp_path):
+    path = tmp_path / "model.asdf"
+    model.write(path)
+    tree = read_container(path, "PayneModel")
+    tree["meta"]["licence"] = "MIT"
+    _write_without_tag(path, tree)
+    again = PayneModel.read(path)
+    assert np.array_equal(again(**SUN).flux, model(**SUN).flux)
+    assert again.meta["license"] == "MIT"
+
+
+def test_a_file_says_what_it_is_and_is_checked_by_its_schema(model, tmp_path):
+    path = tmp_path / "model.asdf"
+    model.write(path)
+    content = path.read_bytes()
+    assert b"PayneModel: !<asdf://astropayne.org/tags/PayneModel-1.0.0>" in content
+    for old, new in ((b"  fingerprint:", b"  fingerprinX:"), (b"text_checksum", b"text_checksuX")):
+        content = content.replace(old, new)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"damaged .* 'fingerprint' is a required property$"):
+        PayneModel.read(path)
 
 
 def test_a_file_of_a_newer_version_is_refused(model, tmp_path, monkeypatch):
@@ -552,7 +585,7 @@ def test_what_is_not_a_model_is_refused(sample, tmp_path):
     text.write_text("wavelength,flux\n")
     empty.write_text("")
     sample[:2].write(grid)
-    write_container(partial, "PayneModel", {"labels": []})
+    _write_without_tag(partial, {"labels": []})
     for path, match in (
         (text, "it is not an ASDF file"),
         (empty, "it is not an ASDF file"),
