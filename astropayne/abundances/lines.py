@@ -90,7 +90,7 @@ class LineList:
         if lower is not None and half_width is not None:
             raise ValueError("give either half_width, or lower and upper ends of windows")
         lower, upper = window_ends(center, half_width, lower, upper)
-        columns = {"wavelength": center, "lower": lower, "upper": upper}
+        columns: dict[str, npt.ArrayLike] = {"wavelength": center, "lower": lower, "upper": upper}
         columns |= {"element": element, "ion": ion}
         columns |= {"core": angstrom(core, "core"), "reference": reference}
         table = QTable({n: np.broadcast_to(c, center.shape).copy() for n, c in columns.items()})

@@ -27,7 +27,7 @@ _END_OF_RANGE = 1e-3  # distance from the ends of the range, in units of the ran
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """The measurement of one element in one star; by default there is none.
+    """The measurement of one element in one star; the defaults mean that it is not measured.
 
     Attributes
     ----------
@@ -287,7 +287,7 @@ class StageBatch:
         return np.where(unknown[:, :, None] | unknown[:, None], np.nan, covariance)
 
     def _measurements(self, profile: Profile, abundances: _Abundances) -> list[Measurement]:
-        """Return the measurement of each star; what is not reported is NaN."""
+        """Return the measurement of each star, NaN for values that are not reported."""
         n_lines = np.isfinite(profile.lines).sum(axis=1)
         errors = np.sqrt(np.diagonal(profile.lines_covariance, axis1=1, axis2=2))
         errors = np.where(np.isfinite(profile.lines), errors, np.nan)

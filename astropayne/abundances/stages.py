@@ -23,8 +23,8 @@ class Stage:
     """One stage of an analysis of abundances.
 
     The first stage of an analysis has no elements: it measures the stellar labels. Each of the
-    others measures some elements, whose abundances are used in the stages that follow. What a
-    stage fixes, frees or ties remains so in later stages.
+    others measures some elements, whose abundances are used in the stages that follow. Labels
+    that a stage fixes, frees or ties remain so in later stages.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def _own_names(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fixed_values(model: PayneModel, stage: Stage) -> Mapping[str, Any]:
-    """Return what a stage fixes, with values.
+    """Return the labels and velocities that a stage fixes, with values.
 
     Labels that are fixed by name only keep the value of each star, so any value will do here.
     """

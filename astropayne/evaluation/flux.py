@@ -98,7 +98,7 @@ def compare_flux(
 def _residual(
     model: PayneModel, labels: np.ndarray, grid: SpectralGrid, options: Mapping[str, Any]
 ) -> np.ndarray:
-    """Return predicted minus synthetic flux, (n_spectra, n_pixels); NaN where there is none."""
+    """Return predicted minus synthetic flux, (n_spectra, n_pixels), NaN if undefined."""
     return model.predict(labels, **options).flux.value - np.asarray(grid.flux, float)
 
 

@@ -82,7 +82,7 @@ def _model_section(
     grid: SpectralGrid,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return what the page shows of one model."""
+    """Return the section of the page on one model, for the template."""
     verdict, history = evaluation.verdict, model.history
     trained = history is not None and len(history)
     return {
@@ -102,7 +102,7 @@ def _model_section(
 
 
 def _comparison(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """Return what the page shows of several models side by side."""
+    """Return the section of the page that compares several models."""
     pixels = {name: one.pixels for name, one in evaluations.items()}
     summaries = {name: one.summary for name, one in evaluations.items()}
     return {
@@ -158,7 +158,7 @@ def _flux_section(pixels: QTable, spectra: QTable) -> dict[str, Any]:
 
 
 def _recovery_sections(recovery: QTable, summary: QTable) -> Iterator[dict[str, Any]]:
-    """Yield what the page shows of the recovery of labels at each S/N, the highest first."""
+    """Yield the sections on the recovery of labels at each S/N, from high to low."""
     for snr in np.unique(recovery["snr"])[::-1]:
         rows = _rows(summary[summary["snr"] == snr])
         for row in rows:
@@ -192,7 +192,7 @@ def _recovery_pictures(recovery: QTable, snr: float) -> Iterator["_Picture"]:
 def provenance(
     name: str, model: PayneModel, n_compared: int, grid: SpectralGrid, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what was evaluated and how, and the metadata of the model."""
+    """Return the table of provenance: model, spectra, options, and metadata of the model."""
     source = grid.meta.get("source", "a grid")
     facts = {
         "model": name,

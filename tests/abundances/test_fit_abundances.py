@@ -12,7 +12,7 @@ from scipy.optimize import curve_fit
 from specutils import Spectrum
 
 from astropayne import Flag, LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
-from astropayne.abundances import ElementFlag, Stage, read_stages
+from astropayne.abundances import ElementFlag, Stage
 from astropayne.labels.solar import solar_scale
 from astropayne.plotting import plot_element
 
@@ -587,31 +587,6 @@ def test_options_that_make_no_sense(network, options, match):
         fit_abundances([], network, **{"elements": ["Na"], **options})
 
 
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("stage = [1]", r"the file must consist of tables \[\[stage\]\]"),
-        ("[[stage]]\nelements = 5", "elements must be a sequence of names; got 5"),
-        ("[[stage]]\nfixed = 5", "fixed must be a sequence of names"),
-        ("[[stage]]\nlines = 5", "lines must be a LineList"),
-        ("[[stage]]\ntied = ['Na_Fe']", "tied must be a mapping"),
-        ("[[stage]]\njointly = 'no'", "jointly must be True or False; got 'no'"),
-    ],
-)
-def test_files_that_hold_no_stages(tmp_path, text, match):
-    (tmp_path / "stages.toml").write_text(text)
-    with pytest.raises(ValueError, match=rf"stages.toml: {match}"):
-        read_stages(tmp_path / "stages.toml")
-    with pytest.raises(TypeError, match=r"returned by LineList\.read; got 'my\.csv'"):
-        Stage(["Na"], "my.csv")
-
-
-def test_ties_in_a_file_take_any_spelling(tmp_path):
-    (tmp_path / "stages.toml").write_text('[[stage]]\ntied = {"[Ca/Fe]" = "[Mg/Fe]"}')
-    (stage,) = read_stages(tmp_path / "stages.toml")
-    assert stage.tied["[Ca/Fe]"]({"Mg_Fe": 0.2}) == 0.2
-
-
 def test_spectra_that_the_network_has_not_seen(full_grid_folder, rng):
     """The emulator's own error is counted, too."""
     grid = SpectralGrid.read(full_grid_folder, format="tsfitpy").transform_labels("A_Li")
@@ -666,8 +641,3 @@ def test_a_line_that_the_pixels_end_in_is_not_covered(network):
     assert list(table["Ca_n_lines"]) == [8, 7]
     assert table.meta["Ca_lines"][-1] == pytest.approx(6169.6, abs=0.1)
     assert table["Ca_lines"].mask[1, -1]
-
-
-def test_stages_that_are_not_there_are_named():
-    with pytest.raises(FileNotFoundError, match=r"^there is no file nofile.toml$"):
-        read_stages("nofile.toml")
