@@ -5,6 +5,7 @@ import astropy.units as u
 import numpy as np
 from astropy.modeling import Fittable1DModel, Parameter
 
+from astropayne.forward.parameters import velocities_of, velocity_of
 from astropayne.forward.sampling import a_row
 from astropayne.forward.transfer import instrument_fwhm
 from astropayne.labels.columns import one_star
@@ -163,8 +164,9 @@ class PayneSpectrum(Fittable1DModel):
         numpy.ndarray of bool
         """
         theta = self._theta([getattr(self, name).quantity for name in self.param_names])
-        forward, pixels, resolution = self._placed(x, theta[-len(VELOCITIES)])
-        good = forward.supported(pixels, *theta[-2:], resolution)[0]
+        forward, pixels, resolution = self._placed(x, velocity_of(theta, "rv"))
+        _, vsini, vmac = velocities_of(theta)
+        good = forward.supported(pixels, vsini, vmac, resolution)[0]
         return good.reshape(np.shape(x))
 
     def _theta(self, parameters):
@@ -181,7 +183,7 @@ class PayneSpectrum(Fittable1DModel):
 
         What is left is a phase, with an exact derivative; to place pixels anew is not as exact.
         """
-        return np.round(theta[-len(VELOCITIES)])
+        return np.round(velocity_of(theta, "rv"))
 
     def _placed(self, x, rv):
         """Return the forward model, the pixels placed on it at a velocity, and their R."""

@@ -9,11 +9,12 @@ import numpy as np
 
 from astropayne.abundances.lines import LineList
 from astropayne.abundances.sensitivities import sensitivity
+from astropayne.forward.parameters import velocity_of
 from astropayne.labels.names import Label
 from astropayne.models.model import PayneModel
 from astropayne.wavelengths.axis import without_gaps
 from astropayne.wavelengths.rebinning import pixel_edges
-from astropayne.wavelengths.velocity import VELOCITIES, doppler_factor
+from astropayne.wavelengths.velocity import doppler_factor
 
 __all__ = ["best_windows", "find"]
 
@@ -86,7 +87,7 @@ def find(
     if not len(star.wavelength):
         ends = f"{model.wavelength[0].value:.0f} to {model.wavelength[-1]:.0f} ({model.medium})"
         raise ValueError(f"wavelength: no pixel is within the windows of the model, {ends}")
-    rest = star.wavelength / doppler_factor(star.theta[-len(VELOCITIES)])
+    rest = star.wavelength / doppler_factor(velocity_of(star.theta, "rv"))
     sigma = np.hypot(np.full(len(rest), 1 / float(snr)), model.error_at(rest))
     derivatives = star.jacobian / sigma[:, None]
     information, pure = _information_and_purity(model, derivatives, index)

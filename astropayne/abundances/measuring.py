@@ -14,6 +14,7 @@ from astropayne.abundances.steps import PreparedStage
 from astropayne.engine.arms import Arm, Star, filled
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.profiles import Problem, Profile, Stars
+from astropayne.forward.parameters import labels_of, velocity_of
 from astropayne.forward.transfer import instrument_fwhm
 from astropayne.wavelengths.axis import effective_arms
 from astropayne.wavelengths.velocity import VELOCITIES
@@ -130,7 +131,7 @@ class StageBatch:
         likelihood = fitter.likelihood_of(arms, theta, fitter.modes)
         chain = self._derivatives(theta, outcomes)
         self.likelihood = Stars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
-        self.shift = fitter.shift(theta[:, : -len(VELOCITIES)])
+        self.shift = fitter.shift(labels_of(theta))
         self.scale = [_scale_of_pixels(star) for star in stars]
         self.lengths = [[len(w) for w in star.wavelength] for star in stars]
         self.widths = [arm.wavelength.shape[1] for arm in arms]
@@ -154,7 +155,8 @@ class StageBatch:
         """Return the pixels of each line that are used: (n_lines, n_stars, n_pixels)."""
         lines, model_resolution = self.stage.lines, self.stage.model.resolution
         fwhm = [instrument_fwhm(_lowest_resolution(star), model_resolution) for star in stars]
-        broadening = np.hypot.reduce([*theta[:, -2:].T, fwhm])
+        vsini, vmac = (velocity_of(theta, name) for name in ("vsini", "vmac"))
+        broadening = np.hypot.reduce([vsini, vmac, fwhm])
         windows = lines.inside_windows(self.likelihood.rest_wavelength, broadening[:, None])
         has_weight = self.likelihood.weight > 0
         # Coverage is relative to the window itself, in which the star's pixels may end.

@@ -12,9 +12,11 @@ from astropy.table import QTable
 
 from astropayne.abundances.sensitivities import parameters_of, vacuum_pixels
 from astropayne.engine.arms import Star
+from astropayne.engine.uncertainties import covariances
 from astropayne.engine.least_squares import expected_minimum
 from astropayne.fitting.options import FitOptions
 from astropayne.fitting.setup import FitSetup, own_name
+from astropayne.forward.parameters import labels_of, velocity_of
 from astropayne.labels.names import Label
 from astropayne.models.model import PayneModel, require_model
 from astropayne.utils.quantities import one_value
@@ -198,10 +200,9 @@ class _Observation:
         """Return errors of the free parameters, with all others unknown and with them known."""
         fitter, theta = self.fitter, self.theta
         likelihood, _, _, hessian = self._normal_equations(theta, self._flux(theta)[0])
-        covariance = fitter.covariance(likelihood, theta, hessian)[0][0]
-        n = len(self.model.labels)
-        shift = np.pad(np.diagonal(fitter.shift(theta[:, :n])[0]), (0, len(VELOCITIES)))
-        information = np.diagonal(hessian[0]) + fitter.of_ranges
+        covariance = covariances(fitter, likelihood, theta, hessian)[0][0]
+        shift = np.pad(np.diagonal(fitter.shift(labels_of(theta))[0]), (0, len(VELOCITIES)))
+        information = np.diagonal(hessian[0]) + fitter.range_precision
         with np.errstate(divide="ignore"):
             alone = 1 / information + shift[fitter.parameters.index]
         variance = np.diagonal(covariance)
@@ -241,7 +242,7 @@ class _Observation:
     ) -> np.ndarray:
         """Return √χ² of the best fits, with an element, to spectra without it."""
         _, chi2, gradient, hessian = self._normal_equations(self._with(k, abundance), without)
-        hessian = hessian + np.diag(self.fitter.of_ranges)
+        hessian = hessian + np.diag(self.fitter.range_precision)
         index, rows = self.fitter.parameters.index, np.arange(len(k))[:, None]
         others = np.array([np.flatnonzero(index != one) for one in k])
         hessian = hessian[rows[..., None], others[:, :, None], others[:, None]]

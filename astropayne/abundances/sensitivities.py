@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import astropy.units as u
 import numpy as np
 
+from astropayne.forward.parameters import velocities_of
 from astropayne.labels.columns import one_star
 from astropayne.models.model import PayneModel
 from astropayne.utils.quantities import one_value
@@ -78,7 +79,7 @@ def sensitivity(
     15
     """
     theta, vacuum = parameters_of(model, at), vacuum_pixels(model, wavelength)
-    rv, *widths = theta[-len(VELOCITIES) :]
+    rv, *widths = velocities_of(theta)
     forward = model.forward_model(limb_darkening=limb_darkening)
     pixels = forward.pixels(vacuum, rv)
     good = forward.supported(pixels, *widths, resolution)[0]

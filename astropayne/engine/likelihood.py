@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from astropayne.engine.continuum import Continuum
+from astropayne.forward.parameters import velocities_of
 from astropayne.wavelengths.axis import effective_arms, pixel_width
-from astropayne.wavelengths.velocity import VELOCITIES, doppler_factor
+from astropayne.wavelengths.velocity import doppler_factor
 
 __all__ = ["Likelihood"]
 
@@ -71,7 +72,7 @@ class Likelihood:
         self.forward, self.parameters, self.theta, self.loss = forward, parameters, theta, loss
         self.coarse = coarse
         self._moving = parameters.moving
-        velocities = theta[:, -len(VELOCITIES) :]
+        velocities = velocities_of(theta)
         self.pixels = [forward.pixels(arm.wavelength, velocities[:, 0]) for arm in arms]
         self.resolution = [arm.resolution for arm in arms]
         self.flux = self._tensor(np.concatenate([arm.flux for arm in arms], axis=1))
@@ -273,6 +274,14 @@ class Likelihood:
             products = products - shared.mT @ shared
         return self._eliminate(products[:, :width, :width], k, free, excess)
 
+    def in_blocks(
+        self, free: torch.Tensor, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return `normal_equations` of many stars, so many at a time as suits the device."""
+        blocks = zip(*(part.split(self.at_once) for part in (free, rows)), strict=True)
+        parts = [self.normal_equations(*block) for block in blocks]
+        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+
     def _eliminate(self, products, k, free, excess):
         """Eliminate the continuum from the products of all columns, and add the priors.
 
@@ -365,6 +374,12 @@ class Likelihood:
             return torch.ones_like(self.weight)
         rows = torch.arange(len(self))
         return self._linear_part(self._model(theta, rows, ())[0], rows)[3]
+
+    def n_continuum(self) -> np.ndarray:
+        """Return how many coefficients of the continuum each star determines: (n,)."""
+        if self.basis is None:
+            return np.zeros(len(self), dtype=int)
+        return (self.basis != 0).any(dim=1).sum(dim=1).cpu().numpy()
 
     def coefficients(self, theta):
         """Return the continuum's coefficients at parameters (n, n_names); `None` without one."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from astropayne.wavelengths.velocity import VELOCITIES
+
 __all__ = ["Parameters"]
 
 _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
@@ -33,6 +35,11 @@ class Parameters:
     scale: np.ndarray
     tied: dict = field(default_factory=dict)
     priors: dict = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of all labels, fitted or not."""
+        return tuple(name for name in self.names if name not in VELOCITIES)
 
     @property
     def index(self):

@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 
+from astropayne.forward.parameters import labels_of, parameter_names, velocity_of
 from astropayne.utils.torch_state import without_gradients
-from astropayne.wavelengths.velocity import VELOCITIES
 
 __all__ = ["REGRESSION_FLOOR", "Regression", "flux_on_axis"]
 
@@ -49,11 +49,12 @@ class Regression:
     """
 
     def __init__(self, forward, labels, known, resolution):
-        n, n_labels = len(labels.names) + len(VELOCITIES), len(labels.names)
+        n, n_labels = len(parameter_names(labels.names)), len(labels.names)
         points = qmc.Sobol(n_labels + 1, rng=np.random.default_rng(1)).random(_N_SPECTRA)
         theta = np.zeros((_N_SPECTRA, n))
-        theta[:, :n_labels] = labels.minimum + points[:, :n_labels] * labels.width
-        theta[:, -2] = _FASTEST * points[:, -1] ** 1.5
+        labels_of(theta)[:] = labels.minimum + points[:, :n_labels] * labels.width
+        vsini = velocity_of(theta, "vsini")
+        vsini[:] = _FASTEST * points[:, -1] ** 1.5
         theta[:, list(known)] = list(known.values())
         depth = 1 - flux_on_axis(forward, theta, resolution)
         self._n, self._forward, self._known = n, forward, known
@@ -68,8 +69,8 @@ class Regression:
         )
         noise = torch.as_tensor(np.random.default_rng(2).normal(0, _NOISE, values.shape))
         features = self._features(values + noise.to(values)).cpu().double()
-        scaled = (theta[:, :n_labels] - labels.minimum) / labels.width
-        wanted = np.column_stack([scaled, np.sqrt(theta[:, -2] / _FASTEST)])
+        scaled = (labels_of(theta) - labels.minimum) / labels.width
+        wanted = np.column_stack([scaled, np.sqrt(vsini / _FASTEST)])
         normal = features.T @ features
         normal += 1e-3 * torch.eye(len(normal), dtype=normal.dtype)
         right = features.T @ torch.as_tensor(wanted)
@@ -127,8 +128,10 @@ class Regression:
     def parameters(self, guess):
         """Return parameters, rv zero, and whether the regression is for stars like these."""
         theta = guess.new_zeros(len(guess), self._n)
-        theta[:, : -len(VELOCITIES)] = self._low + guess[:, :-1].clamp(0, 1) * self._width
-        theta[:, -2] = _FASTEST * guess[:, -1].clamp(0, 1) ** 2
+        labels_of(theta)[:] = self._low + guess[:, :-1].clamp(0, 1) * self._width
+        velocity_of(theta, "vsini")[:] = _FASTEST * guess[:, -1].clamp(0, 1) ** 2
         theta = theta.cpu().double().numpy()
         theta[:, list(self._known)] = list(self._known.values())
-        return theta, np.isfinite(theta).all(axis=1) & (theta[:, -2] < 0.8 * _FASTEST)
+        return theta, np.isfinite(theta).all(axis=1) & (
+            velocity_of(theta, "vsini") < 0.8 * _FASTEST
+        )

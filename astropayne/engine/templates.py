@@ -9,8 +9,9 @@ import torch
 from scipy.stats import qmc
 
 from astropayne.engine.regression import REGRESSION_FLOOR, Regression, flux_on_axis
+from astropayne.forward.parameters import parameter_names, velocity_of
 from astropayne.forward.sampling import fast_length
-from astropayne.wavelengths.velocity import C_KMS, FASTEST_RV, VELOCITIES
+from astropayne.wavelengths.velocity import C_KMS, FASTEST_RV
 
 __all__ = ["Templates", "Velocity", "templates_of"]
 
@@ -139,7 +140,7 @@ class Templates:
         self.theta = np.concatenate(
             [np.column_stack([points, np.tile([0, v, 0], (len(points), 1))]) for v in _VSINI]
         )
-        names = (*labels.names, *VELOCITIES)
+        names = parameter_names(labels.names)
         known = {names.index(name): value for name, value in known.items() if name != "rv"}
         self.theta[:, list(known)] = list(known.values())
         rows = flux_on_axis(forward, self.theta, resolution)
@@ -276,7 +277,7 @@ class Templates:
         model = sum(s * rows.gather(1, points + k) for k, s in enumerate(shares))
         found = 2 * found - regressed(model)
         theta, sound = self._regression.parameters(found)
-        theta[:, -len(VELOCITIES)] = rv
+        velocity_of(theta, "rv")[:] = rv
         return theta, sound
 
     def _tensor(self, values, dtype=torch.float32):

@@ -10,9 +10,10 @@ import torch
 from astropy.table import QTable
 
 from astropayne.engine.arms import filled
-from astropayne.engine.batch import BatchFitter
+from astropayne.engine.batch import fit_batch
 from astropayne.engine.flags import Flag
 from astropayne.engine.parameters import Parameters
+from astropayne.engine.problem import FitProblem
 from astropayne.engine.templates import templates_of
 from astropayne.fitting.options import FitOptions
 from astropayne.fitting.results import FitResult
@@ -68,7 +69,7 @@ class FitSetup:
         untrusted = np.zeros(len(model.wavelength), dtype=bool)
         if options.exclude_at_rest is not None:
             untrusted = inside_regions(model.wavelength, options.exclude_at_rest, model.medium)
-        self.fitter = BatchFitter(
+        self.fitter = FitProblem(
             forward, parameters, templates, low, high, fixed, start, options.degree, options.loss,
             **_emulator_error(model), untrusted=untrusted,
         )  # fmt: skip
@@ -267,7 +268,7 @@ class FitSetup:
         for _, group in itertools.groupby(sorted(stars, key=kind), kind):
             some = list(group)
             these = [stars[i] for i in some]
-            found = self.fitter.fit(these, best_fits=best_fits)
+            found = fit_batch(self.fitter, these, best_fits=best_fits)
             for i, outcome in zip(some, self.judged(these, found), strict=True):
                 outcomes[i] = outcome
         return outcomes
@@ -275,7 +276,7 @@ class FitSetup:
     def fit_one(self, spectrum):
         """Fit one star, and return it and its outcome; what is wrong with it is an error."""
         star = self.reader.star(spectrum)
-        (outcome,) = self.judged([star], self.fitter.fit([star], best_fits=True))
+        (outcome,) = self.judged([star], fit_batch(self.fitter, [star], best_fits=True))
         if outcome.flags & Flag.BAD_INPUT:
             raise ValueError(outcome.message)
         return star, outcome
@@ -290,7 +291,7 @@ class FitSetup:
         limited = self._emulator_over_noise(stars, outcomes, values) > _LIMITED
         for which, flag in ((outside, Flag.OUTSIDE_COVERAGE), (limited, Flag.EMULATOR_LIMITED)):
             for i in np.flatnonzero(which):
-                outcomes[i].flags |= flag
+                outcomes[i] = outcomes[i].with_flag(flag)
         return outcomes
 
     def _emulator_over_noise(self, stars, outcomes, values):
@@ -366,7 +367,7 @@ class FitSetup:
             message=outcome.message,
             observed=observed,
             best_fit=type(observed)(fits) if several else fits[0],
-            used=outcome.used if several else outcome.used[0],
+            used=list(outcome.used) if several else outcome.used[0],
         )
 
     def table(self, names, outcomes, covariances, models):

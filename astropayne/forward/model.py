@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from astropayne.forward.broadener import Broadener
+from astropayne.forward.parameters import labels_of, velocities_of
 from astropayne.forward.sampling import ALIGNED
 from astropayne.forward.varying_resolution import resolution_may_vary
 from astropayne.networks.activations import OUTPUTS
@@ -60,11 +61,10 @@ class ForwardModel(Broadener):
     def _split(self, theta):
         """Return labels and velocities."""
         theta = torch.atleast_2d(self._tensor(theta))
-        n_labels = len(self.width)
-        n = n_labels + len(VELOCITIES)
+        n = len(self.width) + len(VELOCITIES)
         if theta.ndim != 2 or theta.shape[1] != n:
             raise ValueError(f"theta has shape {tuple(theta.shape)}; it needs {n} columns")
-        return theta[:, :n_labels], theta[:, n_labels:]
+        return labels_of(theta), velocities_of(theta)
 
     def _lay_out_network(self):
         """Give the last layer the axis for pixels: nothing is interpolated or continued later.
@@ -241,7 +241,7 @@ class ForwardModel(Broadener):
         torch.Tensor, shape (n, n_pixels, k)
         """
         theta = self._tensor(theta)
-        labels, velocities = theta[..., : len(self.width)], theta[:, 0, len(self.width) :]
+        labels, velocities = labels_of(theta), velocities_of(theta[:, 0])
         n = self._n_frequencies(resolution)
         spectra = self._flux_spectra(labels.flatten(0, 1), [], n, n)[0]
         spectra = spectra.unflatten(0, theta.shape[:2])

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.utils.exceptions import AstropyUserWarning
 
+from astropayne.forward.parameters import velocities_of
 from astropayne.forward.sampling import a_row
 from astropayne.models.emulator import Emulator
 from astropayne.models.network_blocks import network_flux
@@ -117,7 +118,7 @@ def _broadened(
     flux = np.empty((len(theta), len(wavelength)))
     size = max(1, _BLOCK // len(wavelength))
     for block in (slice(i, i + size) for i in range(0, len(theta), size)):
-        rv, vsini, vmac = theta[block, -len(VELOCITIES) :].T
+        rv, vsini, vmac = velocities_of(theta[block]).T
         pixels = model.pixels(wavelength, rv)
         with without_gradients():
             values = model.forward(theta[block], pixels, resolution).numpy()

@@ -920,7 +920,7 @@ def test_the_gradient_of_the_robust_loss(model, exact, rng):
     star = Spectrum(spectral_axis=star.spectral_axis, flux=flux * u.one, mask=star.mask,
                     uncertainty=star.uncertainty)  # fmt: skip
     theta = np.array([[*TRUTH.values(), *VELOCITIES.values(), 0.0]])
-    arms, _ = fitter._arms([setup.reader.star(star)], theta, 2.0)
+    arms, _ = fitter.used_arms([setup.reader.star(star)], theta, 2.0)
     double = model.forward_model()
     likelihood = Likelihood(
         double, fitter.parameters, arms, theta, continuum=1, loss="huber",

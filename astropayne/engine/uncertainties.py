@@ -1,0 +1,156 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Uncertainties of fitted parameters: covariances, and upper limits of vsini."""
+
+import numpy as np
+import torch
+
+from astropayne.engine.least_squares import Solution, expected_minimum, scaled
+from astropayne.engine.likelihood import Likelihood
+from astropayne.engine.parameters import Parameters
+from astropayne.engine.problem import FitProblem
+from astropayne.forward.parameters import labels_of, velocity_of
+from astropayne.wavelengths.velocity import VELOCITIES
+
+__all__ = ["covariances", "vsini_limits"]
+
+_NO_ROTATION = 0.1  # km/s, below which no spectrum shows rotation
+_SEPARATE, _LIMIT = 4.0, 2.71  # rises of χ²: of two standard deviations; one-sided, of 95 %
+
+
+def covariances(
+    problem: FitProblem, likelihood: Likelihood, theta: np.ndarray, hessian: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the covariances of the free parameters.
+
+    Parameters
+    ----------
+    problem : FitProblem
+    likelihood : `~astropayne.engine.likelihood.Likelihood`
+        Of a batch of stars.
+    theta : numpy.ndarray, shape (n, n_names)
+        Where it is greatest.
+    hessian : numpy.ndarray, shape (n, k, k)
+        JᵀJ there, by the free parameters.
+
+    Returns
+    -------
+    covariance : numpy.ndarray, shape (n, k, k)
+        NaN for parameters that are not determined.
+    determined : numpy.ndarray of bool, shape (n, k)
+    """
+    matrix = _with_label_shifts(problem, likelihood, theta, hessian)
+    matrix, scale = scaled(matrix + np.diag(problem.range_precision))
+    size, vectors = np.linalg.eigh(np.nan_to_num(matrix))
+    weak = size < 1e-10 * size[:, -1:]
+    inverse = np.where(weak, 0.0, 1 / np.where(weak, 1.0, size))
+    covariance = np.einsum("nij,nj,nkj->nik", vectors, inverse, vectors) / scale
+    determined = np.einsum("nij,nj->ni", vectors**2, weak.astype(float)) < 1e-6
+    determined &= likelihood.noise_known[:, None]
+    determined &= np.isfinite(hessian).all(axis=(1, 2))[:, None]
+    both = determined[:, :, None] & determined[:, None]
+    return np.where(both, covariance, np.nan), determined
+
+
+def _with_label_shifts(
+    problem: FitProblem, likelihood: Likelihood, theta: np.ndarray, hessian: np.ndarray
+) -> np.ndarray:
+    """Return what is left of JᵀJ if the emulator error may shift the labels: (n, k, k).
+
+    The inverse of what the spectrum says is larger by what the shifts do to the fit; priors on
+    the labels are as good as they were.
+    """
+    shift = problem.shift(labels_of(theta))
+    if not shift.any():
+        return hessian
+    prior = np.diag(problem.parameters.prior()[1])
+    spectrum, scale = scaled(hessian - prior)
+    follow = _following(problem, likelihood, theta, spectrum, scale)
+    shift = follow @ shift @ follow.transpose(0, 2, 1) * scale
+    return scale * np.linalg.solve(np.eye(len(prior)) + spectrum @ shift, spectrum) + prior
+
+
+def _following(
+    problem: FitProblem,
+    likelihood: Likelihood,
+    theta: np.ndarray,
+    spectrum: np.ndarray,
+    scale: np.ndarray,
+) -> np.ndarray:
+    """Return how free parameters follow shifts of all labels: (n, k, n_labels).
+
+    Where all labels are free, each follows its own; a label that is held takes others along.
+    """
+    parameters = problem.parameters
+    labels, index = parameters.labels, parameters.index
+    if {*labels} <= {*parameters.free}:
+        return np.eye(len(index), len(labels))[None]
+    names = [parameters.names[i] for i in parameters.moving]
+    moving = tuple(name for name in names if name in VELOCITIES)
+    free = likelihood.of(Parameters(parameters.names, labels + moving, parameters.scale))
+    x = torch.as_tensor(theta[:, free.parameters.index])
+    everything = free.in_blocks(x, torch.arange(len(theta)))[2].numpy()
+    chain = parameters.chain(theta[:, index], theta)[:, free.parameters.index]
+    by_shifts = chain.transpose(0, 2, 1) @ everything[:, :, : len(labels)]
+    inverse = np.linalg.pinv(np.nan_to_num(spectrum), 1e-10, hermitian=True) / scale
+    return inverse @ np.nan_to_num(by_shifts)
+
+
+def vsini_limits(
+    problem: FitProblem,
+    likelihood: Likelihood,
+    theta: np.ndarray,
+    solution: Solution,
+    covariance: np.ndarray,
+) -> np.ndarray:
+    """Return upper limits of vsini where it is not distinguishable from zero.
+
+    A limit is where χ², all other parameters adjusted by their normal equations, has risen by 2.71:
+    one-sided, 95 %.
+
+    Parameters
+    ----------
+    problem : FitProblem
+    likelihood : `~astropayne.engine.likelihood.Likelihood`
+    theta : numpy.ndarray, shape (n, n_names)
+        The best fits.
+    solution : Solution
+        Of the free parameters there.
+    covariance : numpy.ndarray, shape (n, k, k)
+        Of the free parameters.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,)
+        In km/s; NaN where vsini is measured, or not free.
+    """
+    limits = np.full(len(theta), np.nan)
+    free = problem.parameters.free
+    low, high = velocity_of(problem.low, "vsini"), velocity_of(problem.high, "vsini")
+    if "vsini" not in free or low > _NO_ROTATION:
+        return limits
+    k = free.index("vsini")
+    others = torch.arange(len(free)) != k
+
+    def excess(rows, velocity):
+        """Return how much χ² is above its minimum with vsini at a velocity."""
+        if not len(rows):
+            return np.zeros(0)
+        x = solution.x[rows].clone()
+        x[:, k] = torch.as_tensor(velocity)
+        chi2, gradient, hessian = likelihood.in_blocks(x, torch.as_tensor(rows))
+        hessian = hessian[:, others][:, :, others]
+        parts = (part.numpy() for part in (chi2, gradient[:, others], hessian))
+        return expected_minimum(*parts) - solution.chi2[rows].numpy()
+
+    best, error = velocity_of(theta, "vsini"), np.sqrt(covariance[:, k, k])
+    error[best <= low] = np.inf
+    rows = np.flatnonzero(likelihood.noise_known & (best < 3 * error))
+    rows = rows[excess(rows, np.full(len(rows), low)) < _SEPARATE]
+    # the spectrum changes with the square of vsini, and so χ² with the square of its change
+    change = np.maximum(best[rows] ** 2, 9.0)
+    for _ in range(4):
+        rise = np.maximum(excess(rows, np.sqrt(best[rows] ** 2 + change)), 1e-3)
+        change = change * np.clip((_LIMIT / rise) ** 0.5, 0.1, 10)
+        change = np.minimum(change, high**2 - best[rows] ** 2)
+    limits[rows] = np.sqrt(best[rows] ** 2 + change)
+    return limits
