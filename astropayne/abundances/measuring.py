@@ -12,8 +12,10 @@ from astropayne.abundances.flags import ElementFlag
 from astropayne.abundances.options import AbundanceOptions
 from astropayne.abundances.steps import PreparedStage
 from astropayne.engine.arms import Arm, Star, filled
+from astropayne.engine.line_pixels import LineProblem
+from astropayne.engine.linearized import LinearizedStars
 from astropayne.engine.outcome import Outcome
-from astropayne.engine.profiles import Problem, Profile, Stars
+from astropayne.engine.profiles import Profile, profile_of
 from astropayne.forward.parameters import labels_of, velocity_of
 from astropayne.forward.transfer import instrument_fwhm
 from astropayne.wavelengths.axis import effective_arms
@@ -130,7 +132,7 @@ class StageBatch:
             fitted = _fitted_pixels(outcomes, arms)
         likelihood = fitter.likelihood_of(arms, theta, fitter.modes)
         chain = self._derivatives(theta, outcomes)
-        self.likelihood = Stars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
+        self.likelihood = LinearizedStars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
         self.shift = fitter.shift(labels_of(theta))
         self.scale = [_scale_of_pixels(star) for star in stars]
         self.lengths = [[len(w) for w in star.wavelength] for star in stars]
@@ -198,16 +200,16 @@ class StageBatch:
             abundances = _relative_to(reference, profile, abundances)
         return self._measurements(profile, abundances)
 
-    def _problem(self, k: int) -> Problem:
+    def _problem(self, k: int) -> LineProblem:
         """Return the lines of an element; a pixel in several windows belongs to the nearest."""
         used = self.used[self.stage.lines_of[k]]
         centers = self.stage.lines.vacuum()[self.stage.lines_of[k], 0]
         distance = np.abs(self.likelihood.rest_wavelength - centers[:, None, None])
         nearest = np.where(used, distance, np.inf).argmin(axis=0)
         used = used & (np.arange(len(used))[:, None, None] == nearest)
-        return Problem(int(self.stage.index[k]), self.stage.moves[k], used)
+        return LineProblem(int(self.stage.index[k]), self.stage.moves[k], used)
 
-    def _profile(self, problem: Problem) -> tuple[Profile, np.ndarray]:
+    def _profile(self, problem: LineProblem) -> tuple[Profile, np.ndarray]:
         """Return the likelihood of an abundance, and which lines are discrepant.
 
         With ``clip``, each star's worst line is left out for as long as it is discrepant and at
@@ -229,8 +231,8 @@ class StageBatch:
             clipped |= out
             problem = replace(problem, lines=problem.lines & ~out.T[..., None])
 
-    def _likelihood_profile(self, problem: Problem) -> Profile:
-        return self.likelihood.profile(problem, self.stage.expand, self.options.confidence)
+    def _likelihood_profile(self, problem: LineProblem) -> Profile:
+        return profile_of(self.likelihood, problem, self.stage.expand, self.options.confidence)
 
     def _abundances(
         self, k: int, column: int, profile: Profile, discrepant: np.ndarray

@@ -12,8 +12,8 @@ from astropy.table import QTable
 
 from astropayne.abundances.sensitivities import parameters_of, vacuum_pixels
 from astropayne.engine.arms import Star
-from astropayne.engine.uncertainties import covariances
 from astropayne.engine.least_squares import expected_minimum
+from astropayne.engine.uncertainties import covariances
 from astropayne.fitting.options import FitOptions
 from astropayne.fitting.setup import FitSetup, own_name
 from astropayne.forward.parameters import labels_of, velocity_of

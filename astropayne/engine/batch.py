@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from astropayne.engine.arms import Arm, Star
-from astropayne.engine.uncertainties import covariances, vsini_limits
 from astropayne.engine.flags import Flag
 from astropayne.engine.judging import judged, judged_pixels
 from astropayne.engine.least_squares import Solution, levenberg_marquardt
@@ -20,6 +19,7 @@ from astropayne.engine.likelihood import Likelihood
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.problem import FitProblem
 from astropayne.engine.starts import Start, find_starts
+from astropayne.engine.uncertainties import covariances, vsini_limits
 from astropayne.forward.parameters import velocities_of, velocity_of
 from astropayne.forward.sampling import a_row
 from astropayne.wavelengths.axis import covered_range
