@@ -55,7 +55,7 @@ class Analysis:
         self.model, self.options = model, options
         self.reference: list[Measurement] | None = None
         fit_options = options_of_stage(model, fit_options, first)
-        self.stellar = FitSetup(model, restricted_to_lines(model, fit_options, first.lines))
+        self.stellar = FitSetup.of(model, restricted_to_lines(model, fit_options, first.lines))
         self.stages: list[PreparedStage] = []
         for stage in others:
             fit_options = options_of_stage(model, fit_options, stage)
@@ -75,7 +75,7 @@ class Analysis:
 
     def fit(self, spectra: Sequence) -> list[StarResult]:
         """Return the stellar fit of each spectrum, and the measurement of each element."""
-        outcomes = self.stellar.fit(spectra, False)
+        outcomes = self.stellar.fit(spectra)
         reader = self.stages[0].setup.reader
         stars = {
             i: reader.star(spectra[i])
@@ -116,10 +116,10 @@ class Analysis:
     def table(self, names: Sequence[str], results: Sequence[StarResult]) -> QTable:
         """Return the table of stellar labels and abundances."""
         if not results:  # a row of an empty star gives the columns
-            empty = self.stellar.fitter.rejected(""), [Measurement() for _ in self.elements]
+            empty = self.stellar.problem.rejected(""), [Measurement() for _ in self.elements]
             return self.table([""], [empty])[:0]
         outcomes, measurements = zip(*results, strict=True)
-        table = with_flags_first(self.stellar.table(names, outcomes, False, False))
+        table = with_flags_first(self.stellar.report.table(names, outcomes))
         parameters = self.stellar.names
         medium = self.stellar.reader.options.medium or self.model.medium
         table.meta |= {"by": list(parameters), "medium": medium}

@@ -124,16 +124,18 @@ class StageBatch:
         fitted: np.ndarray | None,
     ) -> None:
         self.stage, self.options, self.convert = stage, options, convert
-        fitter = stage.setup.fitter
+        problem = stage.setup.problem
         self.unknown = np.isnan(theta)
         theta = np.where(self.unknown, self._middle(), theta)  # hardly changes the spectrum
-        arms = fitter.arms(stars, theta)
+        arms = problem.arms(stars, theta)
         if fitted is None:
             fitted = _fitted_pixels(outcomes, arms)
-        likelihood = fitter.likelihood_of(arms, theta, fitter.modes)
+        likelihood = problem.likelihood_of(arms, theta, problem.modes)
         chain = self._derivatives(theta, outcomes)
-        self.likelihood = LinearizedStars(likelihood, theta, fitted, chain, fitter.low, fitter.high)
-        self.shift = fitter.shift(labels_of(theta))
+        self.likelihood = LinearizedStars(
+            likelihood, theta, fitted, chain, problem.low, problem.high
+        )
+        self.shift = problem.shift(labels_of(theta))
         self.scale = [_scale_of_pixels(star) for star in stars]
         self.lengths = [[len(w) for w in star.wavelength] for star in stars]
         self.widths = [arm.wavelength.shape[1] for arm in arms]

@@ -14,8 +14,9 @@ from astropayne.abundances.sensitivities import parameters_of, vacuum_pixels
 from astropayne.engine.arms import Star
 from astropayne.engine.least_squares import expected_minimum
 from astropayne.engine.uncertainties import covariances
+from astropayne.fitting.constraints import own_name
 from astropayne.fitting.options import FitOptions
-from astropayne.fitting.setup import FitSetup, own_name
+from astropayne.fitting.setup import FitSetup
 from astropayne.forward.parameters import labels_of, velocity_of
 from astropayne.labels.names import Label
 from astropayne.models.model import PayneModel, require_model
@@ -182,12 +183,12 @@ class _Observation:
         options = FitOptions(
             resolution=resolution, fixed=held, free={"vmac"} & {*free}, continuum=continuum
         )
-        self.fitter = FitSetup(model, options).fitter
+        self.problem = FitSetup.of(model, options).problem
         vacuum = np.sort(vacuum_pixels(model, wavelength))
         ones = np.ones(len(vacuum))
         resolution = model.resolution if resolution is None else resolution
         star = Star([vacuum], [ones], [ones / snr], [resolution], [1.0], [ones], [ones])
-        arm = self.fitter.arms([star], self.theta)[0]
+        arm = self.problem.arms([star], self.theta)[0]
         self.arm = arm.keep(np.isfinite(arm.sigma))
         if not np.isfinite(arm.sigma).any():
             ends = f", {vacuum[0]:.0f}-{vacuum[-1]:.0f} Angstrom in vacuum," if len(vacuum) else ""
@@ -198,13 +199,13 @@ class _Observation:
 
     def errors(self) -> tuple[np.ndarray, np.ndarray]:
         """Return errors of the free parameters, with all others unknown and with them known."""
-        fitter, theta = self.fitter, self.theta
+        problem, theta = self.problem, self.theta
         likelihood, _, _, hessian = self._normal_equations(theta, self._flux(theta)[0])
-        covariance = covariances(fitter, likelihood, theta, hessian)[0][0]
-        shift = np.pad(np.diagonal(fitter.shift(labels_of(theta))[0]), (0, len(VELOCITIES)))
-        information = np.diagonal(hessian[0]) + fitter.range_precision
+        covariance = covariances(problem, likelihood, theta, hessian)[0][0]
+        shift = np.pad(np.diagonal(problem.shift(labels_of(theta))[0]), (0, len(VELOCITIES)))
+        information = np.diagonal(hessian[0]) + problem.range_precision
         with np.errstate(divide="ignore"):
-            alone = 1 / information + shift[fitter.parameters.index]
+            alone = 1 / information + shift[problem.parameters.index]
         variance = np.diagonal(covariance)
         return np.sqrt(variance), np.sqrt(np.where(np.isfinite(variance), alone, np.nan))
 
@@ -242,8 +243,8 @@ class _Observation:
     ) -> np.ndarray:
         """Return √χ² of the best fits, with an element, to spectra without it."""
         _, chi2, gradient, hessian = self._normal_equations(self._with(k, abundance), without)
-        hessian = hessian + np.diag(self.fitter.range_precision)
-        index, rows = self.fitter.parameters.index, np.arange(len(k))[:, None]
+        hessian = hessian + np.diag(self.problem.range_precision)
+        index, rows = self.problem.parameters.index, np.arange(len(k))[:, None]
         others = np.array([np.flatnonzero(index != one) for one in k])
         hessian = hessian[rows[..., None], others[:, :, None], others[:, None]]
         return np.sqrt(np.maximum(expected_minimum(chi2, gradient[rows, others], hessian), 0))
@@ -256,15 +257,15 @@ class _Observation:
 
     def _flux(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return flux (n, n_pixels) and Jacobian (n, n_pixels, n_names) of stars."""
-        pixels = self.fitter.forward.pixels(self.arm.wavelength, self.theta[:, -len(VELOCITIES)])
+        pixels = self.problem.forward.pixels(self.arm.wavelength, velocity_of(self.theta, "rv"))
         resolution = self.arm.resolution[np.zeros(len(theta), dtype=int)]
-        flux, jacobian = self.fitter.forward.forward_and_jacobian(theta, pixels, resolution)
+        flux, jacobian = self.problem.forward.forward_and_jacobian(theta, pixels, resolution)
         return flux.cpu().numpy(), jacobian.cpu().numpy()
 
     def _normal_equations(self, theta: np.ndarray, flux: np.ndarray) -> tuple[Any, ...]:
         """Return the likelihood, χ², gradient and Hessian of stars observed with some flux."""
         arm = replace(self.arm[np.zeros(len(theta), dtype=int)], flux=flux)
-        likelihood = self.fitter.likelihood_of([arm], theta, self.fitter.modes)
-        free = torch.as_tensor(theta[:, self.fitter.parameters.index])
+        likelihood = self.problem.likelihood_of([arm], theta, self.problem.modes)
+        free = torch.as_tensor(theta[:, self.problem.parameters.index])
         equations = likelihood.normal_equations(free, torch.arange(len(theta)))
         return likelihood, *(part.numpy() for part in equations)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from astropayne.abundances.lines import LineList
-from astropayne.fitting.setup import own_name
+from astropayne.fitting.constraints import own_name
 from astropayne.utils.suggestions import require_known
 
 __all__ = ["Stage", "read_stages"]

@@ -12,8 +12,9 @@ import numpy as np
 from astropayne.abundances.finder import find
 from astropayne.abundances.lines import LineList
 from astropayne.abundances.stages import Stage
+from astropayne.fitting.constraints import own_name
 from astropayne.fitting.options import FitOptions
-from astropayne.fitting.setup import FitSetup, own_name
+from astropayne.fitting.setup import FitSetup
 from astropayne.models.model import PayneModel
 
 __all__ = ["PreparedStage", "options_of_stage", "restricted_to_lines"]
@@ -115,8 +116,8 @@ class PreparedStage:
     def __init__(self, model: PayneModel, stage: Stage, options: FitOptions) -> None:
         self.model, self.elements, self.jointly = model, stage.elements, stage.jointly
         self.index = self._positions()
-        self.setup = FitSetup(model, options)
-        self.parameters = self.setup.fitter.parameters
+        self.setup = FitSetup.of(model, options)
+        self.parameters = self.setup.problem.parameters
         self.fixed = self._values_of(stage)
         self.moves = [self._moved_with(i) for i in self.index]
         self.lines, self.lines_of = self._select_lines(stage.lines)
@@ -138,7 +139,7 @@ class PreparedStage:
     def _values_of(self, stage: Stage) -> dict[str, float]:
         """Return the values that the stage itself fixes, by parameter."""
         given = _own_names(stage.fixed) if isinstance(stage.fixed, Mapping) else {}
-        return {name: value for name, value in self.setup.fitter.fixed.items() if name in given}
+        return {name: value for name, value in self.setup.problem.fixed.items() if name in given}
 
     def _moved_with(self, index: int) -> tuple[int, ...]:
         """Return the positions of the parameters that change with one of them."""
@@ -153,7 +154,7 @@ class PreparedStage:
 
     def _require_free(self) -> None:
         names = {self.setup.names[i] for i in self.index}
-        for what, held in (("fixed", self.setup.fitter.fixed), ("tied", self.parameters.tied)):
+        for what, held in (("fixed", self.setup.problem.fixed), ("tied", self.parameters.tied)):
             if lost := names & held.keys():
                 raise ValueError(
                     f"{', '.join(sorted(lost))}: {what}, so that it cannot be measured; a stage "

@@ -2,13 +2,14 @@
 """Fitting observed spectra: `fit_spectrum` for one star, `fit_spectra` for many."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from astropy.table import QTable
 
 from astropayne.fitting.batches import measure_all
 from astropayne.fitting.options import FitOptions, takes_fit_options
-from astropayne.fitting.results import FitResult
+from astropayne.fitting.results import FitResult, result_of
 from astropayne.fitting.setup import FitSetup
 from astropayne.models.model import PayneModel
 from astropayne.utils.torch_state import one_thread, without_gradients
@@ -120,9 +121,10 @@ def fit_spectrum(
     >>> print(f"{result.labels['teff']:.0f}, {result.labels['rv']:.1f}")
     5600 K, 20.0 km / s
     """
-    setup = FitSetup(model, FitOptions.from_call(fit_spectrum, options, keywords))
+    setup = FitSetup.of(model, FitOptions.from_call(fit_spectrum, options, keywords))
     with without_gradients(), one_thread():
-        return setup.result(observed, setup.fit_one(observed)[1])
+        _, outcome = setup.fit_one(observed)
+    return result_of(setup.report, observed, outcome)
 
 
 @takes_fit_options
@@ -189,11 +191,11 @@ def fit_spectra(
     """
     if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
         raise ValueError("this is one spectrum: use fit_spectrum, or give a list of it")
-    setup = FitSetup(model, FitOptions.from_call(fit_spectra, options, keywords))
+    setup = FitSetup.of(model, FitOptions.from_call(fit_spectra, options, keywords))
     return measure_all(
         spectra,
-        lambda some: setup.fit(some, models),
-        lambda names, outcomes: setup.table(names, outcomes, covariances, models),
+        partial(setup.fit, best_fits=models),
+        partial(setup.report.table, covariances=covariances, models=models),
         "fitting",
         progress,
     )

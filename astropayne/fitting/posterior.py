@@ -13,7 +13,9 @@ from tqdm.auto import tqdm
 
 from astropayne.engine.flags import Flag
 from astropayne.fitting.options import FitOptions, takes_fit_options
+from astropayne.fitting.results import result_of
 from astropayne.fitting.setup import FitSetup
+from astropayne.forward.parameters import velocity_of
 from astropayne.models.model import PayneModel
 from astropayne.utils.torch_state import one_thread, without_gradients
 
@@ -115,25 +117,26 @@ class Posterior:
         options: FitOptions | None = None,
         **keywords: Any,
     ) -> None:
-        self._setup = FitSetup(model, FitOptions.from_call(Posterior, options, keywords))
-        fitter = self._setup.fitter
+        setup = FitSetup.of(model, FitOptions.from_call(Posterior, options, keywords))
+        problem = setup.problem
         with without_gradients(), one_thread():
-            star, outcome = self._setup.fit_one(observed)
+            star, outcome = setup.fit_one(observed)
             if outcome.flags & Flag.NO_UNCERTAINTY:
                 raise ValueError(
                     "the spectrum has no uncertainty, so that nothing says how probable labels "
                     "are: give it one, or a noise_floor"
                 )
-            self.fit = self._setup.result(observed, outcome)
-            likely = 0.5 * (fitter.low + fitter.high)
-            widths = [fitter.names.index(name) for name in ("vsini", "vmac")]
-            likely[widths] = fitter.low[widths]  # they are not known where they are small
+            self.fit = result_of(setup.report, observed, outcome)
+            likely = 0.5 * (problem.low + problem.high)
+            for name in ("vsini", "vmac"):  # a spectrum says little of them where they are small
+                velocity_of(likely, name)[...] = velocity_of(problem.low, name)
             theta = np.where(np.isfinite(outcome.theta), outcome.theta, likely)
-            self._likelihood = fitter.likelihood(star, theta, outcome.used)
-        index = fitter.parameters.index
-        self.names, self.best = fitter.parameters.free, theta[index]
-        self.low, self.high = (bound[0, index] for bound in fitter.box(theta[None]))
-        units = self._setup.units()
+            self._likelihood = problem.likelihood(star, theta, outcome.used)
+        self._parameters = problem.parameters
+        index = problem.parameters.index
+        self.names, self.best = problem.parameters.free, theta[index]
+        self.low, self.high = (bound[0, index] for bound in problem.box(theta[None]))
+        units = setup.report.units
         self.units = tuple(units[name] or u.dimensionless_unscaled for name in self.names)
 
     def log_probability(self, theta, *, gradient=False):
@@ -174,7 +177,7 @@ class Posterior:
 
     def loglike(self, theta, *, gradient=False):
         """Return the logarithm of the likelihood alone; as `log_probability`, without priors."""
-        mean, precision = self._setup.fitter.parameters.prior()
+        mean, precision = self._parameters.prior()
         away = self._checked(theta) - mean
         prior = -0.5 * (precision * away**2).sum(axis=-1)
         if not gradient:

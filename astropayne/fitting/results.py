@@ -1,73 +1,122 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`FitResult`: the result of a fit of one star."""
 
+import pickle
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.engine.flags import Flag
+from astropayne.engine.outcome import Outcome
+from astropayne.fitting.constraints import own_name
+from astropayne.fitting.reporting import Report
 
-__all__ = ["FitResult"]
+if TYPE_CHECKING:
+    from specutils import Spectrum, SpectrumList
+
+__all__ = ["FitResult", "NamedValues", "result_of"]
+
+
+class NamedValues(Mapping):
+    """A read-only mapping of labels and velocities to values.
+
+    Names are found in any spelling.
+
+    Parameters
+    ----------
+    values : mapping of str to value
+        By the names that the package uses, such as ``"teff"`` and ``"Mg_Fe"``.
+
+    Examples
+    --------
+    >>> from astropayne.fitting.results import NamedValues
+    >>> values = NamedValues({"teff": 5600, "feh": -0.3})
+    >>> values["Teff"], values["[Fe/H]"], "logg" in values
+    (5600, -0.3, False)
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._values[own_name(name)]
+        except (KeyError, ValueError):
+            raise KeyError(f"{name!r}; it has {', '.join(self._values)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
 
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """What a fit found.
+    """The result of the fit of one star.
 
     Attributes
     ----------
-    labels : dict of str to `~astropy.units.Quantity`
-        All labels, and rv, vsini and vmac; fitted or fixed. NaN for what was not measured.
-    errors : dict of str to `~astropy.units.Quantity`
-        Standard deviations from the covariance: photon noise and the emulator's own error, the
-        continuum marginalised, never rescaled by χ². NaN for what was fixed or not measured.
+    labels : mapping of str to `~astropy.units.Quantity`
+        All labels, and rv, vsini and vmac; fitted or fixed. NaN for what was not measured. Labels
+        are found in any spelling: ``labels["[Fe/H]"]``.
+    errors : mapping of str to `~astropy.units.Quantity`
+        Standard deviations from the covariance: photon noise and emulator error, the continuum
+        marginalized, never rescaled by χ². NaN for what was fixed or not measured.
     covariance : numpy.ndarray, shape (n_free, n_free)
-        Of the ``free`` ones, in their own units.
+        Of the ``free`` parameters, in their own units.
     free : tuple of str
-        Names of what was fitted.
+        Names of the fitted parameters.
     flags : Flag
-        Zero if all is well.
+        Zero if no problem was found.
     chi2 : float
     dof : int
         Degrees of freedom: pixels minus parameters, continuum included.
     at_bound, low_information : tuple of str
-        Names of what is at the end of its range, and of what the spectrum says little of.
+        Parameters at an end of their range, and those that the spectrum hardly constrains.
     vsini_limit : `~astropy.units.Quantity`
         Upper limit of vsini, one-sided at 95 %, where it cannot be told from zero; NaN where it
         is measured.
-    systematic : dict of str to `~astropy.units.Quantity`
-        What is said of the method's own errors, by ``systematic=``; in no other error.
+    systematic : mapping of str to `~astropy.units.Quantity`
+        Systematic errors, as given by ``systematic=`` or the model; part of no other error.
     iterations : int
         Evaluations of the model and its derivatives in the last pass.
     message : str
-        Why there is no fit, or what is wrong with it.
+        What is wrong with the fit; empty if nothing is.
     observed : `~specutils.Spectrum` or `~specutils.SpectrumList`
         What was fitted.
     best_fit : `~specutils.Spectrum` or `~specutils.SpectrumList`
         The model at the observed pixels, continuum included; NaN where it is not supported.
-    used : numpy.ndarray of bool, or list of them
+    used : numpy.ndarray of bool, or list of these
         Pixels that took part.
     """
 
-    labels: dict
-    errors: dict
+    labels: Mapping[str, u.Quantity]
+    errors: Mapping[str, u.Quantity]
     covariance: np.ndarray
-    free: tuple
+    free: tuple[str, ...]
     flags: Flag
     chi2: float
     dof: int
-    at_bound: tuple
-    low_information: tuple
+    at_bound: tuple[str, ...]
+    low_information: tuple[str, ...]
     vsini_limit: u.Quantity
-    systematic: dict
+    systematic: Mapping[str, u.Quantity]
     iterations: int
     message: str
-    observed: object
-    best_fit: object
-    used: object
+    observed: "Spectrum | SpectrumList"
+    best_fit: "Spectrum | SpectrumList"
+    used: "np.ndarray | list[np.ndarray]"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [f"<FitResult: chi2 / dof = {self.chi2:.1f} / {self.dof}, flags = {self.flags!r}"]
         for name, value in self.labels.items():
             error = self.errors[name].value
@@ -75,38 +124,94 @@ class FitResult:
             lines.append(f"  {name:6s} {value.value:10.4f} {text} {value.unit}".rstrip())
         return "\n".join(lines) + ">"
 
-    def plot(self, **options):
+    def plot(self, **options: Any) -> Any:
         """Plot the spectrum, its fit and the residuals.
 
-        Keywords are those of `~astropayne.plotting.spectra.plot_fit`.
+        Keywords and what is returned are those of `~astropayne.plotting.spectra.plot_fit`.
         """
         from astropayne.plotting.spectra import plot_fit
 
         return plot_fit(self, **options)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # What specutils makes of an axis does not pickle; what it makes it of does.
         spectra = {name: _taken_apart(getattr(self, name)) for name in ("observed", "best_fit")}
         return {**self.__dict__, **spectra}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         spectra = {name: _put_together(state[name]) for name in ("observed", "best_fit")}
         self.__dict__.update({**state, **spectra})
 
 
-def _taken_apart(spectrum):
+def result_of(report: Report, observed: "Spectrum | SpectrumList", outcome: Outcome) -> FitResult:
+    """Return the result of a fit, from its outcome."""
+    labels, errors = report.quantities(outcome)
+    several = isinstance(observed, list)
+    arms = list(observed) if several else [observed]
+    fits = [_model_spectrum(*pair, labels) for pair in zip(arms, outcome.best_fit, strict=True)]
+    return FitResult(
+        labels=NamedValues(labels),
+        errors=NamedValues(errors),
+        covariance=report.covariance(outcome),
+        free=report.parameters.free,
+        flags=outcome.flags,
+        chi2=outcome.chi2,
+        dof=outcome.dof,
+        at_bound=outcome.at_bound,
+        low_information=outcome.low_information,
+        vsini_limit=outcome.vsini_limit * (u.km / u.s),
+        systematic=NamedValues(report.systematic),
+        iterations=outcome.iterations,
+        message=outcome.message,
+        observed=observed,
+        best_fit=type(observed)(fits) if several else fits[0],
+        used=list(outcome.used) if several else outcome.used[0],
+    )
+
+
+def _model_spectrum(
+    observed: "Spectrum", flux: np.ndarray, labels: Mapping[str, u.Quantity]
+) -> "Spectrum":
+    """Return the best fit of one arm as a spectrum."""
+    from specutils import Spectrum
+
+    return Spectrum(
+        spectral_axis=u.Quantity(observed.spectral_axis, subok=False),
+        flux=flux * observed.flux.unit,
+        mask=~np.isfinite(flux),
+        meta=dict(labels),
+    )
+
+
+def _taken_apart(spectrum: Any) -> Any:
+    """Return what a spectrum, or each of a list, is made of, as far as it can be pickled."""
     if isinstance(spectrum, list):
         return [_taken_apart(part) for part in spectrum]
-    names = ("flux", "spectral_axis", "uncertainty", "mask", "meta")
-    parts = {name: getattr(spectrum, name) for name in names}
+    parts = {name: getattr(spectrum, name) for name in ("flux", "mask")}
     parts["spectral_axis"] = u.Quantity(spectrum.spectral_axis, subok=False)
-    if spectrum.uncertainty is not None:  # it knows the spectrum it belongs to
+    parts["uncertainty"] = spectrum.uncertainty
+    if spectrum.uncertainty is not None:  # it refers to the spectrum it belongs to
         size = spectrum.uncertainty
         parts["uncertainty"] = type(size)(size.array, unit=size.unit)
+    parts["meta"] = {n: value for n, value in spectrum.meta.items() if _is_picklable(value)}
+    if lost := [str(name) for name in spectrum.meta if name not in parts["meta"]]:
+        warnings.warn(
+            f"{', '.join(lost)} in the metadata of the spectrum cannot be pickled and is left out",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
     return parts
 
 
-def _put_together(parts):
+def _is_picklable(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever an object of another package raises
+        return False
+    return True
+
+
+def _put_together(parts: Any) -> "Spectrum | SpectrumList":
     from specutils import Spectrum, SpectrumList
 
     if isinstance(parts, list):

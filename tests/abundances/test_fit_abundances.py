@@ -578,7 +578,7 @@ def test_another_solar_scale(network, rng):
         ({"elements": [Stage(["Na"]), Stage(["Ca"])]}, "the first is Stage"),
         ({"elements": [Stage(), "Na"]}, "the first is Stage.*, follow"),
         ({"elements": [Stage(), Stage(["Na"]), Stage(["Na"])]}, "Na is measured twice"),
-        ({"tied": {"Ca_Fe": lambda star: star["Mgg_Fe"]}}, "tied: there is no 'Mgg_Fe'.* Mg_Fe"),
+        ({"tied": {"Ca_Fe": lambda star: star["Mgg_Fe"]}}, "tied: unknown name 'Mgg_Fe'.* Mg_Fe"),
         ({"elements": [Stage()], "lines": LineList([6100.0], element="Ca")}, "lines of their own"),
     ],
 )

@@ -8,8 +8,11 @@ import astropy.units as u
 import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable, vstack
+from astropy.utils.exceptions import AstropyUserWarning
+from astropy.wcs import WCS
 from specutils import SpectralRegion, Spectrum, SpectrumList
 
 from astropayne import (
@@ -299,7 +302,7 @@ def test_two_dimensional_spectra_are_rows(model, exact, rng):
         ({"fixed": {"teff": np.nan}}, ValueError, "is not a number"),
         ({"fixed": ["teff"]}, TypeError, "mapping of names to values"),
         ({"bounds": {"teff": (9000, 9500)}}, ValueError, "outside the model's range"),
-        ({"bounds": {"rv": (0, 1)}}, ValueError, "rv is looked for"),
+        ({"bounds": {"rv": (0, 1)}}, ValueError, "rv is searched for"),
         ({"priors": {"vmac": (3, 1)}}, ValueError, "vmac is not fitted"),
         ({"bounds": {"teff": (6000, 5000)}}, ValueError, "which are no lower and upper end"),
         ({"priors": {"teff": (5000, 0)}}, ValueError, "which are no mean and standard deviation"),
@@ -757,7 +760,7 @@ def test_priors_and_bounds_may_be_said_in_any_convention(model, exact, rng):
         ({"fixed": {"[Mg/H]": 0, "Mg_Fe": 0}}, "they express the same quantity"),
         ({"fixed": {"[Mg/H]": 0}, "start": {"Mg_Fe": 0}}, "Mg_Fe: given in start and in tied"),
         ({"fixed": {"A(Mg)": 7}, "tied": {"feh": lambda star: 0}}, "takes feh, which is tied"),
-        ({"tied": {"[Mg/H]": lambda star: 0}}, "tied: 'Mg_H' is said by 'Mg_Fe' here"),
+        ({"tied": {"[Mg/H]": lambda star: 0}}, "tied: 'Mg_H' is not a label of .* use 'Mg_Fe'"),
         ({"fixed": {"[Mn/H]": 0}}, "fixed: label '.Mn/H.' is not one of"),
         ({"fixed": {"teff": [5600, 5700]}}, "fixed: teff needs one value, got 2"),
         ({"start": {"rv": [10, 20]}}, "start: rv needs one value, got 2"),
@@ -779,6 +782,37 @@ def test_far_from_training_spectra_is_said(model, rng):
     parts = (model.network, model.labels, model.wavelength)
     elsewhere = PayneModel.from_network(*parts, resolution=model.resolution, error=model.error)
     assert not fit_spectrum(star, elsewhere, resolution=16000).flags & Flag.OUTSIDE_COVERAGE
+
+
+def test_names_of_a_result_are_found_in_any_spelling(model, exact):
+    result = fit_spectrum(exact, model, resolution=16000, report="A(Mg)")
+    assert result.labels["Teff"] is result.labels["teff"]
+    assert result.labels["[Fe/H]"] is result.labels["feh"]
+    assert result.errors["A(Mg)"] is result.errors["A_Mg"]
+    assert "[Mg/Fe]" in result.labels
+    assert "vrad" not in result.labels
+    for name in ("[Eu/Fe]", "rotation speed"):
+        with pytest.raises(KeyError, match=r"; it has teff, logg, .*rv, vsini, vmac"):
+            result.labels[name]
+    with pytest.raises(TypeError, match="item assignment"):
+        result.labels["teff"] = 5000
+
+
+def test_a_result_is_pickled_with_what_is_in_the_metadata(model, exact, rng):
+    star = _noisy(exact, 0.01, rng)
+    star.meta["header"] = fits.Header({"OBJECT": "Sun", "EXPTIME": 30.0})
+    star.meta["wcs"] = WCS(naxis=1)
+    result = fit_spectrum(star, model, resolution=16000)
+    other = pickle.loads(pickle.dumps(result))
+    assert other.labels == result.labels
+    assert other.observed.meta["header"]["OBJECT"] == "Sun"
+    assert other.observed.meta["wcs"].naxis == 1
+    star.meta["reader"] = lambda: None
+    with pytest.warns(AstropyUserWarning, match="^reader in the metadata .* cannot be pickled"):
+        other = pickle.loads(pickle.dumps(result))
+    assert "reader" not in other.observed.meta
+    assert "reader" in result.observed.meta
+    assert np.array_equal(other.observed.flux, result.observed.flux)
 
 
 def test_systematic_errors_are_kept_apart(model, exact, rng):
@@ -915,8 +949,8 @@ def test_the_gradient_of_the_robust_loss(model, exact, rng):
     """Against central differences, with the continuum and the emulator's errors eliminated."""
     star = _noisy(exact, 0.01, rng)
     flux = star.flux.value + np.where(rng.random(len(star.flux)) < 0.05, 0.3, 0)
-    setup = FitSetup(model, FitOptions(resolution=16000, continuum=1, loss="huber"))
-    fitter = setup.fitter
+    setup = FitSetup.of(model, FitOptions(resolution=16000, continuum=1, loss="huber"))
+    fitter = setup.problem
     star = Spectrum(spectral_axis=star.spectral_axis, flux=flux * u.one, mask=star.mask,
                     uncertainty=star.uncertainty)  # fmt: skip
     theta = np.array([[*TRUTH.values(), *VELOCITIES.values(), 0.0]])
