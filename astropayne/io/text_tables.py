@@ -137,7 +137,7 @@ def read_columns(path: str | Path) -> "QTable":
     from astropy.io import ascii as text_tables
     from astropy.table import QTable
 
-    text = read_text(path)
+    text = _plain_numbers(read_text(path))
     text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
     table = _numbers_only(text) or text_tables.read(text)
     if table[table.colnames[1]].dtype.kind == "U":  # pandas' index, a column without a name
@@ -148,6 +148,29 @@ def read_columns(path: str | Path) -> "QTable":
         table.rename_columns(table.colnames, names)
     table.meta.clear()
     return QTable(table)
+
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
+_NO_NUMBER = r"\*{2,}|INDEF|[nN]a[nN]|NAN|--"
+_ROW = re.compile(rf"\s*(?:{_NUMBER}|{_NO_NUMBER})(?:[\s,;]+(?:{_NUMBER}|{_NO_NUMBER}))*\s*")
+_UNUSUAL = re.compile(r"\d[dD][-+]?\d|\*{2}|INDEF|^\s*!", re.MULTILINE)
+
+
+def _plain_numbers(text: str) -> str:
+    """Return a text without Fortran's exponents (``1D-3``), overflows and IRAF's ``INDEF``.
+
+    What is no number becomes NaN, and lines that begin with ``!`` become comments.
+    """
+    if not _UNUSUAL.search(text):
+        return text
+    lines = []
+    for line in text.splitlines():
+        if line.lstrip().startswith("!"):
+            line = "#" + line.lstrip()[1:]
+        elif _ROW.fullmatch(line):
+            line = re.sub(_NO_NUMBER, "nan", re.sub(r"(?<=[\d.])[dD](?=[-+\d])", "E", line))
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _numbers_only(text: str) -> "Table | None":

@@ -7,8 +7,10 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
+from specutils import Spectrum
 
 from astropayne.forward.broadener import Broadener
+from astropayne.spectra.info import SpectrumInfo
 from astropayne.spectra.noise import guessed_noise, shared_noise
 from astropayne.spectra.observation import observe
 from astropayne.utils.quantities import one_value
@@ -20,31 +22,32 @@ __all__ = ["broaden_spectrum", "degrade_spectrum"]
 
 
 def broaden_spectrum(
-    spectrum,
+    spectrum: Spectrum,
     *,
-    rv=0.0,
-    vsini=0.0,
-    vmac=0.0,
-    resolution=None,
-    limb_darkening=0.6,
-    macroturbulence="joint",
-):
+    rv: float | u.Quantity = 0.0,
+    vsini: float | u.Quantity = 0.0,
+    vmac: float | u.Quantity = 0.0,
+    resolution: float | None = None,
+    limb_darkening: float = 0.6,
+    macroturbulence: str = "joint",
+) -> Spectrum:
     """Shift and broaden a synthetic spectrum, such as one of a grid.
 
     Parameters
     ----------
     spectrum : `~specutils.Spectrum`
-        Without noise, normalised or not; its ``meta`` says the ``resolution`` it has (`None` or
-        missing: perfect) and the ``medium`` of its wavelengths (air if missing).
+        Without noise, normalized or not. Its ``meta`` may state its ``resolution`` (perfect if
+        `None` or missing) and the ``medium`` of its wavelengths (air if missing).
     rv, vsini, vmac : float or `~astropy.units.Quantity`
         Radial velocity, rotation and radial–tangential macroturbulence ζ, in km/s.
     resolution : float, optional
-        λ/FWHM wanted; its own by default.
+        λ/FWHM of the result; that of the spectrum by default.
     limb_darkening : float
         Linear coefficient ε.
     macroturbulence : {"joint", "product", "fwhm"}
-        What vmac is: ζ, over the disc together with rotation; ζ of a kernel apart from that of
-        rotation; or the full width at half maximum of that kernel, as in TSFitPy and one_payne.
+        Definition of vmac: ζ, integrated over the disc together with rotation; ζ of a kernel
+        separate from that of rotation; or the full width at half maximum of that kernel, as in
+        TSFitPy and one_payne.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def broaden_spectrum(
     Raises
     ------
     ValueError
-        If the resolution is higher than the spectrum's own, or its flux is not finite.
+        If the resolution is higher than that of the spectrum, or its flux is not finite.
 
     Examples
     --------
@@ -65,14 +68,12 @@ def broaden_spectrum(
     >>> int(star.mask.sum())  # the edges of three windows
     65
     """
-    from specutils import Spectrum
-
-    medium = spectrum.meta.get("medium", "air")
-    observation = observe(spectrum, medium)
+    info = SpectrumInfo.of(spectrum.meta)
+    observation = observe(spectrum, info.medium or "air")
     if bad := np.count_nonzero(~observation.good):
         raise ValueError(
             f"{bad} of {len(observation.good)} pixels are masked or not finite, and a spectrum to "
-            "broaden may have none: slice them off, or let a model broaden, model(..., vsini=8)"
+            "broaden must have none: slice them off, or let a model broaden, model(..., vsini=8)"
         )
     velocities = [
         one_value(checked_velocity(value, name), name)
@@ -81,7 +82,7 @@ def broaden_spectrum(
     order = np.argsort(observation.wavelength)
     broadener = Broadener(
         observation.wavelength[order],
-        spectrum.meta.get("resolution"),
+        info.resolution,
         limb_darkening=limb_darkening,
         macroturbulence=macroturbulence,
     )
@@ -91,7 +92,7 @@ def broaden_spectrum(
     flux = level * broadener.broaden(flux, velocities, pixels, resolution)[0].numpy()
     flux[~broadener.supported(pixels, *velocities[1:], resolution)[0]] = np.nan
     meta = dict(zip(VELOCITIES, velocities * (u.km / u.s), strict=True))
-    meta["resolution"] = resolution or spectrum.meta.get("resolution")
+    meta["resolution"] = resolution or info.resolution
     return Spectrum(
         spectral_axis=observation.spectral_axis,
         flux=flux * observation.unit,
@@ -100,28 +101,28 @@ def broaden_spectrum(
     )
 
 
-def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
+def degrade_spectrum(
+    spectrum: Spectrum, to_resolution: float, *, resolution: float | None = None
+) -> Spectrum:
     """Lower the resolution of an observed spectrum, such as to that of a model.
 
-    The errors are propagated. Smoothing makes the noise of neighbouring pixels correlated:
-    ``meta["correlation"]`` is the number of pixels over which noise is shared. Fits of this package
-    take so many for one, which is right for broad features, makes errors somewhat too large for the
-    depths of single lines, and for their positions and widths up to about twice; what takes pixels
-    for independent gives errors that are too small, by up to the root of that number. Where a
-    spectrum has no uncertainty, its noise is guessed before it is smoothed, and
-    ``meta["guessed_noise"]`` is what becomes of it, a part of the median flux. Of a spectrum that
-    has been smoothed before, these entries are taken into account.
+    Uncertainties are propagated. Smoothing correlates the noise of neighboring pixels:
+    ``meta["correlation"]`` is the number of pixels that share their noise. Fits of this package
+    count that many pixels as one, which is right for broad features, makes the errors somewhat too
+    large for the depths of single lines, and up to about twice too large for their positions and
+    widths; code that takes pixels to be independent returns errors that are too small, by up to the
+    root of that number. For a spectrum without uncertainty, the noise is estimated before it is
+    smoothed, and ``meta["guessed_noise"]`` is the noise after smoothing, as a fraction of the
+    median flux. The entries of a spectrum that was degraded before are taken into account.
 
     Parameters
     ----------
     spectrum : `~specutils.Spectrum`
-        One-dimensional, wavelengths in any spectral unit.
+        One-dimensional, in any spectral unit.
     to_resolution : float
-        λ/FWHM wanted.
+        λ/FWHM of the result.
     resolution : float, optional
-        λ/FWHM it has; by default that of its ``meta["resolution"]``. Without either, perfect. If
-        it contradicts that entry, or the profile would be narrower than a pixel, there is a
-        warning.
+        λ/FWHM of the spectrum; its ``meta["resolution"]`` by default, and perfect without either.
 
     Returns
     -------
@@ -134,6 +135,12 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     ValueError
         If the resolution would not become lower, or it varies.
 
+    Warns
+    -----
+    astropy.utils.exceptions.AstropyUserWarning
+        If ``resolution`` contradicts ``meta["resolution"]``, or its profile is narrower than a
+        pixel.
+
     Examples
     --------
     >>> from astropayne import SpectralGrid, degrade_spectrum
@@ -141,22 +148,22 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     >>> spectrum.meta["resolution"]
     15000.0
     """
-    from specutils import Spectrum
-
     observation = observe(spectrum, "vacuum")  # the medium does not matter here
     observation.require_pixels()
-    stated = resolution_at(spectrum.meta.get("resolution"), observation.spectral_axis)
+    stated = resolution_at(
+        SpectrumInfo.of(spectrum.meta).resolution, observation.spectral_axis
+    )
     resolution = stated if resolution is None else resolution
     if any(np.ndim(r) or callable(r) for r in (resolution, to_resolution)):
         raise ValueError(
-            "a resolution that varies cannot be taken from here, or to: give one number, such as "
-            "of each order of a spectrum that is cut into these"
+            "a spectrum whose resolution varies cannot be degraded, nor to one that varies: give "
+            "one number, such as that of each order of a spectrum that is cut into orders"
         )
     stated = stated if stated is None else np.median(stated)
     order = np.argsort(observation.wavelength)
-    _doubt(resolution, stated, observation.wavelength[order])
-    known = observation.has_uncertainty
-    noise = observation.sigma if known else guessed_noise(spectrum, observation)
+    _warn_of_implausible(resolution, stated, observation.wavelength[order])
+    has_noise = observation.has_uncertainty
+    noise = observation.sigma if has_noise else guessed_noise(spectrum, observation)
     before = shared_noise(spectrum, observation.good)
     flux, sigma, correlation = degrade(
         observation.wavelength[order],
@@ -167,23 +174,25 @@ def degrade_spectrum(spectrum, to_resolution, *, resolution=None):
     )
     back = np.argsort(order)
     flux, sigma, correlation = flux[back], sigma[back], correlation[back]
-    # Of two kernels squares of widths add up. Their noise is that of so many independent pixels.
+    # Widths of two kernels add in quadrature. The noise is that of as many independent pixels.
     total = np.sqrt(correlation**2 + before**2 - 1)
     sigma = np.where(before > 1, sigma * np.sqrt(correlation / total), sigma)
     mask = ~np.isfinite(flux)
     meta = {"resolution": float(to_resolution), "correlation": total}
-    if not known:
+    if not has_noise:
         meta["guessed_noise"] = sigma / (np.nanmedian(np.abs(observation.flux)) or 1.0)
     return Spectrum(
         spectral_axis=observation.spectral_axis,
         flux=flux * observation.unit,
-        uncertainty=StdDevUncertainty(sigma * observation.unit) if known else None,
+        uncertainty=StdDevUncertainty(sigma * observation.unit) if has_noise else None,
         mask=mask,
         meta={**spectrum.meta, **meta},
     )
 
 
-def _doubt(resolution, stated, wavelength):
+def _warn_of_implausible(
+    resolution: float | None, stated: float | None, wavelength: np.ndarray
+) -> None:
     """Warn of a resolution that a spectrum can hardly have."""
     if resolution is None or not np.isfinite(resolution):
         return
@@ -195,7 +204,7 @@ def _doubt(resolution, stated, wavelength):
     else:
         return
     warnings.warn(
-        f"R = {resolution:g} is taken for a spectrum's resolution, but {reason}",
+        f"R = {resolution:g} is taken for the resolution of a spectrum, but {reason}",
         AstropyUserWarning,
         stacklevel=3,
     )

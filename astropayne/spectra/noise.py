@@ -1,63 +1,48 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Uncertainties of spectra, stated or estimated."""
+"""Noise of spectra without uncertainty, and noise that pixels share."""
 
 import astropy.units as u
 import numpy as np
-from astropy.nddata import StdDevUncertainty
+import numpy.typing as npt
+from specutils import Spectrum
 
-__all__ = ["guessed_noise", "shared_noise", "standard_deviation"]
+from astropayne.spectra.info import SpectrumInfo
+from astropayne.spectra.observation import Observation
 
-_NO_NOISE = 1e-6  # of the median of all errors, below which one is taken for zero
-
-
-def standard_deviation(spectrum):
-    """Return σ in the flux's unit, and where it is known; zeros if there is no uncertainty."""
-    uncertainty, n = spectrum.uncertainty, len(spectrum.flux)
-    if uncertainty is None:
-        return np.zeros(n), np.ones(n, dtype=bool)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if not isinstance(uncertainty, StdDevUncertainty):
-            uncertainty = uncertainty.represent_as(StdDevUncertainty)
-        sigma = np.array(uncertainty.array, dtype=float)
-        if uncertainty.unit not in (None, spectrum.flux.unit):
-            sigma = (sigma * uncertainty.unit).to_value(spectrum.flux.unit)
-    known = np.isfinite(sigma) & (sigma > 0)
-    if known.any():  # one of 1e-12 stands for zero: such a pixel would count alone
-        known &= sigma > _NO_NOISE * np.median(sigma[known])
-    return np.where(known, sigma, np.inf), known
+__all__ = ["guessed_noise", "shared_noise"]
 
 
-def guessed_noise(spectrum, observation):
+def guessed_noise(spectrum: Spectrum, observation: Observation) -> np.ndarray:
     """Return the noise of a spectrum that has no uncertainty.
 
-    It is guessed from how pixels differ from their neighbours. Smoothing makes these alike, so
-    that of a spectrum that `degrade_spectrum` made, it is what that has guessed before.
+    It is estimated from the differences between neighboring pixels. Smoothing makes these alike, so
+    that for a spectrum that `degrade_spectrum` made, it is the estimate from before the smoothing.
 
     Parameters
     ----------
     spectrum : `~specutils.Spectrum`
     observation : Observation
-        Of the spectrum.
+        Arrays of the spectrum.
 
     Returns
     -------
     numpy.ndarray, shape (n_pixels,)
-        In the flux's unit; infinite where a pixel is not good.
+        In the unit of the flux; infinite where a pixel is not good.
     """
-    part = spectrum.meta.get("guessed_noise")
-    if part is None or not observation.good.any():
-        noise = _difference_of_neighbours(observation)
+    fraction = SpectrumInfo.of(spectrum.meta).guessed_noise
+    if fraction is None or not observation.good.any():
+        noise = _difference_of_neighbors(observation)
     else:
-        noise = _of_pixels(part, observation.flux.shape) * np.nanmedian(np.abs(observation.flux))
+        level = np.nanmedian(np.abs(observation.flux))
+        noise = _of_pixels(fraction, observation.flux.shape) * level
     return np.where(observation.good, noise, np.inf)
 
 
-def _difference_of_neighbours(observation):
+def _difference_of_neighbors(observation: Observation) -> float:
     """Return the noise of all good pixels, zero if there is none.
 
     This is DER_SNR (Stoehr et al. 2008, ASP Conf. Ser. 394, 505), by way of specutils.
     """
-    from specutils import Spectrum
     from specutils.analysis import snr_derived
 
     flux = observation.flux[observation.good]
@@ -68,8 +53,8 @@ def _difference_of_neighbours(observation):
     return abs(np.median(flux) / snr) if snr else 0.0
 
 
-def shared_noise(spectrum, good):
-    """Return over how many pixels noise is shared, as `degrade_spectrum` says it.
+def shared_noise(spectrum: Spectrum, good: np.ndarray) -> np.ndarray:
+    """Return the number of pixels that share their noise, as `degrade_spectrum` determines it.
 
     Parameters
     ----------
@@ -79,16 +64,17 @@ def shared_noise(spectrum, good):
     Returns
     -------
     numpy.ndarray, shape (n_pixels,)
-        One where the spectrum does not say, and where a pixel is not good.
+        One where the spectrum does not state it, and where a pixel is not good.
     """
-    alike = _of_pixels(spectrum.meta.get("correlation", 1.0), good.shape)
-    return np.where(good, np.fmax(alike, 1.0), 1.0)
+    stated = SpectrumInfo.of(spectrum.meta).correlation
+    correlation = _of_pixels(1.0 if stated is None else stated, good.shape)
+    return np.where(good, np.fmax(correlation, 1.0), 1.0)
 
 
-def _of_pixels(stated, shape):
-    """Return what metadata state of pixels; the median if they are of more than these.
+def _of_pixels(stated: npt.ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what metadata state of pixels; the median if they are of another number of pixels.
 
-    A spectrum that is cut out of another one has the other's metadata.
+    A spectrum that is cut out of another one has the metadata of that.
     """
     stated = np.asarray(stated, dtype=float)
     return stated if stated.shape in ((), shape) else np.nanmedian(stated)

@@ -1,16 +1,21 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""From a spectrum with units to arrays: the only place where specutils objects are unpacked."""
+"""Observed spectra as arrays: the only place where specutils objects are unpacked."""
 
 from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
+from specutils import SpectralRegion, Spectrum
 
-from astropayne.spectra.noise import standard_deviation
+from astropayne.spectra.uncertainty import standard_deviation
 from astropayne.wavelengths.media import vacuum_angstrom
 from astropayne.wavelengths.regions import inside_regions
 
 __all__ = ["Observation", "observe"]
+
+
+_ZEROS = 3  # consecutive pixels of exactly zero flux that are a gap, not a line
+_PLAUSIBLE_SNR = (0.05, 1e7)  # of the median pixel
 
 
 @dataclass(frozen=True)
@@ -28,44 +33,67 @@ class Observation:
     good : numpy.ndarray of bool, shape (n_pixels,)
         Pixels that can be used.
     counts : dict of str to int
-        How many there are, and how many of them are good for what.
+        Number of pixels, and how many of them meet each condition.
     unit : `~astropy.units.Unit`
         Of the flux.
     spectral_axis : `~astropy.units.Quantity`
-        As it was given.
+        As the spectrum has it; wavelengths if it has velocities.
     """
 
     wavelength: np.ndarray
     flux: np.ndarray
     sigma: np.ndarray
     good: np.ndarray
-    counts: dict
+    counts: dict[str, int]
     unit: u.UnitBase
     spectral_axis: u.Quantity
 
     @property
-    def has_uncertainty(self):
-        """Whether the noise is known."""
+    def has_uncertainty(self) -> bool:
+        """Whether the spectrum states its noise."""
         return bool(self.sigma.any())
 
-    def require_pixels(self):
-        """Refuse a spectrum without a good pixel, and say why none is."""
+    def require_pixels(self) -> None:
+        """Raise an error if the spectrum has no usable pixel, or its noise is not plausible.
+
+        Raises
+        ------
+        ValueError
+            If no pixel meets all conditions, or the median signal-to-noise ratio is one that no
+            spectrum has.
+        """
         if not self.good.any():
-            of, *others = self.counts.items()
-            rest = ", ".join(f"{n} {what}" for what, n in others)
-            raise ValueError(f"the spectrum has no usable pixel: of {of[1]}, {rest}")
+            total, *conditions = self.counts.items()
+            rest = ", ".join(f"{n} {what}" for what, n in conditions)
+            raise ValueError(f"the spectrum has no usable pixel: of {total[1]}, {rest}")
+        if self.has_uncertainty:
+            snr = np.median(np.abs(self.flux[self.good]) / self.sigma[self.good])
+            low, high = _PLAUSIBLE_SNR
+            if snr > high or 0 < snr < low:
+                raise ValueError(
+                    f"the median signal-to-noise ratio of a pixel is {snr:.2g}: the uncertainty is "
+                    "in another unit or scale than the flux, such as that of a spectrum before it "
+                    "was normalized; divide it by the same continuum, or leave it out"
+                )
 
 
-def observe(spectrum, medium="air", regions=None, exclude=None):
+def observe(
+    spectrum: Spectrum,
+    medium: str = "air",
+    regions: SpectralRegion | None = None,
+    exclude: SpectralRegion | None = None,
+) -> Observation:
     """Unpack a spectrum.
+
+    Three or more consecutive pixels of exactly zero flux are a gap that was filled, and not used.
 
     Parameters
     ----------
     spectrum : `~specutils.Spectrum`
         One-dimensional; any spectral unit, any class of uncertainty, with or without a mask.
     medium : {"air", "vacuum"}
-        What its wavelengths are measured in; frequencies, energies and wave numbers always are
-        vacuum's.
+        Medium of its wavelengths; frequencies, energies and wavenumbers are always those of
+        vacuum.
     regions : `~specutils.SpectralRegion`, optional
         Use only the pixels inside.
     exclude : `~specutils.SpectralRegion`, optional
@@ -80,36 +108,81 @@ def observe(spectrum, medium="air", regions=None, exclude=None):
     TypeError
         If it is not a spectrum.
     ValueError
-        If it has more than one dimension, or no pixel.
+        If it has more than one dimension or no pixel, or its axis or uncertainty cannot be
+        converted.
     """
-    axis, flux = getattr(spectrum, "spectral_axis", None), getattr(spectrum, "flux", None)
-    if axis is None or flux is None:
+    if getattr(spectrum, "spectral_axis", None) is None or getattr(spectrum, "flux", None) is None:
         raise TypeError(
-            f"an observed spectrum has to be a specutils Spectrum, got {type(spectrum).__name__}: "
+            f"an observed spectrum must be a specutils Spectrum, got {type(spectrum).__name__}: "
             "make one with Spectrum(spectral_axis=wavelength, flux=flux, uncertainty=...), or with "
             "read_spectrum of a file"
         )
+    flux = spectrum.flux
     if flux.ndim != 1:
         raise ValueError(
             f"flux has shape {flux.shape}: fit_spectrum takes one spectrum, fit_spectra many"
         )
     if not len(flux):
         raise ValueError("the spectrum is empty: it has no pixel")
-    axis = u.Quantity(axis, copy=False, subok=False)
-    wavelength = vacuum_angstrom(axis, medium)
-    sigma, known = standard_deviation(spectrum)
+    axis = _wavelengths(spectrum)
+    sigma, has_sigma = standard_deviation(spectrum)
     values = np.array(flux.value, dtype=float)
-    reasons = {
+    conditions = {
         "have finite flux": np.isfinite(values),
-        "a positive, finite uncertainty": known,
+        "a positive, finite uncertainty": has_sigma,
     }
+    gaps = _runs_of_zeros(values)
+    if gaps.any():
+        conditions["are not in runs of exact zeros"] = ~gaps
     if spectrum.mask is not None:
-        reasons["are not masked"] = ~np.asarray(spectrum.mask, dtype=bool)
+        conditions["are not masked"] = ~np.asarray(spectrum.mask, dtype=bool)
     if regions is not None:
-        reasons["lie in the regions"] = inside_regions(axis, regions, medium)
+        conditions["lie in the regions"] = inside_regions(axis, regions, medium)
     if exclude is not None:
-        reasons["are not excluded"] = ~inside_regions(axis, exclude, medium)
-    good = np.logical_and.reduce(list(reasons.values()))
-    counts = {"pixels": len(values), **{why: int(which.sum()) for why, which in reasons.items()}}
-    values = np.where(good, values, np.nan)
-    return Observation(wavelength, values, sigma, good, counts, flux.unit, axis)
+        conditions["are not excluded"] = ~inside_regions(axis, exclude, medium)
+    good = np.logical_and.reduce(list(conditions.values()))
+    counts = {"pixels": len(values), **{what: int(c.sum()) for what, c in conditions.items()}}
+    return Observation(
+        wavelength=vacuum_angstrom(axis, medium),
+        flux=np.where(good, values, np.nan),
+        sigma=sigma,
+        good=good,
+        counts=counts,
+        unit=flux.unit,
+        spectral_axis=axis,
+    )
+
+
+def _wavelengths(spectrum: Spectrum) -> u.Quantity:
+    """Return the spectral axis; of velocities, the wavelengths that they stand for."""
+    axis = spectrum.spectral_axis
+    if axis.unit.is_equivalent(u.km / u.s):
+        rest, convention = (
+            getattr(axis, name, None) for name in ("doppler_rest", "doppler_convention")
+        )
+        if rest is None or convention is None:
+            raise ValueError(
+                f"the spectral axis is in {axis.unit} without rest wavelength and Doppler "
+                "convention: give them, as in SpectralAxis(velocity, doppler_rest=6562.8 * u.AA, "
+                "doppler_convention='relativistic'), or wavelengths"
+            )
+        axis = axis.to(u.AA)
+    axis = u.Quantity(axis, copy=False, subok=False)
+    if not axis.unit.is_equivalent(u.AA, u.spectral()):
+        raise ValueError(
+            f"the spectral axis is in {axis.unit}: it must be wavelengths, frequencies, energies "
+            "or wavenumbers"
+        )
+    return axis
+
+
+def _runs_of_zeros(flux: np.ndarray) -> np.ndarray:
+    """Return the pixels of a run of exact zeros, which fills a gap."""
+    zero = np.concatenate([[False], flux == 0, [False]])
+    if np.count_nonzero(zero) < _ZEROS:
+        return np.zeros(len(flux), dtype=bool)
+    ends = np.flatnonzero(np.diff(zero)).reshape(-1, 2)
+    gaps = np.zeros(len(flux), dtype=bool)
+    for start, end in ends[np.diff(ends)[:, 0] >= _ZEROS]:
+        gaps[start:end] = True
+    return gaps

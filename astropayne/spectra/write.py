@@ -1,34 +1,42 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Writing spectra."""
 
+from pathlib import Path
+
 import astropy.units as u
 import numpy as np
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
+from specutils import Spectrum
 
 from astropayne.io.result_tables import writable_suffix, write_table
 from astropayne.labels.names import Label
-from astropayne.spectra.tables import OF_NOISE
+from astropayne.spectra.info import SpectrumInfo
 from astropayne.wavelengths.resolution import resolution_at
 
 __all__ = ["write_spectrum"]
 
 
-def write_spectrum(spectrum, path, *, overwrite=False):
+def write_spectrum(spectrum: Spectrum, path: str | Path, *, overwrite: bool = False) -> None:
     """Write a spectrum, so that `read_spectrum` reads it.
 
     Parameters
     ----------
     spectrum : `~specutils.Spectrum`
         One-dimensional.
-    path, overwrite
-        As for `write_table`. ``*.ecsv`` and ``*.fits`` hold units, mask, medium and resolution,
-        which is a column if it varies, and what `~astropayne.degrade_spectrum` says of the noise.
+    path : path-like
+        ``*.ecsv`` and ``*.fits`` hold units, mask, medium and resolution, which is a column if it
+        varies, and the noise that `~astropayne.degrade_spectrum` determines. ``*.csv`` and
+        ``*.txt`` hold wavelength, flux and uncertainty.
+    overwrite : bool
+        Whether to replace an existing file.
 
     Raises
     ------
-    OSError, ValueError
-        As `write_table`.
+    OSError
+        If the file exists, or cannot be written.
+    ValueError
+        If the name ends in something else.
 
     Examples
     --------
@@ -43,6 +51,7 @@ def write_spectrum(spectrum, path, *, overwrite=False):
     'air'
     """
     holds_all = writable_suffix(path) in (".ecsv", ".fits")
+    info = SpectrumInfo.of(spectrum.meta)
     table = QTable({"wavelength": u.Quantity(spectrum.spectral_axis, subok=False)})
     table["flux"] = spectrum.flux.value if spectrum.flux.unit == u.one else spectrum.flux
     if spectrum.uncertainty is not None:
@@ -50,17 +59,15 @@ def write_spectrum(spectrum, path, *, overwrite=False):
         table["uncertainty"] = sigma.array if spectrum.flux.unit == u.one else sigma.quantity
     if spectrum.mask is not None and holds_all:
         table["mask"] = np.asarray(spectrum.mask, dtype=bool)
-    for name in OF_NOISE:
-        stated = spectrum.meta.get(name)
-        if holds_all and np.shape(stated) == spectrum.flux.shape:
-            table[name] = stated
-    known = {"medium": spectrum.meta.get("medium")}
-    resolution = resolution_at(spectrum.meta.get("resolution"), spectrum.spectral_axis)
-    if np.ndim(resolution) == 0:
-        known["resolution"] = resolution
-    elif holds_all:
+    for name in ("correlation", "guessed_noise"):
+        values = getattr(info, name)
+        if holds_all and np.shape(values) == spectrum.flux.shape:
+            table[name] = values
+    resolution = resolution_at(info.resolution, spectrum.spectral_axis)
+    if np.ndim(resolution) and holds_all:
         table["resolution"] = resolution
-    table.meta = {key: value for key, value in known.items() if value is not None}
+    number = resolution if np.ndim(resolution) == 0 else None
+    table.meta = SpectrumInfo(medium=info.medium, resolution=number).as_meta()
     labels = spectrum.meta.get("labels")
     if labels is not None:
         table.meta["labels"] = {

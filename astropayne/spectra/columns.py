@@ -1,0 +1,275 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Which columns of a table hold wavelength, flux, uncertainty and mask, by their names."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from astropayne.spectra.conventions import exact_names, role_patterns
+from astropayne.utils.suggestions import require_known
+
+__all__ = [
+    "NOISE_POWERS",
+    "ROLES",
+    "choose_roles",
+    "flux_candidates",
+    "mask_candidates",
+    "matching_noise",
+    "medium_of_names",
+    "plain_name",
+]
+
+#: Powers that turn what a column of each role holds into a standard deviation.
+NOISE_POWERS = {"uncertainty": 1, "variance": 0.5, "inverse_variance": -0.5}
+#: Roles of columns; a column ``good`` is a mask in which good pixels are not zero.
+ROLES = ("wavelength", "log_wavelength", "flux", *NOISE_POWERS, "mask", "good", "resolution")
+_MEDIUM_IN_NAME = re.compile(r"(?:^|[_ (\[])(air|vac)")
+_UNIT_AT_END = re.compile(r"\s*[(\[][^)\]]*[)\]]$")
+_WAVELENGTH = re.compile(r"^wav|^lam|^wl")
+_LOG_WAVELENGTH = re.compile(r"^log(10)?_?(wav|lam|wl)")
+_FLUX = re.compile(r"flux|intensity")
+# What is removed from a name to find the quantity that an uncertainty belongs to.
+_FLUX_WORDS = re.compile(r"flux(es)?|intensity|values?")
+_NOISE_WORDS = re.compile(
+    r"inv(erse)?_?var(iance)?|ivar|var(iance)?|uncert(ainty|ainties)?|unc(?![a-z])|err(or)?s?"
+    r"|sigma|sig(?![a-z])|std_?dev|stdev|std|noise|^e_|^e(?=flux)|^d_?(?=flux)"
+)
+_NORMALIZED = re.compile(r"normali[sz]ed|normed|norm")
+
+
+def plain_name(name: str) -> str:
+    """Return a name in lower case, without its unit, with underscores between words."""
+    return re.sub(r"[\s.\-]+", "_", _UNIT_AT_END.sub("", name.strip()).lower())
+
+
+def _stem(name: str) -> str:
+    """Return what is left of a name without words for flux and uncertainty."""
+    text = _NORMALIZED.sub("norm", plain_name(name))
+    return re.sub(r"[\W_]+", "", _FLUX_WORDS.sub("", _NOISE_WORDS.sub("", text)))
+
+
+def _is_noise(plain: str) -> bool:
+    return any(role_patterns(role).search(plain) for role in NOISE_POWERS)
+
+
+def _first_exact(names: Mapping[str, str], role: str) -> str | None:
+    """Return the column of a role that comes first in the order of preference."""
+    return next((names[plain] for plain in exact_names(role) if plain in names), None)
+
+
+def flux_candidates(columns: Sequence[str]) -> list[str]:
+    """Return the columns that may be the flux: the preferred one, or all that suggest it.
+
+    Models, sky and background are no candidates, nor are uncertainties and masks.
+    """
+    names = {plain_name(name): name for name in reversed(columns)}
+    if (exact := _first_exact(names, "flux")) is not None:
+        return [exact]
+    other = ("not_flux", "mask_like")
+    return [
+        name
+        for plain, name in reversed(names.items())
+        if _FLUX.search(plain)
+        and not _is_noise(plain)
+        and not any(role_patterns(role).search(plain) for role in other)
+    ]
+
+
+def _wavelength(names: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the role and the name of the wavelength."""
+    for role, pattern in (("wavelength", _WAVELENGTH), ("log_wavelength", _LOG_WAVELENGTH)):
+        if (exact := _first_exact(names, role)) is not None:
+            return role, exact
+        for plain, name in reversed(names.items()):
+            if pattern.search(plain) and not _is_noise(plain) and not _is_excluded(plain, role):
+                return role, name
+    return None
+
+
+def _is_excluded(plain: str, role: str) -> bool:
+    axis = role == "wavelength" and role_patterns("not_wavelength").search(plain)
+    return bool(axis or role_patterns("mask_like").search(plain))
+
+
+def matching_noise(columns: Iterable[str], flux: str) -> dict[str, str]:
+    """Return the columns of uncertainty that belong to a flux, by role.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Names of all columns.
+    flux : str
+        Name of the flux.
+
+    Returns
+    -------
+    dict of str to str
+        From roles of `NOISE_POWERS` to names.
+
+    Raises
+    ------
+    ValueError
+        If several columns of one role may belong to the flux.
+
+    Examples
+    --------
+    >>> from astropayne.spectra.columns import matching_noise
+    >>> matching_noise(["WAVE", "FLUX_NORM", "FLUX", "ERR", "ERR_NORM"], "FLUX")
+    {'uncertainty': 'ERR'}
+    """
+    columns = list(columns)
+    roles = {name: role for name in columns if name != flux and (role := _noise_role(name))}
+    others = {_stem(name) for name in columns if name not in roles and name != flux}
+    own = _stem(flux)
+    listed = {n for n, role in roles.items() if plain_name(n) in exact_names(role)}
+    stems = {name: own if name in listed else _stem(name) for name in roles}
+    free = {n: s for n, s in stems.items() if s == own or not (s and _belongs(s, others))}
+    best = [n for n, s in free.items() if s == own]
+    if not best:
+        has_plain_flux = any(_FLUX.search(plain_name(n)) and not _stem(n) for n in columns)
+        best = [n for n, s in free.items() if s or not has_plain_flux]
+    found: dict[str, list[str]] = {}
+    for name in best:
+        found.setdefault(roles[name], []).append(name)
+    for role, names in found.items():
+        if len(names) > 1:
+            raise ValueError(
+                f"columns {', '.join(names)} may each be the {role.replace('_', ' ')} of "
+                f"{flux!r}: name one of them, columns={{{role!r}: {names[0]!r}}}"
+            )
+    return {role: found[role][0] for role in NOISE_POWERS if role in found}
+
+
+def _belongs(stem: str, others: set[str]) -> bool:
+    """Return whether a stem is that of another column, or a part of it."""
+    return any(stem == o or (len(o) > 2 and (stem in o or o in stem)) for o in others if o)
+
+
+def _noise_role(name: str) -> str | None:
+    """Return the role of a column of uncertainty; `None` if it is none."""
+    plain = plain_name(name)
+    if plain in (*exact_names("guessed_noise"), *exact_names("relative_uncertainty")):
+        return None
+    if _is_width(plain):
+        return None
+    if role_patterns("mask_like").search(plain):
+        return None
+    for role in ("inverse_variance", "variance", "uncertainty"):
+        if plain in exact_names(role) or role_patterns(role).search(plain):
+            return role
+    return None
+
+
+def _is_width(plain: str) -> bool:
+    return any(plain in exact_names(role) for role in ("dispersion", "dispersion_loglam", "fwhm"))
+
+
+def mask_candidates(columns: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the mask among columns, by its role, and other columns that look like masks."""
+    columns = list(columns)
+    names = {plain_name(name): name for name in reversed(columns)}
+    chosen = {}
+    for role in ("mask", "good"):
+        if (name := _first_exact(names, role)) is not None:
+            chosen = {role: name}
+            break
+    used = {plain_name(n) for n in chosen.values()}
+    alternative = {"or_mask", "ormask"} if used & {"and_mask", "andmask"} else set()
+    exact = {*exact_names("mask"), *exact_names("good")}
+    unused = [
+        name
+        for plain, name in reversed(names.items())
+        if (plain in exact or role_patterns("mask_like").search(plain))
+        and plain not in used | alternative
+    ]
+    return chosen, unused
+
+
+def choose_roles(columns: Sequence[str], chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return which column has which role, by the names of the columns.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of the columns.
+    chosen : mapping of str to str, optional
+        Roles that the caller assigned, such as ``{"flux": "FLUX_NORM"}``; see `ROLES`.
+
+    Returns
+    -------
+    dict of str to str
+        From roles to names; without ``wavelength`` or ``flux`` if no name suggests it.
+
+    Raises
+    ------
+    ValueError
+        If several columns may be the flux, or a role or column does not exist.
+
+    Examples
+    --------
+    >>> from astropayne.spectra.columns import choose_roles
+    >>> choose_roles(["WAVE", "FLUX", "SKY", "IVAR"])
+    {'wavelength': 'WAVE', 'flux': 'FLUX', 'inverse_variance': 'IVAR'}
+    """
+    return dict(_choose_roles(tuple(columns), tuple((chosen or {}).items())))
+
+
+@lru_cache(maxsize=64)
+def _choose_roles(
+    columns: tuple[str, ...], pairs: tuple[tuple[str, str], ...]
+) -> dict[str, str]:
+    """Return the roles of columns; files of one survey share their names."""
+    chosen = dict(pairs)
+    for role, name in pairs:
+        require_known(role, ROLES, "role of a column")
+        require_known(name, columns, "column")
+    names = {plain_name(name): name for name in reversed(columns)}
+    roles = {}
+    if not chosen.keys() & {"wavelength", "log_wavelength"} and (axis := _wavelength(names)):
+        roles[axis[0]] = axis[1]
+    if "flux" in chosen:
+        roles["flux"] = chosen["flux"]
+    elif len(candidates := flux_candidates(columns)) > 1:
+        raise ValueError(
+            f"columns {', '.join(candidates)} may each be the flux: name one of them, "
+            f"columns={{'flux': {candidates[0]!r}}}"
+        )
+    elif candidates:
+        roles["flux"] = candidates[0]
+    if "flux" in roles and not chosen.keys() & NOISE_POWERS.keys():
+        roles |= matching_noise(columns, roles["flux"])
+    if not chosen.keys() & {"mask", "good"}:
+        roles |= mask_candidates(columns)[0]
+    for role in ("resolution", "dispersion", "dispersion_loglam", "fwhm", "correlation"):
+        if (name := _first_exact(names, role)) is not None:
+            roles[role] = name
+    if (name := _first_exact(names, "guessed_noise")) is not None:
+        roles["guessed_noise"] = name
+    return {**roles, **chosen}
+
+
+def medium_of_names(wavelength: str, columns: Iterable[str]) -> str | None:
+    """Return the medium that the name of the wavelength states, or that of another one.
+
+    Parameters
+    ----------
+    wavelength : str
+        Name of the column that is used.
+    columns : iterable of str
+        Names of all columns: next to ``wavelength_air``, ``wavelength`` is in vacuum.
+
+    Returns
+    -------
+    {"air", "vacuum"} or None
+
+    Examples
+    --------
+    >>> from astropayne.spectra.columns import medium_of_names
+    >>> medium_of_names("wave_air", []), medium_of_names("wave", ["wave", "wave_air"])
+    ('air', 'vacuum')
+    """
+    if match := _MEDIUM_IN_NAME.search(wavelength.lower()):
+        return {"air": "air", "vac": "vacuum"}[match[1]]
+    related = [n.lower() for n in columns if n.lower().startswith(f"{wavelength.lower()}_")]
+    others = {match[1] for n in related if (match := _MEDIUM_IN_NAME.search(n))}
+    return {frozenset({"air"}): "vacuum", frozenset({"vac"}): "air"}.get(frozenset(others))

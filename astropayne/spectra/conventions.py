@@ -1,0 +1,149 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Conventions of spectrum files, read from tables of the package.
+
+The tables state what columns and image extensions are called (``spectrum_columns.ecsv``), which
+header cards and products state the medium of wavelengths (``spectrum_media.ecsv``), and in which
+masks a value other than zero marks a good pixel (``spectrum_masks.ecsv``), each with its source.
+"""
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import as_file, files
+from typing import Any
+
+from astropy.table import Table
+from astropy.utils.exceptions import AstropyUserWarning
+
+__all__ = ["exact_names", "first_value", "marks_good_pixels", "medium_of_headers", "role_patterns"]
+
+# Strings of CRVAL1 and CDELT1 of APOGEE depend on how a number is printed.
+_NUMBER = "{:g}"
+
+
+@cache
+def _rows(name: str) -> tuple[dict[str, str], ...]:
+    """Return the rows of a table of the package as dicts."""
+    with as_file(files("astropayne") / "data" / f"spectrum_{name}.ecsv") as path:
+        table = Table.read(path, format="ascii.ecsv")
+    columns = [
+        table[column].filled("") if table.masked else table[column] for column in table.colnames
+    ]
+    return tuple(
+        dict(zip(table.colnames, map(_text, row), strict=True))
+        for row in zip(*columns, strict=True)
+    )
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    return "" if text == "--" else text
+
+
+@cache
+def exact_names(role: str) -> tuple[str, ...]:
+    """Return the names of a role in lower case, in the order of preference."""
+    rows = _rows("columns")
+    return tuple(r["name"] for r in rows if r["role"] == role and r["kind"] == "name")
+
+
+@cache
+def role_patterns(role: str) -> re.Pattern:
+    """Return a regular expression that finds names of a role."""
+    rows = _rows("columns")
+    patterns = [r["name"] for r in rows if r["role"] == role and r["kind"] == "pattern"]
+    return re.compile("|".join(patterns) or r"(?!)")
+
+
+def first_value(headers: Iterable[Mapping[str, Any]], card: str) -> str:
+    """Return the first value of a card in several headers as text, empty if there is none."""
+    for header in headers:
+        value = header.get(card)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        return value.strip() if isinstance(value, str) else _printed(value)
+    return ""
+
+
+def _printed(value: Any) -> str:
+    return _NUMBER.format(value) if isinstance(value, float) else str(value)
+
+
+def medium_of_headers(headers: Sequence[Mapping[str, Any]], path: object = "") -> str | None:
+    """Return the medium of wavelengths that headers state.
+
+    Parameters
+    ----------
+    headers : sequence of mapping
+        FITS headers; the first that has a card counts.
+    path : path-like
+        Name of the file, for the warning.
+
+    Returns
+    -------
+    {"air", "vacuum"} or None
+        `None` if no header states it.
+
+    Warns
+    -----
+    astropy.utils.exceptions.AstropyUserWarning
+        If a card that exists to state the medium has another value.
+
+    Examples
+    --------
+    >>> from astropayne.spectra.conventions import medium_of_headers
+    >>> medium_of_headers([{"AIRORVAC": "vac"}])
+    'vacuum'
+    """
+    values: dict[str, str] = {}
+    for row in _rows("media"):
+        card = row["card"]
+        if card not in values:
+            values[card] = first_value(headers, card)
+        if not values[card] or not _matches(row["value"], values[card]):
+            continue
+        if not row["needs"] or _matches(row["matching"], first_value(headers, row["needs"])):
+            return row["medium"]
+    statements = {r["card"] for r in _rows("media") if r["kind"] == "statement"}
+    if unclear := [f"{card} = {values[card]!r}" for card in statements if values[card]]:
+        warnings.warn(
+            f"{path}: {unclear[0]} does not state whether wavelengths are in air or in vacuum: "
+            "give meta={'medium': 'vacuum'} or meta={'medium': 'air'}",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
+    return None
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return bool(text) and re.fullmatch(pattern, text, re.IGNORECASE) is not None
+
+
+def marks_good_pixels(column: str, headers: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a value other than zero in a mask marks a good pixel.
+
+    Parameters
+    ----------
+    column : str
+        Name of the mask.
+    headers : sequence of mapping
+        Headers of the file.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from astropayne.spectra.conventions import marks_good_pixels
+    >>> marks_good_pixels("mask", []), marks_good_pixels("mask", [{"DMODCLS": "OneSpec"}])
+    (False, True)
+    """
+    if column.lower() in exact_names("good"):
+        return True
+    return any(
+        row["column"] == column.lower()
+        and (not row["card"] or _matches(row["value"], first_value(headers, row["card"])))
+        for row in _rows("masks")
+    )

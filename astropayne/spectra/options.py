@@ -1,0 +1,42 @@
+# Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
+"""Options of reading spectra, as one value."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+
+__all__ = ["ReadOptions"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options of `~astropayne.read_spectrum`, and of preparing spectra for a fit.
+
+    Parameters
+    ----------
+    format, wavelength_unit, columns, hdu, target, meta
+        As for `~astropayne.read_spectrum`.
+    degrade : tuple of (float, float or sequence of float), optional
+        Resolution λ/FWHM of the spectra, and the lower one to degrade them to, or one for each
+        arm.
+    """
+
+    format: str | None = None
+    wavelength_unit: u.UnitBase | str | None = None
+    columns: int | Mapping[str, str] | None = None
+    hdu: int | str | Sequence[int | str] | None = None
+    target: int | None = None
+    meta: Mapping[str, Any] | None = None
+    degrade: tuple[float, float | Sequence[float]] | None = None
+
+    @property
+    def unit(self) -> u.UnitBase | None:
+        """Unit of wavelengths where the file states none."""
+        return None if self.wavelength_unit is None else u.Unit(self.wavelength_unit)
+
+    def meta_of(self, path: Path) -> dict[str, Any]:
+        """Return the metadata that the caller gave, and the name of the file."""
+        return {**(self.meta or {}), "name": str(path)}
