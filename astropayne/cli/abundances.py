@@ -3,7 +3,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +22,8 @@ from astropayne.cli.outputs import count, refuse_existing, refuse_pictures, save
 
 if TYPE_CHECKING:
     from astropy.table import Row
+
+    from astropayne.spectra.options import ReadOptions
 
 __all__ = ["abundance_text", "abundances"]
 
@@ -95,7 +97,7 @@ def abundances(
     model = load_model(model_file, console)
     read = reading_options(model, resolutions, options)
     if reference is not None:
-        options["reference"] = read_star(files_of(reference), **read)
+        options["reference"] = read_star(files_of(reference), read)
     stars = [files_of(star) for star in stars]
     pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
     refuse_pictures(plot, [f"{name}-{e}" for name in pictures for e in elements], overwrite)
@@ -148,7 +150,7 @@ def _plot_elements(
     stars: list[tuple[list[str], str, "Row"]],
     elements: list[str],
     folder: str,
-    read: dict[str, Any],
+    read: "ReadOptions",
 ) -> str:
     """Draw the lines of the elements that have any in a spectrum, and return a summary."""
     from numpy import isfinite
@@ -159,7 +161,7 @@ def _plot_elements(
     Path(folder).mkdir(parents=True, exist_ok=True)
     n = 0
     for files, name, row in stars:
-        spectrum = read_star(files, **read)
+        spectrum = read_star(files, read)
         for element in elements:
             if isfinite(row[f"{element}_best_fit"]).any():
                 picture = Path(folder) / f"{name}-{element}.png"

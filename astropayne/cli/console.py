@@ -26,6 +26,9 @@ _SAME_AS = {
     "degrade_spectrum": "degrade_from",
     "meta={'medium': 'vacuum'}": "medium",
 }
+# Choices in a file, which commands take after its name: FILE::5, FILE::COADD_B.
+_CHOICE = re.compile(r"\b(?:target|hdu)=('[^']*'|[-\w]+)")
+_COLUMN = re.compile(r"columns=\{'(\w+)': '([^']*)'\}")
 _ARGUMENT = r"(?<![\w.])({})=('[^']*'|\"[^\"]*\"|[\w.+-]+|(?!\S))"
 
 
@@ -76,6 +79,9 @@ class Console:
         for text, name in _SAME_AS.items():
             if name in self.flags:
                 message = message.replace(text, _longest(self.flags[name]))
+        if "column" in self.flags:
+            message = _COLUMN.sub(r"--column \1=\2", message)
+            message = _CHOICE.sub(lambda match: f"FILE::{match[1].strip(chr(39))}", message)
         names = "|".join(self.flags)
         return re.sub(_ARGUMENT.format(names), self._flag, message) if names else message
 

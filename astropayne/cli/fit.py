@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
     from astropayne.models.model import PayneModel
+    from astropayne.spectra.options import ReadOptions
 
 __all__ = ["end_after_fits", "end_if_interrupted", "fit"]
 
@@ -79,7 +80,7 @@ def fit(
         options[name] = regions_of(options[name])
     model = load_model(model_file, console)
     read = reading_options(model, resolutions, options)
-    if model.resolution and not (resolutions or "degrade" in read):
+    if model.resolution and not (resolutions or read.degrade):
         console(f"No --resolution given: R = {model.resolution:g} where a file states none.")
     stars = [files_of(star) for star in stars]
     pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
@@ -101,7 +102,7 @@ def _plot_fits(
     stars: list[tuple[list[str], str]],
     folder: str,
     model: "PayneModel",
-    read: dict[str, Any],
+    read: "ReadOptions",
     options: dict[str, Any],
 ) -> str:
     """Draw each fit into a file of the folder, and return a summary."""
@@ -112,7 +113,7 @@ def _plot_fits(
 
     Path(folder).mkdir(parents=True, exist_ok=True)
     for files, name in stars:
-        fit_spectrum(read_star(files, **read), model, **options).plot()
+        fit_spectrum(read_star(files, read), model, **options).plot()
         save_figure(plt.gcf(), Path(folder) / f"{name}.png")
     return f"{count(len(stars), 'picture')} in {folder}"
 

@@ -2,6 +2,7 @@
 """Parameter types, and options that several commands share."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
 
     from astropayne.cli.console import Console
     from astropayne.models.model import PayneModel
+    from astropayne.spectra.options import ReadOptions
 
 __all__ = [
+    "Names",
     "Pairs",
     "Region",
     "Velocity",
@@ -66,6 +69,21 @@ class Pairs(click.ParamType):
         if not (name and equals and text) or len(parts) != self.size:
             self.fail(f"{value!r} must be like {self.name}", param, ctx)
         return name.strip(), parts[0] if self.size == 1 else tuple(parts)
+
+
+class Names(click.ParamType):
+    """``ROLE=NAME``, both of which are text."""
+
+    name = "ROLE=NAME"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return the role and the name."""
+        role, equals, name = value.partition("=")
+        if not (role and equals and name):
+            self.fail(f"{value!r} must be like {self.name}", param, ctx)
+        return role.strip(), name.strip()
 
 
 class Velocity(click.ParamType):
@@ -166,9 +184,11 @@ _OBSERVED = (
     click.option("--medium", type=click.Choice(["air", "vacuum"]),
                  help="Medium of the wavelengths. [default: the file's, or the model's]"),
     click.option("--format", help="Format of the files, of specutils. [default: detected]"),
-    click.option("--wavelength-unit", default="Angstrom", show_default=True,
-                 help="For files that do not state it."),
+    click.option("--wavelength-unit",
+                 help="Unit of wavelengths where a file states none. [default: Angstrom]"),
     click.option("--columns", type=int, help="2: read wavelength and flux only."),
+    click.option("--column", multiple=True, type=Names(),
+                 help="Column of a role: flux=FLUX_NORM, uncertainty=ERR, mask=DQ."),
 )  # fmt: skip
 
 
@@ -192,18 +212,28 @@ def load_model(path: str | None, console: "Console") -> "PayneModel":
 
 def reading_options(
     model: "PayneModel", resolutions: tuple[float, ...], options: dict[str, Any]
-) -> dict[str, Any]:
+) -> "ReadOptions":
     """Move the options of reading out of ``options``, and complete the others from the model."""
+    from astropayne.spectra.options import ReadOptions
+
     resolution = resolutions[0] if len(resolutions) == 1 else resolutions
-    read = {name: options.pop(name) for name in ("format", "wavelength_unit", "columns")}
+    columns = options.pop("columns")
+    if named := dict(options.pop("column")):
+        if columns is not None:
+            raise click.UsageError("--columns and --column exclude each other: give one of them.")
+        columns = named
+    read = ReadOptions(
+        format=options.pop("format"),
+        wavelength_unit=options.pop("wavelength_unit"),
+        columns=columns,
+        meta={"medium": options["medium"]} if options["medium"] else None,
+    )
     options["fixed"] = dict(options["fixed"])
-    if options["medium"]:
-        read["meta"] = {"medium": options["medium"]}
     if degrade_from := options.pop("degrade_from"):
         wanted = resolution or model.resolution
         if wanted is None:
             raise click.UsageError("--degrade-from needs -R: the model's resolution is unknown.")
-        read["degrade"] = degrade_from, wanted
+        read = replace(read, degrade=(degrade_from, wanted))
     if options.pop("trusted"):
         options["exclude_at_rest"] = model.untrusted
         if options["exclude_at_rest"] is None:

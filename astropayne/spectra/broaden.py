@@ -150,9 +150,7 @@ def degrade_spectrum(
     """
     observation = observe(spectrum, "vacuum")  # the medium does not matter here
     observation.require_pixels()
-    stated = resolution_at(
-        SpectrumInfo.of(spectrum.meta).resolution, observation.spectral_axis
-    )
+    stated = resolution_at(SpectrumInfo.of(spectrum.meta).resolution, observation.spectral_axis)
     resolution = stated if resolution is None else resolution
     if any(np.ndim(r) or callable(r) for r in (resolution, to_resolution)):
         raise ValueError(

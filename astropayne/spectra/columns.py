@@ -60,11 +60,12 @@ def _first_exact(names: Mapping[str, str], role: str) -> str | None:
 def flux_candidates(columns: Sequence[str]) -> list[str]:
     """Return the columns that may be the flux: the preferred one, or all that suggest it.
 
+    A normalized flux is preferred if it has an uncertainty of its own.
     Models, sky and background are no candidates, nor are uncertainties and masks.
     """
     names = {plain_name(name): name for name in reversed(columns)}
     if (exact := _first_exact(names, "flux")) is not None:
-        return [exact]
+        return [_normalized(names, columns) or exact]
     other = ("not_flux", "mask_like")
     return [
         name
@@ -75,11 +76,21 @@ def flux_candidates(columns: Sequence[str]) -> list[str]:
     ]
 
 
+def _normalized(names: Mapping[str, str], columns: Sequence[str]) -> str | None:
+    """Return a normalized flux that has an uncertainty of its own, which fits need."""
+    stems = {_stem(name) for name in columns if _noise_role(name)}
+    for plain in exact_names("flux"):
+        if plain in names and "norm" in plain and _stem(plain) in stems:
+            return names[plain]
+    return None
+
+
 def _wavelength(names: Mapping[str, str]) -> tuple[str, str] | None:
     """Return the role and the name of the wavelength."""
     for role, pattern in (("wavelength", _WAVELENGTH), ("log_wavelength", _LOG_WAVELENGTH)):
-        if (exact := _first_exact(names, role)) is not None:
-            return role, exact
+        for plain, name in reversed(names.items()):
+            if plain in exact_names(role):
+                return role, name
         for plain, name in reversed(names.items()):
             if pattern.search(plain) and not _is_noise(plain) and not _is_excluded(plain, role):
                 return role, name
@@ -215,9 +226,7 @@ def choose_roles(columns: Sequence[str], chosen: Mapping[str, str] | None = None
 
 
 @lru_cache(maxsize=64)
-def _choose_roles(
-    columns: tuple[str, ...], pairs: tuple[tuple[str, str], ...]
-) -> dict[str, str]:
+def _choose_roles(columns: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Return the roles of columns; files of one survey share their names."""
     chosen = dict(pairs)
     for role, name in pairs:

@@ -1,44 +1,61 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """The spectra of a star from one or several files."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import astropy.units as u
 import numpy as np
+from specutils import Spectrum, SpectrumList
 
 from astropayne.spectra.broaden import degrade_spectrum
+from astropayne.spectra.options import ReadOptions
 from astropayne.spectra.read import read_spectrum
 
-__all__ = ["SpectraFromFiles", "file_names", "files_of", "read_star"]
+__all__ = ["SpectraFromFiles", "file_names", "files_of", "read_star", "row_of"]
 
-
-class _Unreadable:
-    """What stands for a file that could not be read, so that it has its row."""
-
-    def __init__(self, name):
-        self.meta = {"name": name}
+_CHOICE = "::"  # between a file and what is chosen in it
 
 
 class SpectraFromFiles:
-    """Spectra that are read as they are asked for; ``reasons`` are those of the unreadable."""
+    """Spectra that are read when they are iterated over.
 
-    def __init__(self, stars, options):
-        self.stars, self.options, self.reasons = stars, options, {}
+    Parameters
+    ----------
+    stars : sequence of path-like, or of sequences of them
+        A file for each star, or several, which are its arms.
+    options : ReadOptions
 
-    def __len__(self):  # a progress bar says of how many
+    Attributes
+    ----------
+    reasons : dict of int to str
+        Why stars could not be read, by their position. In place of their spectra stands an object
+        that has only a name, so that they have a row in tables.
+    """
+
+    def __init__(
+        self, stars: Sequence[str | Path | Sequence[str | Path]], options: ReadOptions
+    ) -> None:
+        self.stars, self.options = stars, options
+        self.reasons: dict[int, str] = {}
+
+    def __len__(self) -> int:  # for progress bars
         return len(self.stars)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Spectrum | SpectrumList | SimpleNamespace]:
         for i, star in enumerate(self.stars):
             files = [star] if isinstance(star, str | Path) else list(star)
             try:
-                yield read_star(files, **self.options)
-            except Exception as error:  # loaders raise what they like; the others are fitted
+                yield read_star(files, self.options)
+            except Exception as error:  # loaders raise any error; the other stars are fitted
                 self.reasons[i] = str(error) or type(error).__name__
-                yield _Unreadable(_name_of(files))
+                yield SimpleNamespace(meta={"name": _name_of(files)})
 
 
-def files_of(text):
-    """Return the files of one star: what is between commas, unless there is such a file.
+def files_of(text: str | Path) -> list[str]:
+    """Return the files of one star: the parts between commas, unless there is such a file.
 
     Parameters
     ----------
@@ -54,29 +71,42 @@ def files_of(text):
     >>> files_of("blue.fits,red.fits")
     ['blue.fits', 'red.fits']
     """
-    return [text] if Path(text).exists() else [part for part in str(text).split(",") if part]
+    if Path(text).exists():
+        return [str(text)]
+    return [part for part in str(text).split(",") if part]
 
 
-def _name_of(files):
+def _name_of(files: Iterable[str | Path]) -> str:
     return ",".join(map(str, files))
 
 
-def read_star(files, *, degrade=None, **options):
+def _with_choice(file: str | Path, options: ReadOptions) -> tuple[str | Path, ReadOptions]:
+    """Return a path and options, of ``path::5`` (a target) or ``path::COADD_B`` (an HDU)."""
+    path, mark, choice = str(file).rpartition(_CHOICE)
+    if not mark or Path(file).exists():
+        return file, options
+    if choice.lstrip("-").isdigit():
+        return path, replace(options, target=int(choice))
+    names = choice.split("+")
+    return path, replace(options, hdu=names if len(names) > 1 else choice)
+
+
+def read_star(
+    files: Sequence[str | Path], options: ReadOptions | None = None
+) -> Spectrum | SpectrumList:
     """Read the spectra of one star.
 
     Parameters
     ----------
     files : sequence of path-like
-        One, or one for each of several arms.
-    degrade : (float, float or sequence of float), optional
-        The resolution that the spectra have, and the lower one they are to have, perhaps of each.
-    **options
-        Of `read_spectrum`.
+        One, or one for each of several arms. In files of several spectra, ``"path::5"`` chooses
+        a target, ``"path::COADD_B"`` an HDU, and ``"path::COADD_B+COADD_R"`` several as arms.
+    options : ReadOptions, optional
 
     Returns
     -------
     `~specutils.Spectrum` or `~specutils.SpectrumList`
-        A list if there are several; their ``meta["name"]`` are all files.
+        A list if there are several arms. ``meta["name"]`` of each are all files.
 
     Raises
     ------
@@ -90,37 +120,48 @@ def read_star(files, *, degrade=None, **options):
     >>> from tempfile import mkdtemp
     >>> from astropayne import PayneModel
     >>> from astropayne.spectra.files import read_star
+    >>> from astropayne.spectra.options import ReadOptions
     >>> from astropayne.spectra.write import write_spectrum
     >>> sun = PayneModel.sample()(teff=5777, logg=4.44, feh=0, vmic=1)
     >>> file = mkdtemp() + "/sun.ecsv"
     >>> write_spectrum(sun, file)
-    >>> star = read_star([file, file], degrade=(20000, 15000))
+    >>> star = read_star([file, file], ReadOptions(degrade=(20000, 15000)))
     >>> len(star), star[0].meta["resolution"]
     (2, 15000.0)
     """
-    from specutils import SpectrumList
-
+    options = options or ReadOptions()
     if not any(map(str, files)):
         raise ValueError("a star without a name of a file: give one, or several with commas")
-    spectra = [read_spectrum(file, **options) for file in files]
-    if degrade is not None:
-        own, wanted = degrade
-        wanted = np.broadcast_to(wanted, len(spectra))
+    spectra: list[Spectrum] = []
+    for file in files:
+        path, chosen = _with_choice(file, options)
+        found = read_spectrum(
+            path,
+            format=chosen.format,
+            wavelength_unit=chosen.wavelength_unit,
+            columns=chosen.columns,
+            hdu=chosen.hdu,
+            target=chosen.target,
+            meta=chosen.meta,
+        )
+        spectra += found if isinstance(found, SpectrumList) else [found]
+    if options.degrade is not None:
+        own, wanted = options.degrade
         spectra = [
             degrade_spectrum(spectrum, float(to), resolution=own)
-            for spectrum, to in zip(spectra, wanted, strict=True)
+            for spectrum, to in zip(spectra, np.broadcast_to(wanted, len(spectra)), strict=True)
         ]
     for spectrum in spectra:
         spectrum.meta["name"] = _name_of(files)
     return SpectrumList(spectra) if len(spectra) > 1 else spectra[0]
 
 
-def file_names(paths):
+def file_names(paths: Iterable[str | Path]) -> list[str]:
     """Return a short name for each path, no two the same: file names without their endings.
 
     Parameters
     ----------
-    paths : sequence of path-like
+    paths : iterable of path-like
 
     Returns
     -------
@@ -129,14 +170,37 @@ def file_names(paths):
     Examples
     --------
     >>> from astropayne.spectra.files import file_names
-    >>> file_names(["a/star.fits", "b/star.fits"])
-    ['star', 'star-2']
+    >>> file_names(["a/star.fits", "b/star.fits", "many.fits::3"])
+    ['star', 'star-2', 'many-3']
     """
-    names, last = {}, {}  # a survey may have "spectrum.fits" in each of many thousand folders
+    names: dict[str, None] = {}
+    last: dict[str, int] = {}  # a survey may have "spectrum.fits" in many thousands of folders
     for path in paths:
-        stem = Path(path).name.removesuffix(Path(path).suffix)
+        whole, _, choice = Path(path).name.partition(_CHOICE)
+        stem = whole.removesuffix(Path(whole).suffix) + (f"-{choice}" if choice else "")
         n = last.get(stem, 0) + 1
         while (name := stem if n == 1 else f"{stem}-{n}") in names:
             n += 1
-        names[name], last[stem] = path, n
+        names[name], last[stem] = None, n
     return list(names)
+
+
+def row_of(spectra: Spectrum, row: int) -> Spectrum:
+    """Return one of many spectra that a model predicted together.
+
+    Parameters
+    ----------
+    spectra : `~specutils.Spectrum`
+        With flux of shape (n_spectra, n_pixels), and a row per spectrum in ``meta["labels"]``.
+    row : int
+
+    Returns
+    -------
+    `~specutils.Spectrum`
+    """
+    return Spectrum(
+        spectral_axis=u.Quantity(spectra.spectral_axis, subok=False),
+        flux=spectra.flux[row],
+        mask=None if spectra.mask is None else spectra.mask[row],
+        meta={**spectra.meta, "labels": spectra.meta["labels"][row : row + 1]},
+    )

@@ -12,6 +12,7 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.io import registry as io_registry
+from astropy.utils.data import get_readable_fileobj
 from specutils import Spectrum, SpectrumList
 
 import astropayne.spectra.loaders.lamost  # noqa: F401  # registers its loaders
@@ -28,6 +29,7 @@ __all__ = ["read_fits"]
 # Formats of specutils that describe a form of file, not the product of a survey.
 _GENERIC = {"wcs1d-fits", "tabular-fits", "iraf", "ASCII", "ECSV", "IPAC"}
 _GENERIC |= {"JWST x1d MIRI MRS"}  # it takes any list, such as a list of HDUs
+_DAMAGED = "{} is damaged: it ends before its data do; copy it again"
 _COADDED = ("COADD", "SPECTRUM", "EXTRACT1D")  # preferred to those of single exposures
 
 
@@ -58,7 +60,7 @@ def read_fits(path: Path, options: ReadOptions) -> Spectrum | SpectrumList:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[fits.HDUList]:
     """Open a file once, and refuse one that ends too early, of which astropy only warns."""
-    damaged = f"{path} is damaged: it ends before its data do; copy it again"
+    damaged = _DAMAGED.format(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -250,6 +252,8 @@ def _of_rest(hdus: fits.HDUList, path: Path, options: ReadOptions) -> Spectrum:
 
 def _refusal(hdus: fits.HDUList, path: Path, reason: str) -> str:
     """Return why a file is not read, by what it holds."""
+    if _cannot_be_unpacked(path):
+        return _DAMAGED.format(path)
     images = [hdu.shape for hdu in hdus if hdu.is_image and hdu.size]
     shape = images[0] if images else ()
     if len(shape) > 1:
@@ -261,3 +265,14 @@ def _refusal(hdus: fits.HDUList, path: Path, reason: str) -> str:
         f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "
         f"specutils can read: {reason}"
     )
+
+
+def _cannot_be_unpacked(path: Path) -> bool:
+    """Return whether a compressed file ends too early, which astropy may not notice."""
+    try:
+        with get_readable_fileobj(path, encoding="binary") as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError):
+        return True
+    return False

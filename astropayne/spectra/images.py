@@ -165,7 +165,7 @@ def _images_beside(
 
 
 def _is_like(hdu: fits.hdu.base._BaseHDU, shape: tuple[int, ...]) -> bool:
-    return hdu.shape[-1:] == shape and hdu.size == shape[0]
+    return hdu.shape[-1:] == shape and np.prod(hdu.shape) == shape[0]
 
 
 def _axis_beside(others: Mapping[str, Any], path: object) -> u.Quantity | None:

@@ -148,9 +148,12 @@ def _start(path: Path) -> bytes:
         return start
     try:
         with get_readable_fileobj(path, encoding="binary") as file:
-            return file.read(2048)
+            unpacked = file.read(2048)
     except (OSError, EOFError):
-        raise ValueError(f"{path} is damaged: it ends before its data do; copy it again") from None
+        unpacked = start
+    if unpacked.startswith(_PACKED):  # what astropy returns if it cannot decompress the file
+        raise ValueError(f"{path} is damaged: it ends before its data do; copy it again")
+    return unpacked
 
 
 def _text_table(path: Path, start: bytes) -> Table | None:

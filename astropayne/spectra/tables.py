@@ -44,6 +44,7 @@ __all__ = [
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _NEGATIVE = 0.1  # fraction of negative values above which a column is Stokes V, not an uncertainty
 _MOST_MASKED = 0.5  # fraction of masked pixels above which the sense of a mask is doubted
+_FEW = 10  # pixels; masks of shorter spectra are not doubted
 _LOG_PIXEL = 1e-4  # step in log10 of wavelength of the pixels of SDSS
 
 
@@ -369,7 +370,7 @@ def mask_of_values(
         nonzero = text == "true"
     mask = missing | (~nonzero if good else nonzero)
     n_usable, n_left = np.count_nonzero(usable), np.count_nonzero(usable & ~mask)
-    if n_usable and n_left < (1 - _MOST_MASKED) * n_usable:
+    if n_usable > _FEW and n_left < (1 - _MOST_MASKED) * n_usable:
         inverted = not good and n_left == 0 and not (usable ^ nonzero).any() and not usable.all()
         advice = (
             "values other than zero are therefore taken to mark good pixels"

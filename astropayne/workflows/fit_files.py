@@ -2,38 +2,50 @@
 """Fits of files of spectra, and their summary as text."""
 
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import astropy.units as u
 import numpy as np
+from astropy.table import QTable, Row
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.engine.flags import Flag
 from astropayne.fitting.batches import Interrupted
 from astropayne.fitting.fit import fit_spectra
 from astropayne.fitting.options import FitOptions, takes_fit_options
+from astropayne.models.model import PayneModel
 from astropayne.spectra.files import SpectraFromFiles
+from astropayne.spectra.options import ReadOptions
 
 __all__ = ["describe_fits", "fit_files", "measured"]
 
 
 @takes_fit_options
 def fit_files(
-    stars, model, *, read=None, measure=fit_spectra, progress=None,
-    options: FitOptions | None = None, **keywords: Any,
-):  # fmt: skip
+    stars: Iterable[str | Path | Sequence[str | Path]],
+    model: PayneModel,
+    *,
+    read: ReadOptions | None = None,
+    measure: Callable[..., QTable] = fit_spectra,
+    progress: bool | None = None,
+    options: FitOptions | None = None,
+    **keywords: Any,
+) -> QTable:
     """Fit spectra in files.
 
     Parameters
     ----------
     stars : iterable of path-like, or of sequences of them
-        A file for each star, or several: its arms, which are fitted together.
+        A file for each star, or several: its arms, which are fitted together. A star in a file of
+        many is chosen as in `~astropayne.spectra.files.read_star`, ``"coadd.fits::5"``.
     model : `~astropayne.PayneModel`
-    read : dict, optional
-        Options of `read_star`.
+    read : `~astropayne.spectra.options.ReadOptions`, optional
+        Options of reading.
     measure : callable
-        What measures them: `~astropayne.fit_spectra`, or `~astropayne.fit_abundances`; with
-        options of their own, `functools.partial` of these.
+        Function that measures the spectra: `~astropayne.fit_spectra`, or
+        `~astropayne.fit_abundances`; with options of its own, `functools.partial` of these.
     progress : bool, optional
         Whether to show a progress bar; by default on a terminal only.
     options : `~astropayne.fitting.FitOptions`, optional
@@ -44,14 +56,19 @@ def fit_files(
     Returns
     -------
     `~astropy.table.QTable`
-        As of `~astropayne.fit_spectra`, ``name`` being the files, with commas between them. They
-        are read one after another; what cannot be read has the flag ``BAD_INPUT``, and the reason
-        in ``message``.
+        Table of ``measure``; the column ``name`` holds the files, joined by commas. Files are read
+        one after another. A star whose files cannot be read has the flag ``BAD_INPUT``, and the
+        reason in ``message``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is not valid.
 
     Warns
     -----
     astropy.utils.exceptions.AstropyUserWarning
-        If Ctrl-C ends it, when some are measured: the table has these only.
+        If Ctrl-C ends it after some stars were measured: the table then has only these.
 
     Examples
     --------
@@ -67,7 +84,7 @@ def fit_files(
     """
     options = FitOptions.from_call(fit_files, options, keywords)
     stars = list(stars)
-    spectra = SpectraFromFiles(stars, read or {})
+    spectra = SpectraFromFiles(stars, read or ReadOptions())
     try:
         table = measure(spectra, model, progress=progress, options=options)
     except Interrupted as interrupt:
@@ -79,19 +96,18 @@ def fit_files(
             AstropyUserWarning,
             stacklevel=2,
         )
-    table["message"] = [
-        spectra.reasons.get(i, str(said)) for i, said in enumerate(table["message"])
-    ]
+    messages = enumerate(table["message"])
+    table["message"] = [spectra.reasons.get(i, str(message)) for i, message in messages]
     return table
 
 
-def measured(table):
-    """Say which rows of a table of fits hold a measurement.
+def measured(table: QTable) -> np.ndarray:
+    """Return which rows of a table of fits hold a measurement.
 
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        Of `~astropayne.fit_spectra`.
+        Table of `~astropayne.fit_spectra` or `~astropayne.fit_abundances`.
 
     Returns
     -------
@@ -108,29 +124,29 @@ def measured(table):
     return (table["flags"] & Flag.BAD_INPUT) == 0
 
 
-def describe_fits(table, *, everything=False, n_rows=20):
-    """Tell in lines what a table of fits says.
+def describe_fits(table: QTable, *, everything: bool = False, n_rows: int = 20) -> Iterator[str]:
+    """Yield the lines of a summary of a table of fits.
 
     Parameters
     ----------
     table : `~astropy.table.QTable`
-        Of `~astropayne.fit_spectra`.
+        Table of `~astropayne.fit_spectra`.
     everything : bool
-        Whether to tell of every star, not of the first ones only.
+        Whether to list every star, not only the first ones.
     n_rows : int
-        How many are the first ones.
+        Number of stars to list otherwise.
 
     Yields
     ------
     str
     """
     good = measured(table)
-    shown = {n: d for n, d in (("teff", 0), ("logg", 2), ("feh", 2), ("rv", 2), ("vsini", 1))
-             if n in table.colnames}  # fmt: skip
+    digits = {"teff": 0, "logg": 2, "feh": 2, "rv": 2, "vsini": 1}
+    shown = {name: n for name, n in digits.items() if name in table.colnames}
     width = max([4, *map(len, table["name"])])
     yield f"{'name':{width}s}" + "".join(f"{name:>16s}" for name in shown) + "  flags"
     for row in table if everything else table[:n_rows]:
-        cells = "".join(f"{_shown(row, name, digits):>16s}" for name, digits in shown.items())
+        cells = "".join(f"{_value_text(row, name, n):>16s}" for name, n in shown.items())
         yield f"{row['name']:{width}s}{cells}  {_flags_text(row)}"
     if not everything and len(table) > n_rows:
         yield f"... and {len(table) - n_rows} more"
@@ -140,7 +156,7 @@ def describe_fits(table, *, everything=False, n_rows=20):
         yield "not measured: " + ("" if named else f"{row['name']}: ") + row["message"]
 
 
-def _shown(row, name, digits):
+def _value_text(row: Row, name: str, digits: int) -> str:
     """Return a value with its error, or as an upper limit."""
     value, error, limit = (
         u.Quantity(np.ma.filled(row[column], np.nan)).value if column in row.colnames else np.nan
@@ -154,11 +170,12 @@ def _shown(row, name, digits):
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
 
 
-def _flags_text(row):
-    which = {Flag.AT_BOUND: row["at_bound"], Flag.LOW_INFORMATION: row["low_information"]}
-    said = [
-        f"{flag.name} ({', '.join(which[flag].split())})" if which.get(flag) else flag.name
+def _flags_text(row: Row) -> str:
+    """Return the names of the flags of a row, with the labels that they concern."""
+    labels = {Flag.AT_BOUND: row["at_bound"], Flag.LOW_INFORMATION: row["low_information"]}
+    names = [
+        f"{flag.name} ({', '.join(labels[flag].split())})" if labels.get(flag) else flag.name
         for flag in Flag
         if flag & int(row["flags"])
     ]
-    return ", ".join(said) or "-"
+    return ", ".join(names) or "-"

@@ -1,19 +1,22 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Files of observed spectra, and tables of what was found: read, fitted, written."""
+"""Predictions of spectra into files, for one star or a table of stars."""
 
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import QTable
+from astropy.table import Column, QTable
 from astropy.utils.exceptions import AstropyUserWarning
+from specutils import Spectrum, SpectrumList
 
 from astropayne.io.result_tables import TABLE_FORMATS, writable_suffix
 from astropayne.io.text_tables import read_columns
-from astropayne.spectra.files import file_names
+from astropayne.models.model import PayneModel
+from astropayne.spectra.files import file_names, row_of
 from astropayne.spectra.read import read_spectrum
-from astropayne.spectra.tables import floats
 from astropayne.spectra.write import write_spectrum
 from astropayne.wavelengths.velocity import VELOCITIES
 
@@ -22,44 +25,55 @@ __all__ = ["predict_files"]
 _AT_ONCE = 64  # spectra that are predicted together
 
 
-def predict_files(model, labels, output, *, like=None, resolution=None, overwrite=False, **given):
+def predict_files(
+    model: PayneModel,
+    labels: Mapping[str, Any] | str | Path,
+    output: str | Path,
+    *,
+    rv: float | u.Quantity = 0.0,
+    vsini: float | u.Quantity = 0.0,
+    vmac: float | u.Quantity = 0.0,
+    resolution: float | None = None,
+    like: str | Path | None = None,
+    overwrite: bool = False,
+) -> tuple[list[Spectrum], list[Path]]:
     """Predict spectra into files.
 
     Parameters
     ----------
     model : `~astropayne.PayneModel`
     labels : mapping or path-like
-        One star's labels, or a file with a table of them, perhaps of `~astropayne.fit_spectra`.
-        What is called ``rv``, ``vsini`` and ``vmac`` are velocities; a column ``name`` is what the
-        spectra of a table are called.
+        Labels of one star, or a file with a table of labels, such as one of
+        `~astropayne.fit_spectra`. Spectra of a table are named after its column ``name``.
     output : path-like
         A file for one star, a folder for a table.
-    like : path-like, optional
-        A spectrum whose pixels are to be predicted.
+    rv, vsini, vmac : float or `~astropy.units.Quantity`
+        Velocities in km/s, unless the labels or the table have them.
     resolution : float, optional
-        λ/FWHM.
+        λ/FWHM; that of the model by default.
+    like : path-like, optional
+        A spectrum at whose pixels to predict.
     overwrite : bool
-        Whether files that are there may be replaced.
-    **given
-        ``rv``, ``vsini`` and ``vmac`` where the labels do not say them.
+        Whether to replace existing files.
 
     Returns
     -------
     spectra : list of `~specutils.Spectrum`
-        The first some of them.
+        The first of the predicted spectra.
     files : list of `~pathlib.Path`
+        All files.
 
     Raises
     ------
     ValueError
-        If labels are unknown or missing, or the file's format.
+        If labels are unknown or missing, or the format of a file is not known.
     OSError
-        If a file is missing, or there already.
+        If a file is missing, or exists already.
 
     Warns
     -----
     astropy.utils.exceptions.AstropyUserWarning
-        If stars of a table of fits are left out, as something of them was not measured.
+        If stars of a table of fits are left out, because a label was not measured.
 
     Examples
     --------
@@ -71,69 +85,85 @@ def predict_files(model, labels, output, *, like=None, resolution=None, overwrit
     >>> files[0].name
     'sun.ecsv'
     """
+    velocities = dict(zip(VELOCITIES, (rv, vsini, vmac), strict=True))
     options = {"resolution": resolution, "wavelength": _axis_like(like, model)}
-    if isinstance(labels, dict):
+    if isinstance(labels, Mapping):
         writable_suffix(output)
-        spectrum = model(**{**options, **given, **labels})
+        spectrum = model(**{**options, **velocities, **labels})
         write_spectrum(spectrum, output, overwrite=overwrite)
         return [spectrum], [Path(output)]
-    if Path(output).is_file():
+    folder = Path(output)
+    if folder.is_file():
         raise FileExistsError(f"{output} is a file: spectra of a table go into a folder")
     table = _label_table(Path(labels), model)
-    names = [str(name) for name in _taken(table, "name", np.arange(len(table)))]
-    velocities = {name: _taken(table, name, value) for name, value in given.items()}
-    folder = Path(output)
-    files = [folder / f"{name}.ecsv" for name in file_names([f"{name}.ecsv" for name in names])]
-    first = []
-    for rows in (slice(i, i + _AT_ONCE) for i in range(0, len(table), _AT_ONCE)):
-        some = {n: v[rows] if np.ndim(v) else v for n, v in velocities.items()}
-        many = model.predict(table[rows], **some, **options)
-        spectra = [_row(many, i) for i in range(len(many.flux))]
-        folder.mkdir(parents=True, exist_ok=True)  # nothing is left of a table that makes no sense
+    names = [f"{name}.ecsv" for name in _pop_column(table, "name", np.arange(len(table)))]
+    files = [folder / f"{name}.ecsv" for name in file_names(names)]
+    velocities = {name: _pop_column(table, name, value) for name, value in velocities.items()}
+    first: list[Spectrum] = []
+    for rows, spectra in _predictions(model, table, velocities, options):
+        folder.mkdir(parents=True, exist_ok=True)  # only after the labels were accepted
         for spectrum, file in zip(spectra, files[rows], strict=True):
             write_spectrum(spectrum, file, overwrite=overwrite)
         first = first or spectra
     return first, files
 
 
-def _label_table(path, model):
-    """Read a table of labels; of one of fits, what is measured and can be predicted from."""
+def _predictions(
+    model: PayneModel, table: QTable, velocities: Mapping[str, Any], options: Mapping[str, Any]
+) -> Iterator[tuple[slice, list[Spectrum]]]:
+    """Yield slices of a table with their spectra."""
+    for start in range(0, len(table), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        chosen = {name: v[rows] if np.ndim(v) else v for name, v in velocities.items()}
+        many = model.predict(table[rows], **chosen, **options)
+        yield rows, [row_of(many, i) for i in range(len(many.flux))]
+
+
+def _label_table(path: Path, model: PayneModel) -> QTable:
+    """Read a table of labels; of a table of fits, the stars and labels that were measured."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         table = read_columns(path) if path.suffix.lower() == ".txt" else QTable.read(path)
-    except Exception as error:  # readers raise what they like
+    except Exception as error:  # readers raise any error
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"{path} is not a table that can be read (*{', *'.join(TABLE_FORMATS)}): {reason}"
         ) from None
     if {"chi2", "flags"} <= set(table.colnames):
-        table = _of_fits(table, path, model)
+        table = _measured_labels(table, path, model)
     if not len(table):
         raise ValueError(f"{path} has no row to predict a spectrum from")
     return table
 
 
-def _of_fits(table, path, model):
-    """Return labels and velocities of a table of fits, which are what has errors."""
+def _measured_labels(table: QTable, path: Path, model: PayneModel) -> QTable:
+    """Return labels and velocities of a table of fits, which are the columns that have errors."""
     names = [name for name in table.colnames if f"{name}_err" in table.colnames]
-    if set(model.labels.names) <= set(names):  # what was reported beside them says the same
+    if set(model.labels.names) <= set(names):  # other labels were derived from these
         names = [name for name in names if name in {*model.labels.names, *VELOCITIES}]
-    known = np.array([np.isfinite(floats(table[name])) for name in names])
-    whole = known.all(axis=0)
-    if not whole.all():
-        lacking = ", ".join(np.array(names)[~known.all(axis=1)])
+    finite = np.array([_is_finite(table[name]) for name in names])
+    complete = finite.all(axis=0)
+    if not complete.all():
+        missing = ", ".join(np.array(names)[~finite.all(axis=1)])
         warnings.warn(
-            f"{path}: {', '.join(map(str, table['name'][~whole]))} left out, as labels or "
-            f"velocities were not measured ({lacking}); fits may be told them, as `fixed`",
+            f"{path}: {', '.join(map(str, table['name'][~complete]))} left out, as labels or "
+            f"velocities were not measured ({missing}); give them to the fit as `fixed`",
             AstropyUserWarning,
             stacklevel=4,
         )
-    return table[["name", *names]][whole]
+    return table[["name", *names]][complete]
 
 
-def _taken(table, name, default):
-    """Take a column out of a table."""
+def _is_finite(column: Column | u.Quantity) -> np.ndarray:
+    """Return which values of a column are numbers and not masked."""
+    column = column.astype(float)
+    values = column.filled(np.nan) if hasattr(column, "filled") else column
+    return np.isfinite(np.asarray(getattr(values, "value", values)))
+
+
+def _pop_column(table: QTable, name: str, default: Any) -> Any:
+    """Return a column and remove it from the table."""
     if name not in table.colnames:
         return default
     column = table[name]
@@ -141,22 +171,14 @@ def _taken(table, name, default):
     return column
 
 
-def _axis_like(path, model):
+def _axis_like(path: str | Path | None, model: PayneModel) -> u.Quantity | None:
+    """Return the wavelengths of a spectrum in a file."""
     if path is None:
         return None
     spectrum = read_spectrum(path)
+    if isinstance(spectrum, SpectrumList):
+        raise ValueError(f"{path} has {len(spectrum)} arms: give a file of one spectrum")  # noqa: TRY004
     medium = spectrum.meta.get("medium", model.medium)
     if medium != model.medium:
         raise ValueError(f"{path} has wavelengths in {medium}, the model in {model.medium}")
     return u.Quantity(spectrum.spectral_axis, subok=False)
-
-
-def _row(many, i):
-    from specutils import Spectrum
-
-    return Spectrum(
-        spectral_axis=u.Quantity(many.spectral_axis, subok=False),
-        flux=many.flux[i],
-        mask=None if many.mask is None else many.mask[i],
-        meta={**many.meta, "labels": many.meta["labels"][i : i + 1]},
-    )

@@ -1,0 +1,286 @@
+"""What files call things: columns, masks, media, units, and files of several spectra."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import InverseVariance, StdDevUncertainty
+from astropy.table import Table
+from astropy.utils.exceptions import AstropyUserWarning
+from specutils import SpectralAxis, Spectrum, SpectrumList
+
+from astropayne import read_spectrum
+from astropayne.spectra.columns import choose_roles, flux_candidates, matching_noise
+from astropayne.spectra.conventions import _rows, medium_of_headers
+from astropayne.spectra.files import read_star
+from astropayne.spectra.observation import observe
+from astropayne.spectra.options import ReadOptions
+from astropayne.spectra.units import flux_unit, wavelength_unit_of
+
+N = 40
+WAVE = np.linspace(5160.0, 5162.0, N)
+FLUX = np.linspace(0.8, 1.0, N)
+BAD = np.arange(N) % 8 < 2
+
+
+def _table(path, columns, header=(), primary=(), name="", units=()):
+    table = Table(columns)
+    for column, unit in dict(units).items():
+        table[column].unit = unit
+    hdu = fits.table_to_hdu(table)
+    hdu.header.update(dict(header))
+    hdu.name = name
+    first = fits.PrimaryHDU()
+    first.header.update(dict(primary))
+    fits.HDUList([first, hdu]).writeto(path, overwrite=True)
+    return path
+
+
+def _image(path, data, cards):
+    hdu = fits.PrimaryHDU(np.asarray(data))
+    hdu.header.update(cards)
+    hdu.writeto(path, overwrite=True)
+    return path
+
+
+def test_every_convention_has_a_source():
+    for name in ("columns", "media", "masks"):
+        assert all(row["source"] for row in _rows(name))
+
+
+@pytest.mark.parametrize(("card", "value", "medium"), [
+    ("AIRORVAC", "vac", "vacuum"), ("AIRORVAC", "Air", "air"), ("VACUUM", "T", "vacuum"),
+    ("VACUUM", False, "air"), ("CUNIT1", "Angstrom (vacuum)", "vacuum"), ("CTYPE1", "AWAV", "air"),
+    ("TELESCOP", "LAMOST", "vacuum"), ("INSTRUME", "IGRINS", "vacuum"), ("VACUUM", " ", None),
+    ("INSTRUME", "HARPS", None),
+])  # fmt: skip
+def test_the_medium_is_in_one_table(card, value, medium):
+    assert medium_of_headers([{card: value}]) == medium
+
+
+def test_a_medium_that_is_not_clear_is_reported(tmp_path):
+    path = _table(tmp_path / "a.fits", {"wave": WAVE, "flux": FLUX}, primary={"AIRORVAC": "both"})
+    with pytest.warns(AstropyUserWarning, match="AIRORVAC = 'both' does not state whether"):
+        assert "medium" not in read_spectrum(path).meta
+
+
+@pytest.mark.parametrize(("columns", "roles"), [
+    (["WAVE", "FLUX_NORM", "FLUX", "ERR"], {"flux": "FLUX", "uncertainty": "ERR"}),
+    (["WAVE", "FLUX_NORM", "FLUX", "ERR", "ERR_NORM"],
+     {"flux": "FLUX_NORM", "uncertainty": "ERR_NORM"}),
+    (["wave", "model_flux", "flux", "sky_err", "ivar", "sky"],
+     {"flux": "flux", "inverse_variance": "ivar"}),
+    (["wave", "wave_err", "flux"], {"flux": "flux"}),
+    (["wave", "flux", "err_tot"], {"flux": "flux", "uncertainty": "err_tot"}),
+    (["lambda", "intensity", "background", "sigma"], {"flux": "intensity", "uncertainty": "sigma"}),
+])  # fmt: skip
+def test_an_uncertainty_belongs_to_the_flux_whose_name_it_shares(columns, roles):
+    found = choose_roles(columns)
+    assert {role: name for role, name in found.items() if role != "wavelength"} == roles
+
+
+def test_two_candidates_are_listed():
+    assert flux_candidates(["wave", "flux_a", "flux_b"]) == ["flux_a", "flux_b"]
+    with pytest.raises(ValueError, match="columns flux_a, flux_b may each be the flux"):
+        choose_roles(["wave", "flux_a", "flux_b"])
+    with pytest.raises(ValueError, match="err_stat, err_sys may each be the uncertainty of 'flux'"):
+        matching_noise(["wave", "flux", "err_stat", "err_sys"], "flux")
+    assert choose_roles(["wave", "flux_a", "flux_b"], {"flux": "flux_b"})["flux"] == "flux_b"
+    with pytest.raises(ValueError, match="role of a column 'fluks' is not one of .*'flux'"):
+        choose_roles(["wave", "flux"], {"fluks": "flux"})
+
+
+@pytest.mark.parametrize("name", ["MASK", "DQ", "FLAGS", "BPM", "pixel_flags", "OR_MASK"])
+def test_masks_have_many_names(tmp_path, name):
+    columns = {"wave": WAVE, "flux": FLUX, "err": FLUX / 99, name: BAD.astype(np.int16)}
+    assert np.array_equal(read_spectrum(_table(tmp_path / "a.fits", columns)).mask, BAD)
+
+
+def test_what_looks_like_a_mask_and_is_not_used_is_named(tmp_path):
+    columns = {"wave": WAVE, "flux": FLUX, "line_flag": BAD.astype(int)}
+    path = _table(tmp_path / "a.fits", columns)
+    with pytest.warns(AstropyUserWarning, match="line_flag looks like a mask and is not used"):
+        assert read_spectrum(path).mask is None
+    assert np.array_equal(read_spectrum(path, columns={"mask": "line_flag"}).mask, BAD)
+
+
+def test_a_mask_may_mark_good_pixels(tmp_path):
+    columns = {"wave": WAVE, "flux": FLUX, "ivar": FLUX**-2, "mask": (~BAD).astype(int)}
+    path = _table(tmp_path / "a.fits", columns, header={"DMODCLS": "OneSpec"})
+    assert np.array_equal(read_spectrum(path).mask, BAD)
+    columns["gpm"] = columns.pop("mask")
+    assert np.array_equal(read_spectrum(_table(tmp_path / "b.fits", columns)).mask, BAD)
+
+
+def test_a_mask_of_most_pixels_is_doubted(tmp_path):
+    columns = {"wave": WAVE, "flux": FLUX, "mask": (~BAD).astype(int)}
+    path = _table(tmp_path / "a.fits", columns)
+    with pytest.warns(AstropyUserWarning, match=r"masks 30 of 40 .* columns=\{'good': 'mask'\}"):
+        read_spectrum(path)
+    assert np.array_equal(read_spectrum(path, columns={"good": "mask"}).mask, BAD)
+    columns["ivar"] = np.where(BAD, 0, 1e4)  # which proves what the mask means
+    with pytest.warns(AstropyUserWarning, match="therefore taken to mark good pixels"):
+        assert np.array_equal(read_spectrum(_table(path, columns)).mask, BAD)
+
+
+@pytest.mark.parametrize("unit", ["A", "ANGSTROM", "Angstroms", "Ang", "Angstroem", "0.1nm"])
+def test_units_have_many_spellings(tmp_path, unit):
+    path = _table(tmp_path / "a.fits", {"wave": WAVE, "flux": FLUX}, header={"TUNIT1": unit})
+    assert read_spectrum(path).spectral_axis.to_value(u.AA) == pytest.approx(WAVE)
+
+
+def test_units_that_cannot_be_used():
+    assert wavelength_unit_of("second") is None
+    assert flux_unit("erg/s/cm^2/A") == u.erg / u.s / u.cm**2 / u.AA
+    assert flux_unit("counts per fortnight") == u.one
+
+
+def test_a_variance_may_have_the_unit_of_the_flux(tmp_path):
+    columns = {"wave": WAVE, "flux": 50 * FLUX, "ivar": np.full(N, 4.0)}
+    path = _table(tmp_path / "a.fits", columns, units={"flux": "adu", "ivar": "adu"})
+    assert observe(read_spectrum(path)).sigma == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("fill", [0.0, np.nan])
+def test_masked_pixels_need_no_wavelength(tmp_path, fill):
+    wave, mask = WAVE.copy(), np.zeros(N, dtype=int)
+    wave[-4:], mask[-4:] = fill, 1
+    columns = {"wave": wave, "flux": FLUX, "mask": mask}
+    assert len(read_spectrum(_table(tmp_path / "a.fits", columns)).flux) == N - 4
+    columns["mask"] = 0 * mask
+    with pytest.warns(AstropyUserWarning, match="4 pixels are left out"):
+        read_spectrum(_table(tmp_path / "a.fits", columns))
+
+
+def test_repeated_wavelengths_are_left_out(tmp_path):
+    wave = WAVE.copy()
+    wave[7] = wave[6]
+    path = _table(tmp_path / "a.fits", {"wave": wave, "flux": FLUX})
+    with pytest.warns(AstropyUserWarning, match="1 pixels are left out"):
+        assert len(read_spectrum(path).flux) == N - 1
+
+
+def test_images_of_iraf(tmp_path):
+    cards = {"CRVAL1": WAVE[0], "CDELT1": WAVE[1] - WAVE[0], "CRPIX1": 1.0, "CTYPE1": "LINEAR"}
+    spectrum = read_spectrum(_image(tmp_path / "a.fits", [FLUX], cards))
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVE)
+    bands = [[FLUX], [0.9 * FLUX], [0 * FLUX], [FLUX / 99]]
+    spectrum = read_spectrum(_image(tmp_path / "b.fits", bands, cards))
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    assert spectrum.uncertainty.array == pytest.approx(FLUX / 99)
+    log = {"CRVAL1": 3.7, "CDELT1": 1e-5, "CRPIX1": 1.0, "CTYPE1": "LOG-LINEAR"}
+    axis = read_spectrum(_image(tmp_path / "c.fits", FLUX, log)).spectral_axis
+    assert axis[0].to_value(u.AA) == pytest.approx(10**3.7)
+
+
+def test_logarithms_without_a_word_are_refused(tmp_path):
+    path = _table(tmp_path / "a.fits", {"wave": np.log10(WAVE), "flux": FLUX})
+    with pytest.raises(ValueError, match=r"column 'wave' .* only be logarithms .* 'loglam'"):
+        read_spectrum(path)
+
+
+def test_the_table_of_the_spectrum_is_found_or_chosen(tmp_path):
+    hdus = [fits.PrimaryHDU(), fits.table_to_hdu(Table({"EXPID": [1, 2], "AIRMASS": [1.1, 1.2]}))]
+    for name, part in (("BLUE", slice(0, 20)), ("RED", slice(20, None))):
+        hdu = fits.table_to_hdu(Table({"wave": WAVE[part], "flux": FLUX[part]}))
+        hdu.name = name
+        hdus.append(hdu)
+    fits.HDUList(hdus[:3]).writeto(tmp_path / "one.fits")
+    assert len(read_spectrum(tmp_path / "one.fits").flux) == 20
+    path = tmp_path / "two.fits"
+    fits.HDUList(hdus).writeto(path)
+    with pytest.raises(ValueError, match=r"2 tables that hold spectra \(BLUE, RED\): give hdu="):
+        read_spectrum(path)
+    assert read_spectrum(path, hdu="RED").spectral_axis[0].value == WAVE[20]
+    arms = read_spectrum(path, hdu=["BLUE", "RED"])
+    assert isinstance(arms, SpectrumList)
+    assert len(read_star([f"{path}::BLUE+RED"])) == 2
+    assert len(read_star([f"{path}::RED"]).flux) == 20
+    with pytest.raises(ValueError, match="no hdu='GREEN'; it has"):
+        read_spectrum(path, hdu="GREEN")
+
+
+def test_rows_of_arrays_are_targets(tmp_path):
+    path = _table(tmp_path / "a.fits", {"wave": [WAVE, WAVE], "flux": [FLUX, 2 * FLUX]})
+    with pytest.raises(ValueError, match="2 rows of arrays.*give target=0 to target=1"):
+        read_spectrum(path)
+    assert np.array_equal(read_spectrum(path, target=1).flux.value, 2 * FLUX)
+    assert np.array_equal(read_star([path], ReadOptions(target=0)).flux.value, FLUX)
+
+
+def test_both_arms_of_lamost(tmp_path):
+    hdus = [fits.PrimaryHDU()]
+    hdus[0].header["TELESCOP"] = "LAMOST"
+    for name in ("COADD_B", "COADD_R"):
+        columns = {"FLUX": FLUX, "IVAR": FLUX**-2, "LOGLAM": np.log10(WAVE), "PIXMASK": BAD * 1}
+        hdus.append(fits.table_to_hdu(Table(columns)))
+        hdus[-1].name = name
+    fits.HDUList(hdus).writeto(tmp_path / "mrs.fits")
+    arms = read_spectrum(tmp_path / "mrs.fits")
+    assert [arm.meta["arm"] for arm in arms] == ["COADD_B", "COADD_R"]
+    assert arms[0].meta["medium"] == "vacuum"
+    assert np.array_equal(arms[1].mask, BAD)
+
+
+def test_widths_of_lines_become_a_resolution(tmp_path):
+    columns = {"loglam": np.log10(WAVE), "flux": FLUX, "ivar": 1e4 * FLUX, "wdisp": np.full(N, 1.0)}
+    spectrum = read_spectrum(_table(tmp_path / "a.fits", columns))
+    assert spectrum.meta["resolution"] == pytest.approx(1 / (2.3548 * np.log(10) * 1e-4), rel=1e-4)
+    columns = {"lambda": WAVE, "flux": FLUX, "lsf_sigma": np.full(N, 0.1)}
+    spectrum = read_spectrum(_table(tmp_path / "b.fits", columns))
+    assert spectrum.meta["resolution"] == pytest.approx(WAVE / 0.23548, rel=1e-4)
+
+
+def test_text_of_fortran_and_iraf(tmp_path):
+    rows = [f"{w:.6E} {f:.6E} 1.0E-02" for w, f in zip(WAVE, FLUX, strict=True)]
+    for lines in (
+        [row.replace("E", "D") for row in rows], ["! star", *rows],
+        [*rows[:5], f"{WAVE[5]:.6E} ******** 0.01", *rows[6:]],
+        [*rows[:5], f"{WAVE[5]:.6E} INDEF 0.01", *rows[6:]],
+    ):  # fmt: skip
+        (tmp_path / "a.txt").write_text("\n".join(lines))
+        spectrum = read_spectrum(tmp_path / "a.txt")
+        assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVE, abs=0.01)
+        assert np.delete(spectrum.flux.value, 5) == pytest.approx(np.delete(FLUX, 5), abs=1e-5)
+
+
+def _spectrum(axis=WAVE * u.AA, flux=FLUX, **options):
+    return Spectrum(spectral_axis=axis, flux=flux * u.one, **options)
+
+
+def test_velocities_are_converted_if_they_can_be():
+    axis = SpectralAxis(WAVE * u.AA).to(
+        u.km / u.s, doppler_rest=5161 * u.AA, doppler_convention="relativistic"
+    )
+    assert observe(_spectrum(axis), "vacuum").wavelength == pytest.approx(WAVE)
+    with pytest.raises(ValueError, match="in km / s without rest wavelength"):
+        observe(_spectrum(np.linspace(-50, 50, N) * u.km / u.s))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_uncertainty_has_to_state_what_it_is():
+    with pytest.raises(ValueError, match=r"UnknownUncertainty.*StdDevUncertainty\(array\)"):
+        observe(_spectrum(uncertainty=FLUX / 99))
+
+
+@pytest.mark.parametrize("factor", [1e-17, 5e3])
+def test_uncertainties_of_another_scale_are_refused(factor):
+    spectrum = _spectrum(uncertainty=StdDevUncertainty(factor * FLUX / 99))
+    with pytest.raises(ValueError, match="the uncertainty is in another unit or scale"):
+        observe(spectrum).require_pixels()
+
+
+def test_gaps_that_are_filled_with_zeros_are_not_used():
+    flux = FLUX.copy()
+    flux[10:20], flux[30] = 0, 0  # one zero may be noise
+    assert np.flatnonzero(~observe(_spectrum(flux=flux)).good).tolist() == list(range(10, 20))
+
+
+def test_desi_has_many_targets(observed_folder):
+    path = observed_folder / "desi_coadd_5_targets.fits"
+    with pytest.raises(ValueError, match="has 5 targets: give target=0 to target=4, or an ident"):
+        read_spectrum(path)
+    arms = read_spectrum(path, target=2)
+    assert [arm.meta["band"] for arm in arms] == ["b", "r", "z"]
+    assert arms[0].meta["medium"] == "vacuum"
+    assert isinstance(arms[0].uncertainty, InverseVariance)
