@@ -2,6 +2,7 @@
 """Units of wavelengths and fluxes as files spell them."""
 
 import re
+import warnings
 
 import astropy.units as u
 import numpy as np
@@ -76,7 +77,9 @@ def flux_unit(text: object) -> u.UnitBase:
     if text is None or text == "":
         return u.one
     spelled = re.sub(r"(?<![A-Za-z])A(?![A-Za-z])", "Angstrom", str(text))
-    unit = u.Unit(spelled, parse_strict="silent")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", u.UnitsWarning)  # such as of several slashes
+        unit = u.Unit(spelled, parse_strict="silent")
     return u.one if isinstance(unit, u.UnrecognizedUnit) else unit
 
 

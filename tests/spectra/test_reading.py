@@ -86,7 +86,7 @@ def test_two_candidates_are_listed():
     with pytest.raises(ValueError, match="err_stat, err_sys may each be the uncertainty of 'flux'"):
         matching_noise(["wave", "flux", "err_stat", "err_sys"], "flux")
     assert choose_roles(["wave", "flux_a", "flux_b"], {"flux": "flux_b"})["flux"] == "flux_b"
-    with pytest.raises(ValueError, match="role of a column 'fluks' is not one of .*'flux'"):
+    with pytest.raises(ValueError, match=r"role of a column 'fluks' is not one of .*'flux'"):
         choose_roles(["wave", "flux"], {"fluks": "flux"})
 
 
@@ -202,7 +202,7 @@ def test_the_table_of_the_spectrum_is_found_or_chosen(tmp_path):
 
 def test_rows_of_arrays_are_targets(tmp_path):
     path = _table(tmp_path / "a.fits", {"wave": [WAVE, WAVE], "flux": [FLUX, 2 * FLUX]})
-    with pytest.raises(ValueError, match="2 rows of arrays.*give target=0 to target=1"):
+    with pytest.raises(ValueError, match=r"2 rows of arrays.*give target=0 to target=1"):
         read_spectrum(path)
     assert np.array_equal(read_spectrum(path, target=1).flux.value, 2 * FLUX)
     assert np.array_equal(read_star([path], ReadOptions(target=0)).flux.value, FLUX)
