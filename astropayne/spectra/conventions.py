@@ -11,15 +11,27 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import as_file, files
+from numbers import Real
 from typing import Any
 
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ["exact_names", "first_value", "marks_good_pixels", "medium_of_headers", "role_patterns"]
+__all__ = [
+    "exact_names",
+    "first_value",
+    "marks_good_pixels",
+    "medium_of_headers",
+    "resolution_of_headers",
+    "role_patterns",
+    "words_of_wat",
+]
 
 # Strings of CRVAL1 and CDELT1 of APOGEE depend on how a number is printed.
 _NUMBER = "{:g}"
+# Cards of λ/FWHM: of ESO's Science Data Products, of `write_spectrum`, and of other products.
+_RESOLUTION = ("SPEC_RES", "RESOLUT", "RESOLUTION", "RES_POW", "RESPOWER", "SPECRES", "SPECRP")
+_LEAST = 50  # smaller numbers are widths, not resolutions
 
 
 @cache
@@ -147,3 +159,35 @@ def marks_good_pixels(column: str, headers: Sequence[Mapping[str, Any]]) -> bool
         and (not row["card"] or _matches(row["value"], first_value(headers, row["card"])))
         for row in _rows("masks")
     )
+
+
+def resolution_of_headers(headers: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return λ/FWHM that headers state.
+
+    Parameters
+    ----------
+    headers : sequence of mapping
+        FITS headers; the first that has a card counts.
+
+    Returns
+    -------
+    float or None
+
+    Examples
+    --------
+    >>> from astropayne.spectra.conventions import resolution_of_headers
+    >>> resolution_of_headers([{"SPEC_RES": 115000}])
+    115000.0
+    """
+    for card in _RESOLUTION:
+        for header in headers:
+            value = header.get(card)
+            if isinstance(value, Real) and value >= _LEAST:
+                return float(value)
+    return None
+
+
+def words_of_wat(headers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the words of IRAF's card of the first axis, such as ``units=angstroms``."""
+    text = first_value(headers, "WAT1_001")
+    return dict(re.findall(r"(\w+)\s*=\s*\"?([\w.\-]+)", text.lower()))

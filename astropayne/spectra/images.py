@@ -11,8 +11,13 @@ from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
 
 from astropayne.spectra.columns import NOISE_POWERS, mask_candidates, matching_noise, plain_name
-from astropayne.spectra.conventions import exact_names, marks_good_pixels, medium_of_headers
-from astropayne.spectra.headers import resolution_of_headers, words_of_wat
+from astropayne.spectra.conventions import (
+    exact_names,
+    marks_good_pixels,
+    medium_of_headers,
+    resolution_of_headers,
+    words_of_wat,
+)
 from astropayne.spectra.info import SpectrumInfo
 from astropayne.spectra.tables import describes_noise, increasing_pixels, mask_of_values
 from astropayne.spectra.units import as_angstrom_if_logarithm, flux_unit, wavelength_unit_of

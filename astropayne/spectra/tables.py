@@ -20,8 +20,12 @@ from astropayne.spectra.columns import (
     medium_of_names,
     plain_name,
 )
-from astropayne.spectra.conventions import marks_good_pixels, medium_of_headers, role_patterns
-from astropayne.spectra.headers import resolution_of_headers
+from astropayne.spectra.conventions import (
+    marks_good_pixels,
+    medium_of_headers,
+    resolution_of_headers,
+    role_patterns,
+)
 from astropayne.spectra.info import SpectrumInfo
 from astropayne.spectra.units import (
     as_angstrom_if_logarithm,
