@@ -31,7 +31,7 @@ intersphinx_mapping["torch"] = ("https://docs.pytorch.org/docs/stable/", None)
 if os.environ.get("DOCS_OFFLINE"):
     intersphinx_mapping.clear()
 
-# Names of this package that lead nowhere fail the build; those of others need their inventories.
+# Names that do not exist in this package fail the build; those of others need their inventories.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!astropayne\.).*")]
 
@@ -66,7 +66,7 @@ def resolve_public_name(app, env, node, contnode):
         return python.resolve_xref(
             env, node["refdoc"], app.builder, node["reftype"], documented, node, contnode
         )
-    return None
+    return contnode if wanted is not None else None  # names without a page remain plain text
 
 
 def setup(app):
