@@ -25,6 +25,7 @@ nb_execution_mode = "auto"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = nb_execution_show_tb = True
 nb_execution_timeout = 120
+nb_output_stderr = "remove"
 
 intersphinx_mapping["specutils"] = ("https://specutils.readthedocs.io/en/stable/", None)
 intersphinx_mapping["torch"] = ("https://docs.pytorch.org/docs/stable/", None)
