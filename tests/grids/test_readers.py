@@ -672,7 +672,7 @@ def test_a_resolution_of_each_pixel_is_one_number_or_said_to_be_left_out(
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({}, r"medium=None: say whether the wavelengths are in air"),
+        ({}, r"medium=None does not tell whether the wavelengths are in air"),
         ({"medium": "air", "labels": "lost.csv"}, "no table of labels lost.csv"),
         ({"medium": "air", "name_column": "star"}, "no column 'star' of file names"),
         ({"medium": "air", "columns": {"T": "teff"}}, "no column 'T'"),
