@@ -8,9 +8,9 @@ __all__ = ["Flag", "NamedFlag"]
 
 
 class NamedFlag(enum.IntFlag):
-    """Flags whose text are their names."""
+    """Bit flags that are printed by their names."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name or "none"
 
     @classmethod
@@ -19,27 +19,27 @@ class NamedFlag(enum.IntFlag):
 
 
 class Flag(NamedFlag):
-    """What is to be known of a fit; zero if nothing."""
+    """Bit flags describing the quality of a fit; zero if no problem was found."""
 
     NOT_CONVERGED = 1
-    """The optimiser stopped before it was sure."""
+    """The optimizer stopped before it converged."""
     AT_BOUND = 2
-    """A label or velocity is at the end of its range; ``at_bound`` says which."""
+    """A label or velocity is at an end of its range; ``at_bound`` names it."""
     NO_UNCERTAINTY = 4
-    """The spectrum has no uncertainty: it is guessed, as one for all pixels; χ² says nothing."""
+    """The spectrum has no uncertainty: one value for all pixels is estimated; ignore χ²."""
     SINGULAR = 8
-    """The spectrum does not determine all velocities; the errors of those it does not are NaN."""
+    """The spectrum does not determine all velocities; the errors of the others are NaN."""
     FEW_PIXELS = 16
-    """Less than half of the model's range is covered by usable pixels."""
+    """Usable pixels cover less than half of the model's wavelength range."""
     BAD_INPUT = 32
-    """The spectrum could not be fitted at all: everything is NaN, the message says why."""
+    """The spectrum could not be fitted: all values are NaN, and ``message`` gives the reason."""
     LOW_INFORMATION = 64
-    """The spectrum says little of a label, vsini or vmac: NaN, and ``low_information`` names it."""
+    """A label, vsini or vmac is hardly constrained, and NaN; ``low_information`` names it."""
     VELOCITY_AMBIGUOUS = 128
-    """Another velocity fits templates about as well, or half as well: they are not the star."""
+    """Another radial velocity fits about as well, or at least half as well."""
     POOR_FIT = 256
-    """χ² is more than noise and the emulator's error explain."""
+    """χ² is larger than noise and emulator error explain."""
     OUTSIDE_COVERAGE = 512
-    """The labels are far from those of all training spectra: the model is a guess there."""
+    """The labels are far from those of all training spectra, so the model extrapolates."""
     EMULATOR_LIMITED = 1024
-    """The emulator's error is not small beside the noise: more light hardly makes labels better."""
+    """The emulator error is comparable to the noise: longer exposures hardly improve labels."""
