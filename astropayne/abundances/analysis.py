@@ -76,9 +76,9 @@ class Analysis:
     def fit(self, spectra: Sequence) -> list[StarResult]:
         """Return the stellar fit of each spectrum, and the measurement of each element."""
         outcomes = self.stellar.fit(spectra)
-        reader = self.stages[0].setup.reader
+        setup = self.stages[0].setup
         stars = {
-            i: reader.star(spectra[i])
+            i: setup.unpack(spectra[i], outcome)
             for i, outcome in enumerate(outcomes)
             if not outcome.flags & Flag.BAD_INPUT
         }

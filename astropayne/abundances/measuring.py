@@ -16,6 +16,7 @@ from astropayne.engine.line_pixels import LineProblem
 from astropayne.engine.linearized import LinearizedStars
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.profiles import Profile, profile_of
+from astropayne.engine.terms import joined_terms
 from astropayne.forward.parameters import labels_of, velocity_of
 from astropayne.forward.transfer import instrument_fwhm
 from astropayne.wavelengths.axis import effective_arms
@@ -130,7 +131,8 @@ class StageBatch:
         arms = problem.arms(stars, theta)
         if fitted is None:
             fitted = _fitted_pixels(outcomes, arms)
-        likelihood = problem.likelihood_of(arms, theta, problem.modes)
+        terms = joined_terms(outcome.terms for outcome in outcomes)
+        likelihood = problem.likelihood_of(arms, theta, problem.modes, terms)
         chain = self._derivatives(theta, outcomes)
         self.likelihood = LinearizedStars(
             likelihood, theta, fitted, chain, problem.low, problem.high

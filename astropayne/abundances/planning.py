@@ -181,7 +181,12 @@ class _Observation:
         self.theta = parameters_of(model, at)[None]
         held = {n: v for n, v in zip(self.names, self.theta[0], strict=True) if n not in free}
         options = FitOptions(
-            resolution=resolution, fixed=held, free={"vmac"} & {*free}, continuum=continuum
+            resolution=resolution,
+            fixed=held,
+            free={"vmac"} & {*free},
+            continuum=continuum,
+            inadequacy=None,
+            exclude_at_rest=None,
         )
         self.problem = FitSetup.of(model, options).problem
         vacuum = np.sort(vacuum_pixels(model, wavelength))

@@ -18,13 +18,15 @@ from astropayne.engine.least_squares import Solution, levenberg_marquardt
 from astropayne.engine.likelihood import Likelihood
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.problem import FitProblem
+from astropayne.engine.range import beyond_bounds
 from astropayne.engine.starts import Start, find_starts
+from astropayne.engine.terms import Terms, chosen_degrees, revised_terms, terms_differ
 from astropayne.engine.uncertainties import covariances, vsini_limits
 from astropayne.forward.parameters import velocities_of, velocity_of
 from astropayne.forward.sampling import a_row
 from astropayne.wavelengths.axis import covered_range
 
-__all__ = ["fit_batch"]
+__all__ = ["fit_batch", "refit_batch"]
 
 _FIRST_RESERVE = 50.0  # km/s of room for rotation and velocity, while these are uncertain
 _GUESS_RESERVE = 5.0  # km/s, when they are guessed
@@ -78,6 +80,21 @@ def fit_batch(
         if starts[i].ambiguous:
             outcomes[i] = outcomes[i].with_flag(Flag.VELOCITY_AMBIGUOUS)
     return outcomes
+
+
+def refit_batch(
+    problem: FitProblem,
+    stars: Sequence[Star],
+    outcomes: Sequence[Outcome],
+    *,
+    best_fits: bool = False,
+) -> list[Outcome]:
+    """Fit stars again, each from the parameters of an outcome."""
+    theta = np.array([outcome.theta for outcome in outcomes])
+    theta = np.where(np.isnan(theta), 0.5 * (problem.low + problem.high), theta)
+    fits = _fit_guessed(problem, stars, list(theta), best_fits)
+    ambiguous = [before.flags & Flag.VELOCITY_AMBIGUOUS for before in outcomes]
+    return [fit.with_flag(flag) for fit, flag in zip(fits, ambiguous, strict=True)]
 
 
 def _is_doubtful(outcome: Outcome) -> bool:
@@ -154,7 +171,8 @@ def _best_start(
     if not enough.all():  # these stars get less room
         reserve = np.where(enough, _FIRST_RESERVE, _RESERVE)[:, None]
         arms, _ = problem.used_arms(many, theta, reserve)
-    theta, solution, _ = _solve(problem, arms, theta, _TOLERANCE["first"], modes=None)
+    terms = problem.first_terms(many)
+    theta, solution, _ = _solve(problem, arms, theta, _TOLERANCE["first"], None, terms)
     chi2 = np.nan_to_num(solution.chi2.numpy().reshape(-1, n), nan=np.inf)
     return theta.reshape(-1, n, theta.shape[1])[np.arange(len(stars)), chi2.argmin(axis=1)]
 
@@ -168,29 +186,95 @@ def _final(
 ) -> list[Outcome]:
     """Fit with the pixels that velocity and broadening allow."""
     arms, used = problem.used_arms(stars, theta, reserve)
-    theta, solution, likelihood = _solve(problem, arms, theta, _TOLERANCE["last"], problem.modes)
+    theta, solution, likelihood, terms = _solve_with_terms(problem, stars, arms, theta)
     hessian = solution.hessian.numpy()
     covariance, determined = covariances(problem, likelihood, theta, hessian)
     limits = vsini_limits(problem, likelihood, theta, solution, covariance)
     models = [()] * len(stars)
     if best_fits:
         models = _best_fits(problem, stars, theta, likelihood)
-    n_linear = likelihood.n_continuum()
+    n_linear, resemblance = likelihood.n_continuum(), _resemblance(problem, likelihood, theta)
+    weight = likelihood.weight.cpu().double()
+    scale = torch.where(weight > 0, weight, 1.0).log().sum(dim=1)  # the rest is -χ²/2
+    log_likelihood = scale - 0.5 * solution.chi2
     outcomes = []
     for i, star in enumerate(stars):
-        n_pixels = sum(w[u].sum() for w, u in zip(star.worth, used[i], strict=True))
+        expected = _expected_squares(likelihood, i, star.worth, used[i])
         outcome = Outcome(
             theta[i], np.full(len(problem.names), np.nan), covariance[i], Flag(0),
             chi2=float(solution.chi2[i]),
-            dof=round(n_pixels) - len(problem.parameters.free) - int(n_linear[i]),
+            dof=round(expected) - len(problem.parameters.free) - int(n_linear[i]),
             iterations=int(solution.iterations[i]),
             vsini_limit=limits[i], used=used[i], best_fit=models[i],
             covered=covered_range(star.wavelength, used[i]),
+            log_likelihood=float(log_likelihood[i]), resemblance=float(resemblance[i]),
+            terms=None if terms is None else terms[i : i + 1],
         )  # fmt: skip
         converged = bool(solution.converged[i])
-        outcome = judged(problem, outcome, converged=converged, determined=determined[i])
+        beyond = beyond_bounds(solution.gradient[i].numpy(), hessian[i])
+        outcome = judged(
+            problem, outcome, converged=converged, determined=determined[i], beyond=beyond
+        )
+        if _is_limited_by_model(likelihood, i):
+            outcome = outcome.with_flag(Flag.MODEL_LIMITED)
         outcomes.append(judged_pixels(problem, outcome, star))
     return outcomes
+
+
+def _solve_with_terms(
+    problem: FitProblem, stars: Sequence[Star], arms: Sequence[Arm], theta: np.ndarray
+) -> tuple[np.ndarray, Solution, Likelihood, Terms | None]:
+    """Minimize χ², and find the continuum and the inadequacy of each star on the way."""
+    terms, last = problem.first_terms(stars), _TOLERANCE["last"]
+    if terms is None:
+        return *_solve(problem, arms, theta, last, problem.modes), None
+    noise_known = [star.noise_known for star in stars]
+    first, modes = _TOLERANCE["first"], problem.modes
+    theta, _, likelihood = _solve(problem, arms, theta, first, modes, terms)
+    if problem.inadequacy == "auto":
+        terms = revised_terms(terms, likelihood, theta, noise_known)
+    if problem.continuum == "auto":
+        likelihood = problem.likelihood_of(arms, theta, modes, terms, coarse=True)
+        terms = chosen_degrees(terms, likelihood, theta).compact()
+    theta, solution, likelihood = _solve(problem, arms, theta, last, modes, terms)
+    if problem.inadequacy == "auto":
+        revised = revised_terms(terms, likelihood, theta, noise_known)
+        if terms_differ(terms, revised).any():
+            terms = revised
+            theta, solution, likelihood = _solve(problem, arms, theta, last, modes, terms)
+    return theta, solution, likelihood, terms
+
+
+def _expected_squares(likelihood, i, worth, used) -> float:
+    """Return the expected sum of squared residuals of star ``i`` over σ, before a fit."""
+    worth = np.concatenate([w[u] for w, u in zip(worth, used, strict=True)])
+    if likelihood.noise_share is None:
+        return worth.sum()
+    good = likelihood.weight[i].cpu().numpy() > 0
+    return np.sum(likelihood.noise_share[i, good] * worth + likelihood.inadequacy_share[i, good])
+
+
+def _is_limited_by_model(likelihood: Likelihood, i: int) -> bool:
+    """Return whether inadequacy makes more of the errors of lines of star ``i`` than noise."""
+    if likelihood.noise_share is None:
+        return False
+    weight = np.nan_to_num(likelihood.depth[i]) ** 2 * (likelihood.weight[i].cpu().numpy() > 0)
+    return bool(np.sum(weight * likelihood.noise_share[i]) < 0.5 * weight.sum())
+
+
+def _resemblance(problem: FitProblem, likelihood: Likelihood, theta: np.ndarray) -> np.ndarray:
+    """Return how much residuals resemble the corrections for real stars: (n,).
+
+    One if they are these, zero if they have nothing to do with them.
+    """
+    if problem.corrected is None:
+        return np.zeros(len(theta))
+    flux, level = likelihood.at(theta)
+    pattern = level * (likelihood.with_forward(problem.corrected).at(theta)[0] - flux)
+    weight = likelihood.weight.cpu().numpy().astype(float) ** 2
+    residual = likelihood.flux.cpu().numpy() - level * flux
+    power = np.sum(weight * pattern**2, axis=1)
+    return np.sum(weight * pattern * residual, axis=1) / np.maximum(power, 1e-30)
 
 
 def _solve(
@@ -199,13 +283,14 @@ def _solve(
     theta: np.ndarray,
     tolerance: float,
     modes: np.ndarray | None,
+    terms: Terms | None = None,
 ) -> tuple[np.ndarray, Solution, Likelihood]:
     """Minimize χ² from ``theta``; return the best parameters, the solution and the likelihood."""
     parameters = problem.parameters
     index = parameters.index
     low, high = problem.box(theta)
     theta = parameters.expand(np.clip(theta, low, high)[:, index], theta)
-    likelihood = problem.likelihood_of(arms, theta, modes, coarse=True)
+    likelihood = problem.likelihood_of(arms, theta, modes, terms, coarse=True)
     # What errors of the flux do to the size of the residuals' vector.
     rounding = _ROUNDING * torch.linalg.vector_norm(likelihood.weight, dim=1).cpu().double()
     solution = levenberg_marquardt(

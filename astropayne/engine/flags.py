@@ -43,3 +43,15 @@ class Flag(NamedFlag):
     """The labels are far from those of all training spectra, so the model extrapolates."""
     EMULATOR_LIMITED = 1024
     """The emulator error is comparable to the noise: longer exposures hardly improve labels."""
+    OUT_OF_RANGE = 2048
+    """A label lies beyond the range of the model: it is a limit, and other labels are NaN or
+    have errors that cover what it does to them."""
+    MODEL_LIMITED = 4096
+    """The model's own errors, not the noise of the spectrum, set the errors of the labels."""
+    NOISE_OVERESTIMATED = 8192
+    """χ² is far less than the noise lets expect: uncertainties of the spectrum are too large, or
+    its pixels are not independent."""
+    RESOLUTION_DOUBTFUL = 16384
+    """Lines are narrower or wider than the stated resolution allows."""
+    RESOLUTION_ESTIMATED = 32768
+    """The resolution was not stated but estimated: vsini and vmac are not measured."""

@@ -9,16 +9,25 @@ from astropayne.engine.arms import Star
 from astropayne.engine.flags import Flag
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.problem import FitProblem
+from astropayne.engine.range import truncated
 from astropayne.forward.parameters import is_label
 
 __all__ = ["judged", "judged_pixels"]
 
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
+_TOO_SMALL = 0.7  # χ² per degree of freedom, below which the noise must be overestimated
+_INADEQUATE = 0.25  # errors of the depths of lines from which on the model is not of this star
+_OUTSIDE = 3.0  # standard deviations beyond its range from which on a label is outside
 _UNMEASURED = 0.2  # error, as a part of its range, of a parameter that is not measured
 
 
 def judged(
-    problem: FitProblem, outcome: Outcome, *, converged: bool, determined: np.ndarray
+    problem: FitProblem,
+    outcome: Outcome,
+    *,
+    converged: bool,
+    determined: np.ndarray,
+    beyond: tuple[np.ndarray, np.ndarray],
 ) -> Outcome:
     """Return an outcome with its errors, its flags, and NaN for what was not measured.
 
@@ -31,6 +40,8 @@ def judged(
         Whether the optimizer has found a minimum.
     determined : numpy.ndarray of bool, shape (n_free,)
         Free parameters that have a variance.
+    beyond : tuple of numpy.ndarray, shape (n_free,) each
+        Step to the minimum without bounds, and the same in standard deviations.
     """
     parameters = problem.parameters
     names, index = np.array(parameters.free), parameters.index
@@ -43,6 +54,11 @@ def judged(
     # A width of zero has no error, because the derivative with respect to it vanishes there.
     no_error = at_bound & ~of_label
     little = determined & ~is_rv & ~no_error & (error > _UNMEASURED * (high - low))
+    covariance, limits = _within_range(
+        outcome.covariance, at_bound & of_label & determined & ~little, beyond
+    )
+    covered = np.sqrt(np.diagonal(covariance)) > _UNMEASURED * (high - low)
+    little |= limits.any() & of_label & determined & ~limits & covered
     singular = not (determined | of_label).all()
     flags = outcome.flags
     for flag, holds in (
@@ -50,27 +66,53 @@ def judged(
         (Flag.AT_BOUND, at_bound.any()),
         (Flag.LOW_INFORMATION, little.any()),
         (Flag.SINGULAR, singular),
+        (Flag.OUT_OF_RANGE, limits.any()),
     ):
         flags |= flag if holds else Flag(0)
-    covariance, lost = outcome.covariance.copy(), little | no_error
+    lost = little | no_error | limits
     covariance[lost] = covariance[:, lost] = np.nan
     everything = parameters.spread(covariance[None], x[None], outcome.theta[None])[0]
     errors, theta = np.full(len(parameters.names), np.nan), outcome.theta.copy()
     errors[parameters.moving] = np.sqrt(np.diagonal(everything)[parameters.moving])
-    theta[index[little]] = np.nan
+    theta[index[little | limits]] = np.nan
     return replace(
         outcome, theta=theta, errors=errors, covariance=everything, flags=flags,
         message=outcome.message if converged else "the optimizer stopped before it converged",
+        limits={
+            name: f"< {at_low:g}" if value < 0.5 * (at_low + at_high) else f"> {at_high:g}"
+            for name, value, at_low, at_high in zip(
+                names[limits].tolist(), x[limits], low[limits], high[limits], strict=True
+            )
+        },
         at_bound=tuple(names[at_bound].tolist()), low_information=tuple(names[little].tolist()),
     )  # fmt: skip
+
+
+def _within_range(
+    covariance: np.ndarray, bounded: np.ndarray, beyond: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the covariance given that labels lie within their range, and which do not.
+
+    The errors of other parameters cover what a label does to them that lies beyond its range.
+    """
+    step, pull = beyond
+    outside = bounded & (np.abs(pull) > _OUTSIDE)
+    covariance = truncated(covariance, np.flatnonzero(bounded), pull)
+    if outside.any():
+        covariance = covariance + np.diag(np.where(outside, 0.0, step**2))
+    return covariance, outside
 
 
 def judged_pixels(problem: FitProblem, outcome: Outcome, star: Star) -> Outcome:
     """Return an outcome with the flags that depend on its χ² and on the pixels used."""
     flags, dof = outcome.flags, outcome.dof
+    margin = _POOR * np.sqrt(2 * max(dof, 1))
+    amplitude = 0.0 if outcome.terms is None else outcome.terms.inadequacy.amplitude[0]
     if not star.noise_known:
         flags |= Flag.NO_UNCERTAINTY
-    elif outcome.chi2 > dof + _POOR * np.sqrt(2 * max(dof, 1)):
+    elif outcome.chi2 < min(dof - margin, _TOO_SMALL * dof):
+        flags |= Flag.NOISE_OVERESTIMATED
+    if (star.noise_known and outcome.chi2 > dof + margin) or amplitude > _INADEQUATE:
         flags |= Flag.POOR_FIT
     forward = problem.forward
     if outcome.covered < 0.5 * (forward.end - forward.start).sum():

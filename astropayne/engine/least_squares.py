@@ -26,6 +26,8 @@ class Solution:
     ----------
     x : torch.Tensor, shape (n, k)
     chi2 : torch.Tensor, shape (n,)
+    gradient : torch.Tensor, shape (n, k)
+        Jᵀr at ``x``: not zero along parameters at their bounds.
     hessian : torch.Tensor, shape (n, k, k)
         JᵀJ at ``x``.
     converged : torch.Tensor of bool, shape (n,)
@@ -35,6 +37,7 @@ class Solution:
 
     x: torch.Tensor
     chi2: torch.Tensor
+    gradient: torch.Tensor
     hessian: torch.Tensor
     converged: torch.Tensor
     iterations: torch.Tensor
@@ -115,7 +118,10 @@ def levenberg_marquardt(
         done = (promise < tolerance[rows]) | (left < _LEFT * tolerance[rows])
         done &= torch.isfinite(chi2[rows])
         converged[rows[done]] = True
-        x[rows[done]] = torch.clamp(x[rows] + last, low[rows], high[rows])[done]
+        ended = torch.clamp(x[rows] + last, low[rows], high[rows])
+        moved = (hessian[rows] @ (ended - x[rows])[..., None])[..., 0]
+        gradient[rows[done]] += moved[done]
+        x[rows[done]] = ended[done]
         chi2[rows[done]] -= promise[done]
         hopeless = (damping[rows] >= _MOST) | (iterations[rows] >= max_iterations)
         going = ~done & ~hopeless
@@ -134,7 +140,7 @@ def levenberg_marquardt(
         x[taken], chi2[taken] = trial[better], new_chi2[better]
         best[taken] = torch.minimum(best[taken], chi2[taken])
         gradient[taken], hessian[taken] = new_gradient[better], new_hessian[better]
-    return Solution(x, chi2, hessian, converged, iterations)
+    return Solution(x, chi2, gradient, hessian, converged, iterations)
 
 
 def _step(x, gradient, hessian, low, high, damping, curb):

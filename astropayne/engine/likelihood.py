@@ -11,7 +11,15 @@ import copy
 import numpy as np
 import torch
 
-from astropayne.engine.continuum import Continuum
+from astropayne.engine.continuum import HELD, Continuum
+from astropayne.engine.products import (
+    as_slice,
+    cholesky_of_modes,
+    exact,
+    regular,
+    rounded_resolution,
+    rounded_widths,
+)
 from astropayne.forward.parameters import velocities_of
 from astropayne.wavelengths.axis import effective_arms, pixel_width
 from astropayne.wavelengths.velocity import doppler_factor
@@ -23,8 +31,7 @@ _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviati
 _ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
 _BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache,
 _LARGE_BLOCK = 1 << 22  # or keep a GPU busy
-_WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these,
-_NARROW = 10.0  # or to this, in km/s, if it is more
+_IN_PIXELS = 1.6  # mean squares of real residuals over those of their means over elements
 _EXACT = 1e-9  # noise of flux around one, that is none
 
 
@@ -49,6 +56,8 @@ class Likelihood:
         share, each one standard deviation large.
     scale : numpy.ndarray, shape (n,)
         How large these are for each star.
+    terms : Terms, optional
+        Priors on the continuum and errors of the model's lines.
     loss : {"linear", "huber"}
     coarse : bool
         Whether derivatives are, see `~astropayne.forward.model.ForwardModel.forward_and_jacobian`.
@@ -66,6 +75,7 @@ class Likelihood:
         rest=None,
         modes=None,
         scale=1.0,
+        terms=None,
         loss="linear",
         coarse=False,
     ):
@@ -78,6 +88,7 @@ class Likelihood:
         self.flux = self._tensor(np.concatenate([arm.flux for arm in arms], axis=1))
         sigma = np.concatenate([arm.sigma for arm in arms], axis=1)
         self.continua = self.basis = self.modes = None
+        self.noise_share = self.inadequacy_share = None
         if continuum is not None:
             self.continua = [
                 Continuum.over(p, np.isfinite(arm.sigma), continuum, len(forward.start))
@@ -86,12 +97,28 @@ class Likelihood:
             self.basis = self._blocks(
                 [c.basis(p) for c, p in zip(self.continua, self.pixels, strict=True)]
             )
-        level = self._level_at_first(sigma)
+        self._prior = self._prior_of_continuum(terms)
+        inadequacy = None if terms is None else terms.inadequacy
+        flux = None
+        if self.basis is not None or inadequacy is not None:
+            flux = self._flux_at_first()
+        level = self._level_at_first(sigma, flux)
         scale = np.reshape(scale, (-1, 1))
         emulator = np.abs(level) * scale * self._emulator(error, rest)
         if len(arms) > 1:
             emulator *= np.sqrt(self._effective_arms(sigma, np.abs(level)))
+        self.photon = sigma
         sigma = np.hypot(sigma, emulator)
+        if inadequacy is not None:
+            axes = [pixels.wavelength for pixels in self.pixels]
+            width = np.concatenate(list(map(pixel_width, axes)), axis=1)
+            self.depth = 1 - flux.cpu().numpy().astype(float)
+            errors = np.abs(level) * inadequacy.sigma(self.depth, width)
+            if len(arms) > 1:
+                errors *= np.sqrt(self._effective_arms(sigma, np.abs(level)))
+            noise = sigma * inadequacy.noise[:, None]
+            sigma = np.hypot(noise, errors)
+            self._set_shares(noise, errors, sigma, width / inadequacy.element[:, None])
         self.noise_known = (np.isfinite(sigma) & (sigma > 0)).any(axis=1)
         # Without any noise, all pixels count the same, and more than priors do.
         equal = 1e-3 * np.median(np.abs(level), axis=1, keepdims=True)
@@ -100,7 +127,7 @@ class Likelihood:
         self.weight = self._tensor(np.where(missing, 0.0, 1 / sigma))
         if modes is not None and len(modes):
             self.modes = self._shared_errors(modes, velocities, scale * level)
-            self._of_modes = _root(self.modes)
+            self._of_modes = cholesky_of_modes(self.modes)
 
     def __len__(self):
         return len(self.theta)
@@ -109,6 +136,12 @@ class Likelihood:
         """Return the same likelihood of other parameters."""
         other = copy.copy(self)
         other.parameters, other._moving = parameters, parameters.moving
+        return other
+
+    def with_forward(self, forward):
+        """Return the same likelihood of another forward model, of the same labels and pixels."""
+        other = copy.copy(self)
+        other.forward = forward
         return other
 
     @property
@@ -166,9 +199,9 @@ class Likelihood:
         """
         size = self.weight * self._tensor(size)
         shared, spectra = size.new_empty(*size.shape, len(modes)), self.forward.spectra_of(modes)
-        widths = _rounded(velocities[:, 1:])
+        widths = rounded_widths(velocities[:, 1:])
         resolutions = [
-            r if np.ndim(r) != 1 else _rounded_resolution(r, self.forward.resolution)
+            r if np.ndim(r) != 1 else rounded_resolution(r, self.forward.resolution)
             for r in self.resolution
         ]
         same = np.column_stack([widths, *(r for r in resolutions if np.ndim(r) == 1)])
@@ -184,7 +217,32 @@ class Likelihood:
             shared[some] = torch.cat(arms, dim=1).mul_(size[some, :, None])
         return shared
 
-    def _level_at_first(self, sigma):
+    def _set_shares(self, noise, errors, sigma, elements):
+        """Keep which parts of the squares of residuals noise and inadequacy are expected to make.
+
+        Errors of the model are correlated over an element. As white noise of the same power,
+        which pixels are weighted with, they are larger in each pixel.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.noise_share = np.nan_to_num((noise / sigma) ** 2)
+            shrunk = np.minimum(np.nan_to_num(elements), 1.0)
+            self.inadequacy_share = _IN_PIXELS * shrunk * np.nan_to_num((errors / sigma) ** 2)
+
+    def _prior_of_continuum(self, terms):
+        """Return inverse variances and means of all coefficients beforehand, (n, n_basis) each."""
+        if terms is None or self.basis is None:
+            return None
+        n_polynomials = self.basis.shape[2] // (terms.highest + 1)
+        return tuple(
+            torch.as_tensor(np.tile(part, (1, n_polynomials))) for part in terms.continuum_prior()
+        )
+
+    def _flux_at_first(self):
+        """Return the model's flux at the parameters the fit starts from, without derivatives."""
+        blocks = torch.arange(len(self)).split(8 * self.at_once)
+        return torch.cat([self._model(self.theta[r.numpy()], r, ())[0] for r in blocks])
+
+    def _level_at_first(self, sigma, flux):
         """Return the continuum at the parameters the fit starts from."""
         if self.basis is None:
             return np.ones_like(sigma)
@@ -194,15 +252,15 @@ class Likelihood:
             np.where(known.any(1)[:, None], known / np.where(known, sigma, 1), finite)
         )
         parts = []
-        for rows in torch.arange(len(self)).split(8 * self.at_once):  # without derivatives
-            flux = self._model(self.theta[rows.numpy()], rows, ())[0]
-            parts.append(self._solve_continuum(flux, _as_slice(rows))[1])
+        for rows in torch.arange(len(self)).split(8 * self.at_once):
+            rows = as_slice(rows)
+            parts.append(self._solve_continuum(flux[rows], rows)[1])
         return torch.cat(parts).cpu().numpy()
 
     def _model(self, theta, rows, by):
         """Return flux and Jacobian over all arms."""
         everything = len(rows) == len(self) or len(self) == 1  # one star's pixels go for all
-        i, parts = _as_slice(rows), []
+        i, parts = as_slice(rows), []
         for pixels, resolution in zip(self.pixels, self.resolution, strict=True):
             if not everything:
                 pixels = pixels[i]
@@ -224,8 +282,12 @@ class Likelihood:
         columns = flux.new_zeros(*flux.shape, m + 1 + -(m + 1) % _ALIGNED)
         torch.mul(basis, (flux * weight)[..., None], out=columns[..., :m])
         torch.mul(self.flux[rows], weight, out=columns[..., m])
-        products = _exact(columns.mT @ columns)
-        coefficients = torch.linalg.solve(_regular(products[:, :m, :m]), products[:, :m, m])
+        products = exact(columns.mT @ columns)
+        normal, right = products[:, :m, :m], products[:, :m, m]
+        if self._prior is not None:
+            precision, mean = (part[rows] for part in self._prior)
+            normal, right = normal + torch.diag_embed(precision), right + precision * mean
+        coefficients = torch.linalg.solve(regular(normal), right)
         level = (basis @ coefficients.to(basis)[..., None])[..., 0]
         return coefficients, level, columns[..., :m]
 
@@ -249,6 +311,31 @@ class Likelihood:
         hessian : torch.Tensor, shape (n, n_free, n_free)
             JᵀJ, what is linear eliminated.
         """
+        products, k, excess, coefficients = self.products(free, rows, derivatives=derivatives)
+        if self._prior is not None:
+            products = self._with_continuum_prior(products, k, coefficients, rows)
+        return self._eliminate(products, k, free, excess)
+
+    def products(self, free, rows, *, derivatives=True):
+        """Return products in pairs of all columns: derivatives, continuum, residual.
+
+        The errors of the emulator that pixels share are marginalized; priors are not included.
+
+        Parameters
+        ----------
+        free, rows, derivatives
+            As for `normal_equations`.
+
+        Returns
+        -------
+        products : torch.Tensor, shape (n, k + n_basis + 1, k + n_basis + 1)
+        k : int
+            Number of derivatives.
+        excess : torch.Tensor, shape (n,)
+            Loss minus these squares.
+        coefficients : torch.Tensor, shape (n, n_basis), or None
+            Of the continuum, at which the residual is.
+        """
         vector = free.numpy()
         base = self.theta[rows.numpy()]
         theta = self.parameters.expand(vector, base)
@@ -256,8 +343,8 @@ class Likelihood:
         if self.parameters.tied and derivatives:
             by_free = self.parameters.chain(vector, base)[:, self._moving]
             jacobian = jacobian @ self._tensor(by_free)
-        rows, k = _as_slice(rows), jacobian.shape[2]
-        level, residual, design, root, excess, _ = self._linear_part(flux, rows)
+        rows, k = as_slice(rows), jacobian.shape[2]
+        level, residual, design, root, excess, coefficients = self._linear_part(flux, rows)
         width = k + design.shape[2] + 1
         columns = residual.new_empty(*residual.shape, width + -width % _ALIGNED)
         torch.mul(jacobian, (self.weight[rows] * level)[..., None], out=columns[..., :k])
@@ -267,12 +354,24 @@ class Likelihood:
         if root is not None:
             columns = columns * root[..., None]
             modes = None if modes is None else modes * root[..., None]
-        products = _exact(columns.mT @ columns)
+        products = exact(columns.mT @ columns)
         if modes is not None:
-            lower = self._of_modes[rows] if root is None else _root(modes)
-            shared = torch.linalg.solve_triangular(lower, _exact(modes.mT @ columns), upper=False)
+            lower = self._of_modes[rows] if root is None else cholesky_of_modes(modes)
+            shared = torch.linalg.solve_triangular(lower, exact(modes.mT @ columns), upper=False)
             products = products - shared.mT @ shared
-        return self._eliminate(products[:, :width, :width], k, free, excess)
+        products = products[:, :width, :width]
+        return products, k, excess, coefficients
+
+    def _with_continuum_prior(self, products, k, coefficients, rows):
+        """Add the Gaussian priors on the continuum's coefficients to the products."""
+        precision, mean = (part[as_slice(rows)] for part in self._prior)
+        away = coefficients - mean
+        pull, products = precision * away, products.clone()
+        products[:, k:-1, k:-1] += torch.diag_embed(precision)
+        products[:, k:-1, -1] += pull
+        products[:, -1, k:-1] += pull
+        products[:, -1, -1] += (pull * away).sum(dim=1)
+        return products
 
     def in_blocks(
         self, free: torch.Tensor, rows: torch.Tensor
@@ -292,7 +391,7 @@ class Likelihood:
         keep = [*range(k), products.shape[1] - 1]
         reduced = products[:, keep][:, :, keep]
         if inner.shape[1]:
-            reduced = reduced - outer.mT @ torch.linalg.solve(_regular(inner), outer)
+            reduced = reduced - outer.mT @ torch.linalg.solve(regular(inner), outer)
         mean, precision = map(torch.as_tensor, self.parameters.prior())
         away = free - mean
         chi2 = reduced[:, -1, -1] + excess + (precision * away**2).sum(dim=1)
@@ -345,13 +444,13 @@ class Likelihood:
         for _ in range(_REWEIGHTINGS):
             size = best.abs()
             root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
-            excess = _exact((_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1))
+            excess = exact((_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1))
             if not linear.shape[2]:
                 break
             columns = linear * root[..., None]
-            normal = self._with_priors(_exact(columns.mT @ columns))
-            right = _exact(columns.mT @ (residual * root)[..., None])
-            coefficients = -torch.linalg.solve(_regular(normal), right)[..., 0]
+            normal = self._with_priors(exact(columns.mT @ columns))
+            right = exact(columns.mT @ (residual * root)[..., None])
+            coefficients = -torch.linalg.solve(regular(normal), right)[..., 0]
             before = best
             best = residual + (linear @ coefficients.to(linear)[..., None])[..., 0]
             if (best - before).abs().max() < _SETTLED:
@@ -375,11 +474,22 @@ class Likelihood:
         rows = torch.arange(len(self))
         return self._linear_part(self._model(theta, rows, ())[0], rows)[3]
 
+    def at(self, theta):
+        """Return flux of the model and continuum at parameters: (n, n_pixels) each, as numpy."""
+        rows = torch.arange(len(self))
+        flux = self._model(theta, rows, ())[0]
+        level = self._linear_part(flux, slice(None))[0]
+        flux = flux.cpu().numpy().astype(float)
+        return flux, np.broadcast_to(torch.as_tensor(level).cpu().numpy(), flux.shape)
+
     def n_continuum(self) -> np.ndarray:
         """Return how many coefficients of the continuum each star determines: (n,)."""
         if self.basis is None:
             return np.zeros(len(self), dtype=int)
-        return (self.basis != 0).any(dim=1).sum(dim=1).cpu().numpy()
+        free = (self.basis != 0).any(dim=1).cpu().numpy()
+        if self._prior is not None:
+            free = free & (self._prior[0].numpy() < HELD)
+        return free.sum(axis=1)
 
     def coefficients(self, theta):
         """Return the continuum's coefficients at parameters (n, n_names); `None` without one."""
@@ -387,40 +497,3 @@ class Likelihood:
             return None
         rows = torch.arange(len(self))
         return self._linear_part(self._model(theta, rows, ())[0], rows)[-1].numpy()
-
-
-def _rounded(width):
-    """Return widths in km/s, off by a twelfth or 0.8 km/s at most, of which there are few."""
-    return _NARROW * np.sinh(_WIDTHS * np.rint(np.arcsinh(width / _NARROW) / _WIDTHS))
-
-
-def _rounded_resolution(resolution, highest):
-    """Return the same of resolutions, which are never above the model's."""
-    rounded = np.exp(_WIDTHS * np.rint(np.log(resolution) / _WIDTHS))
-    return np.minimum(rounded, highest or np.inf)
-
-
-def _exact(products):
-    """Return sums over pixels in double precision, on the CPU: not every device has it."""
-    return products.cpu().double()
-
-
-def _root(modes):
-    """Return L of MᵀM + 1 = LLᵀ for the emulator's errors M, in units of σ; double precision."""
-    products = _exact(modes.mT @ modes)
-    return torch.linalg.cholesky(products + torch.eye(len(products[0])).to(products))
-
-
-def _as_slice(rows):
-    """Return increasing rows as a slice if they follow each other, which saves a copy."""
-    first, last = int(rows[0]), int(rows[-1])
-    return slice(first, last + 1) if last - first + 1 == len(rows) else rows.numpy()
-
-
-def _regular(matrix):
-    """Return a matrix whose coefficients without any pixel are zero instead of undefined."""
-    diagonal = matrix.diagonal(dim1=1, dim2=2)
-    largest = diagonal.amax(dim=1, keepdim=True).clamp_min(torch.finfo(matrix.dtype).tiny)
-    return matrix + torch.diag_embed(
-        torch.where(diagonal > 1e-14 * largest, 1e-12 * diagonal, largest)
-    )

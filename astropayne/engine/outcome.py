@@ -1,12 +1,14 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """The outcome of the fit of one star, as arrays."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
 from astropayne.engine.flags import Flag
+from astropayne.engine.terms import Terms
 
 __all__ = ["Outcome"]
 
@@ -39,6 +41,18 @@ class Outcome:
         Range of ln λ that these pixels cover.
     best_fit : tuple of numpy.ndarray
         Model of each arm in the units of its flux, NaN where it is not supported.
+    limits : mapping of str to str
+        Limits, as "< -2", by the names of labels beyond the range of the model.
+    resolution : tuple or None
+        Resolution of each arm, if the fit has found it.
+    notes : tuple of str
+        Sentences about what was done to the spectra.
+    log_likelihood : float
+        Up to a constant of the star.
+    resemblance : float
+        Of the residuals to the corrections for real stars, one if they are the same.
+    terms : `~astropayne.engine.terms.Terms` or None
+        Continuum and inadequacy of the star.
     """
 
     theta: np.ndarray
@@ -55,6 +69,12 @@ class Outcome:
     used: tuple[np.ndarray, ...] = ()
     covered: float = 0.0
     best_fit: tuple[np.ndarray, ...] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
+    resolution: tuple | None = None
+    notes: tuple[str, ...] = ()
+    log_likelihood: float = np.nan
+    resemblance: float = 0.0
+    terms: Terms | None = None
 
     @classmethod
     def rejected(cls, n_names: int, message: str) -> Self:

@@ -12,6 +12,7 @@ from astropayne.engine.likelihood import Likelihood
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.parameters import Parameters
 from astropayne.engine.templates import Templates
+from astropayne.engine.terms import Terms, first_terms
 from astropayne.forward.model import ForwardModel
 from astropayne.forward.parameters import is_label, labels_of, velocities_of, velocity_of
 from astropayne.wavelengths.velocity import doppler_factor
@@ -19,6 +20,8 @@ from astropayne.wavelengths.velocity import doppler_factor
 __all__ = ["FitProblem"]
 
 _MIN_PIXELS = 20
+_FIRST_DEGREE = 2  # of the continuum in the search for velocity and kind of star
+_UNKNOWN_RESOLUTION = 2e4  # of spectra and models whose resolution is not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,10 @@ class FitProblem:
         error causes, shape (n, n_labels, n_labels).
     untrusted : numpy.ndarray of bool, shape (n_model_pixels,)
         Model pixels that are not compared with stars.
+    inadequacy : float or "auto"
+        Amplitude of the errors of the model's lines, see `astropayne.engine.inadequacy`.
+    corrected : `~astropayne.forward.model.ForwardModel`, optional
+        The same model with lines that are corrected for real stars.
     """
 
     forward: ForwardModel
@@ -59,7 +66,7 @@ class FitProblem:
     high: np.ndarray
     fixed: Mapping[str, float]
     start: Mapping[str, float]
-    continuum: int | None
+    continuum: int | str | None
     loss: str
     error: np.ndarray | None
     rest: np.ndarray | None
@@ -67,6 +74,8 @@ class FitProblem:
     scale: Callable[[np.ndarray], np.ndarray]
     shift: Callable[[np.ndarray], np.ndarray]
     untrusted: np.ndarray
+    inadequacy: float | str = 0.0
+    corrected: ForwardModel | None = None
 
     @functools.cached_property
     def templates(self) -> Templates:
@@ -77,6 +86,11 @@ class FitProblem:
     def names(self) -> tuple[str, ...]:
         """Names of all parameters."""
         return self.parameters.names
+
+    @property
+    def first_degree(self) -> int | None:
+        """Degree of the continuum while velocity and kind of star are not known."""
+        return _FIRST_DEGREE if self.continuum == "auto" else self.continuum
 
     @property
     def least_pixels(self) -> int:
@@ -156,8 +170,24 @@ class FitProblem:
 
     # --- likelihoods
 
+    def first_terms(self, stars: Sequence[Star]) -> Terms | None:
+        """Return the terms that fits begin with, `None` if the fit itself finds none."""
+        if self.continuum != "auto" and self.inadequacy == 0:
+            return None
+        own = self.forward.resolution or np.inf
+        resolution = np.minimum([star.typical_resolution for star in stars], own)
+        element = 1 / np.where(np.isfinite(resolution), resolution, _UNKNOWN_RESOLUTION)
+        one = [1 / np.median(np.concatenate([np.ravel(s) for s in star.scale])) for star in stars]
+        return first_terms(len(stars), self.continuum, one, element, self.inadequacy)
+
     def likelihood_of(
-        self, arms: Sequence[Arm], theta: np.ndarray, modes: np.ndarray | None, *, coarse=False
+        self,
+        arms: Sequence[Arm],
+        theta: np.ndarray,
+        modes: np.ndarray | None,
+        terms: Terms | None = None,
+        *,
+        coarse: bool = False,
     ) -> Likelihood:
         """Return the likelihood of arms of stars near ``theta`` (n, n_names)."""
         emulator = {"error": self.error}
@@ -165,18 +195,24 @@ class FitProblem:
             emulator = {"rest": self.rest, "modes": modes}
         return Likelihood(
             self.forward, self.parameters, arms, theta,
-            continuum=self.continuum, loss=self.loss, scale=self.scale(labels_of(theta)),
-            coarse=coarse, **emulator,
+            continuum=self.continuum if terms is None else terms.highest, loss=self.loss,
+            scale=self.scale(labels_of(theta)), terms=terms, coarse=coarse, **emulator,
         )  # fmt: skip
 
-    def likelihood(self, star: Star, theta: np.ndarray, used: Sequence[np.ndarray]) -> Likelihood:
+    def likelihood(
+        self,
+        star: Star,
+        theta: np.ndarray,
+        used: Sequence[np.ndarray],
+        terms: Terms | None = None,
+    ) -> Likelihood:
         """Return the likelihood of one star near ``theta`` (n_names,), from the pixels used."""
         sigma = [np.where(good, s, np.inf) for good, s in zip(used, star.sigma, strict=True)]
         arms, _ = self.used_arms([replace(star, sigma=sigma)], theta[None], -np.inf)
         modes = self.modes
         if modes is not None:
             modes = np.vstack([modes, self._label_shift_modes(labels_of(theta))])
-        return self.likelihood_of(arms, theta[None], modes)
+        return self.likelihood_of(arms, theta[None], modes, terms)
 
     def _label_shift_modes(self, labels: np.ndarray) -> np.ndarray:
         """Return the flux changes by the label errors of the emulator: (n_labels, n_pixels)."""

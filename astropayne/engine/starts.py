@@ -47,14 +47,14 @@ def find_starts(problem: FitProblem, stars: Sequence[Star]) -> list[Start]:
     wavelength, flux, sigma = _rows(stars)
     seen = wavelength, np.nan_to_num(flux), np.maximum(sigma, 1e-15) ** -2.0
     if problem.continuum is not None:
-        seen = wavelength, *problem.templates.flatten(*seen, problem.continuum)
+        seen = wavelength, *problem.templates.flatten(*seen, problem.first_degree)
     velocity = problem.templates.correlate(
         *seen, near=problem.start.get("rv"), known=problem.fixed.get("rv")
     )
     order = np.argsort(-velocity.gain, axis=1)[:, : 1 + _N_STARTS]
     rv = np.take_along_axis(velocity.rv, order[:, :1], axis=1)
     resolution = np.array([star.typical_resolution for star in stars])
-    guess, sound = problem.templates.regress(*seen, rv[:, 0], problem.continuum, resolution)
+    guess, sound = problem.templates.regress(*seen, rv[:, 0], problem.first_degree, resolution)
     theta = np.concatenate([guess[:, None], problem.templates.theta[order]], axis=1)
     velocity_of(theta, "rv")[:] = rv
     for name, value in {**problem.start, **problem.fixed}.items():

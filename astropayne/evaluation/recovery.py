@@ -23,6 +23,8 @@ from astropayne.utils.statistics import finite_median, median_and_scatter
 __all__ = ["RecoveryOptions", "recover", "recover_labels", "summarize_recovery", "true_labels"]
 
 _TRUE = "_true"  # suffix of the columns of true labels
+# Spectra of a grid are what the model was made of: normalized, without errors of their lines.
+_EXACT = FitOptions(continuum=None, inadequacy=None, exclude_at_rest=None)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class RecoveryOptions:
     vsini: float | u.Quantity | None = None
     resolution: float | None = None
     seed: int = 42
-    fit: FitOptions = field(default_factory=FitOptions)
+    fit: FitOptions = field(default_factory=lambda: _EXACT)
 
     def __post_init__(self) -> None:
         ratios = np.atleast_1d(np.asarray(self.snr, dtype=float))
@@ -73,7 +75,7 @@ class RecoveryOptions:
         fit = {name: value for name, value in keywords.items() if name not in own}
         return cls(
             **{name: value for name, value in keywords.items() if name in own},
-            fit=FitOptions.from_call(function, None, fit, also=own),
+            fit=FitOptions.from_call(function, _EXACT, fit, also=own),
         )
 
     @classmethod
@@ -147,7 +149,7 @@ def recover_labels(
     >>> summarize_recovery(table)["label", "information"][:3].pformat(show_dtype=False)[2:]
     [' teff         yes', ' logg         yes', '  feh         yes']
     """
-    fit = FitOptions.from_call(recover_labels, options, keywords)
+    fit = FitOptions.from_call(recover_labels, options or _EXACT, keywords)
     checked = RecoveryOptions(snr, n_stars, vsini, resolution, seed, fit)
     return recover(model, grid, model.grid_labels(grid), checked, progress)
 

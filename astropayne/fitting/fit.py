@@ -123,8 +123,8 @@ def fit_spectrum(
     """
     setup = FitSetup.of(model, FitOptions.from_call(fit_spectrum, options, keywords))
     with without_gradients(), one_thread():
-        _, outcome = setup.fit_one(observed)
-    return result_of(setup.report, observed, outcome)
+        prepared, _, outcome = setup.fit_one(observed)
+    return result_of(setup.report, prepared, outcome)
 
 
 @takes_fit_options

@@ -19,6 +19,7 @@ from astropayne.wavelengths.regions import checked_region
 __all__ = ["FitOptions", "takes_fit_options"]
 
 _HIGHEST_DEGREE = 50  # higher ones follow lines, and take memory by their square
+_AUTOMATIC = "auto"
 _LOSSES = ("linear", "huber")
 _NAMES = ("free", "report")  # options that are sequences of names
 _BY_NAME = ("fixed", "start", "tied", "bounds", "priors")  # options that are mappings
@@ -64,6 +65,7 @@ class FitOptions:
     bounds: Mapping[str, tuple] | None = None
     priors: Mapping[str, tuple] | None = None
     continuum: Any = None
+    inadequacy: Any = None
     regions: Any = None
     exclude: Any = None
     exclude_at_rest: Any = None
@@ -88,11 +90,12 @@ class FitOptions:
         if self.systematic is not None:
             self._set("systematic", _read_only(self.systematic, "systematic"))
         for name in _REGIONS:
-            if getattr(self, name) is not None:
+            if not (getattr(self, name) is None or _is_automatic(getattr(self, name))):
                 checked_region(getattr(self, name), name)
         if self.medium:
             require_medium(self.medium)
         _check_continuum(self.continuum)
+        self._set("inadequacy", _amplitude(self.inadequacy))
         self._set("noise_floor", _fraction_of_flux(self.noise_floor))
         if self.loss not in _LOSSES:
             raise ValueError(f"loss={self.loss!r} is not one of {', '.join(_LOSSES)}")
@@ -107,8 +110,13 @@ class FitOptions:
         return Broadening(self.limb_darkening, self.macroturbulence)
 
     @property
-    def degree(self) -> int | None:
-        """Degree of the polynomials that are fitted as the continuum, `None` if none are."""
+    def degree(self) -> int | str | None:
+        """Degree of the polynomials that are fitted as the continuum; `None` if none are.
+
+        "auto" if the fit chooses it.
+        """
+        if _is_automatic(self.continuum):
+            return _AUTOMATIC
         return int(self.continuum) if _is_degree(self.continuum) else None
 
     @classmethod
@@ -196,6 +204,24 @@ def _require_function(value: Any, name: str) -> None:
         )
 
 
+def _is_automatic(value: Any) -> bool:
+    return isinstance(value, str) and value == _AUTOMATIC
+
+
+def _amplitude(value: Any) -> float | str:
+    """Return the amplitude of the model's inadequacy, or "auto"."""
+    if _is_automatic(value):
+        return _AUTOMATIC
+    if value is None:
+        return 0.0
+    amplitude = one_value(strip_unit(value, "inadequacy", u.dimensionless_unscaled), "inadequacy")
+    if not 0 <= amplitude <= 1:
+        raise ValueError(
+            f"inadequacy={value!r} must be 'auto', None, or a part of the depth of lines (0 to 1)"
+        )
+    return amplitude
+
+
 def _is_degree(continuum: Any) -> bool:
     """Whether a continuum is given as the degree of a polynomial."""
     itself = isinstance(continuum, list | tuple) or callable(continuum) or np.ndim(continuum)
@@ -203,12 +229,12 @@ def _is_degree(continuum: Any) -> bool:
 
 
 def _check_continuum(continuum: Any) -> None:
-    if not _is_degree(continuum):
+    if _is_automatic(continuum) or not _is_degree(continuum):
         return
     if isinstance(continuum, bool | str) or continuum != int(continuum) or continuum < 0:
         raise ValueError(
-            f"continuum={continuum!r} has to be a degree (0, 1, 2…), a value a pixel, a function "
-            "that returns one for a spectrum, or None"
+            f"continuum={continuum!r} must be 'auto', a degree (0, 1, 2…), a value a pixel, a "
+            "function that returns one for a spectrum, or None"
         )
     if continuum > _HIGHEST_DEGREE:
         raise ValueError(

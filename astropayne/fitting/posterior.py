@@ -120,7 +120,7 @@ class Posterior:
         setup = FitSetup.of(model, FitOptions.from_call(Posterior, options, keywords))
         problem = setup.problem
         with without_gradients(), one_thread():
-            star, outcome = setup.fit_one(observed)
+            observed, star, outcome = setup.fit_one(observed)
             if outcome.flags & Flag.NO_UNCERTAINTY:
                 raise ValueError(
                     "the spectrum has no uncertainty, so that nothing says how probable labels "
@@ -131,7 +131,7 @@ class Posterior:
             for name in ("vsini", "vmac"):  # a spectrum says little of them where they are small
                 velocity_of(likely, name)[...] = velocity_of(problem.low, name)
             theta = np.where(np.isfinite(outcome.theta), outcome.theta, likely)
-            self._likelihood = problem.likelihood(star, theta, outcome.used)
+            self._likelihood = problem.likelihood(star, theta, outcome.used, outcome.terms)
         self._parameters = problem.parameters
         index = problem.parameters.index
         self.names, self.best = problem.parameters.free, theta[index]

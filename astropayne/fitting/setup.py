@@ -4,14 +4,14 @@
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
 from astropayne.engine.arms import Star
-from astropayne.engine.batch import fit_batch
+from astropayne.engine.batch import fit_batch, refit_batch
 from astropayne.engine.flags import Flag
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.problem import FitProblem
@@ -19,8 +19,9 @@ from astropayne.engine.templates import templates_of
 from astropayne.fitting.constraints import Constraints
 from astropayne.fitting.model_limits import with_model_limits
 from astropayne.fitting.options import FitOptions
+from astropayne.fitting.preparation import Preparation, Prepared
 from astropayne.fitting.reporting import Report
-from astropayne.fitting.unpacking import StarReader
+from astropayne.fitting.unpacking import StarReader, for_each
 from astropayne.forward.transfer import instrument_fwhm, is_reachable
 from astropayne.labels.solar import solar_scale
 from astropayne.models.model import PayneModel, require_model
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FitSetup"]
 
+_RESEMBLES = 0.3  # of the corrections of a calibration, that residuals show of a real star
+
 
 @dataclass(frozen=True, eq=False)
 class FitSetup:
@@ -41,8 +44,11 @@ class FitSetup:
     Attributes
     ----------
     model : `~astropayne.PayneModel`
+    options : FitOptions
+    preparation : Preparation
+        From spectra to spectra that are ready for a fit.
     reader : StarReader
-        From spectra to arrays.
+        From these to arrays.
     problem : `~astropayne.engine.problem.FitProblem`
         From arrays to outcomes.
     report : Report
@@ -50,6 +56,8 @@ class FitSetup:
     """
 
     model: PayneModel
+    options: FitOptions
+    preparation: Preparation
     reader: StarReader
     problem: FitProblem
     report: Report
@@ -67,7 +75,8 @@ class FitSetup:
         reader = StarReader(model, options)
         problem = _problem(model, options, Constraints.from_options(model, options))
         report = Report.from_options(model, options, problem.parameters)
-        return cls(model, reader, problem, report)
+        preparation = Preparation(model, options.medium)
+        return cls(model, options, preparation, reader, problem, report)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,10 +88,11 @@ class FitSetup:
     ) -> list[Outcome]:
         """Fit some stars; those that cannot be unpacked get an outcome with the reason."""
         stars: dict[int, Star] = {}
+        prepared: dict[int, list[Prepared]] = {}
         outcomes: list[Any] = [None] * len(spectra)
         for i, spectrum in enumerate(spectra):
             try:
-                stars[i] = self.reader.star(spectrum)
+                prepared[i], stars[i] = self._unpack(spectrum)
             except Exception as error:  # whatever is wrong with one star is that star's
                 outcomes[i] = self.problem.rejected(str(error) or type(error).__name__)
 
@@ -92,26 +102,92 @@ class FitSetup:
         for _, group in itertools.groupby(sorted(stars, key=kind), kind):
             rows = list(group)
             some = [stars[i] for i in rows]
-            fits = fit_batch(self.problem, some, best_fits=best_fits)
-            fits = with_model_limits(self.model, some, fits)
+            fits = self._fit_group(some, [prepared[i] for i in rows], best_fits)
             for i, outcome in zip(rows, fits, strict=True):
                 outcomes[i] = outcome
         return outcomes
 
-    def fit_one(self, spectrum: "Spectrum | SpectrumList") -> tuple[Star, Outcome]:
-        """Fit one star, and return its arrays and its outcome.
+    def unpack(self, spectrum: "Spectrum | SpectrumList", outcome: Outcome) -> Star:
+        """Return a star as arrays, at the resolution that its fit has found."""
+        star = self._unpack(spectrum)[1]
+        return star if outcome.resolution is None else replace(star, resolution=outcome.resolution)
+
+    def _unpack(self, spectrum: "Spectrum | SpectrumList") -> tuple[list[Prepared], Star]:
+        """Return the prepared arms of a star, and the star as arrays."""
+        arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
+        resolutions = for_each(self.options.resolution, arms, "resolutions")
+        prepared = [self.preparation.prepare(*pair) for pair in zip(arms, resolutions, strict=True)]
+        return prepared, self.reader.star(prepared)
+
+    def _fit_group(
+        self, stars: Sequence[Star], prepared: Sequence[list[Prepared]], best_fits: bool
+    ) -> list[Outcome]:
+        """Fit stars with as many arms each, also at lower resolutions if theirs is not known."""
+        stars = list(stars)
+        outcomes = list(fit_batch(self.problem, stars, best_fits=best_fits))
+        for i, lower in enumerate(map(self.preparation.lower_resolutions, prepared)):
+            if self.options.degree != "auto" or outcomes[i].flags & Flag.BAD_INPUT:
+                continue
+            others = [replace(stars[i], resolution=[r] * len(prepared[i])) for r in lower]
+            fits = fit_batch(self.problem, others, best_fits=best_fits) if others else []
+            for star, fit in zip(others, fits, strict=True):
+                if fit.log_likelihood > outcomes[i].log_likelihood:
+                    stars[i], outcomes[i] = star, replace(fit, resolution=tuple(star.resolution))
+        outcomes = self._calibrated(stars, outcomes, best_fits)
+        outcomes = with_model_limits(self.model, stars, outcomes)
+        return [self._noted(*pair) for pair in zip(outcomes, prepared, strict=True)]
+
+    def _noted(self, outcome: Outcome, prepared: list[Prepared]) -> Outcome:
+        """Return an outcome with the notes on how its spectra were prepared."""
+        notes = tuple(dict.fromkeys(note for arm in prepared for note in arm.notes))
+        outcome = replace(outcome, notes=notes)
+        if self.options.degree == "auto" and any(arm.estimated for arm in prepared):
+            outcome = outcome.with_flag(Flag.RESOLUTION_ESTIMATED)
+        return outcome
+
+    def _calibrated(
+        self, stars: Sequence[Star], outcomes: list[Outcome], best_fits: bool
+    ) -> list[Outcome]:
+        """Fit stars again that show what the model's calibration corrects."""
+        real = [i for i, outcome in enumerate(outcomes) if outcome.resemblance > _RESEMBLES]
+        if not real:
+            return outcomes
+        of_real = [stars[i] for i in real], [outcomes[i] for i in real]
+        again = refit_batch(self.problem_of_real_stars, *of_real, best_fits=best_fits)
+        for i, other in zip(real, again, strict=True):
+            if other.log_likelihood > outcomes[i].log_likelihood:
+                outcomes[i] = replace(other, resolution=outcomes[i].resolution)
+        return outcomes
+
+    @functools.cached_property
+    def problem_of_real_stars(self) -> FitProblem:
+        """The problem with the calibrated model, whose label errors are part of the errors."""
+        calibration, width = self.model.calibration, self.model.labels.width
+        covariance = calibration.covariance * np.outer(width, width)
+        shift = self.problem.shift
+        return replace(
+            self.problem,
+            forward=self.problem.corrected,
+            corrected=None,
+            shift=lambda labels: shift(labels) + covariance,
+        )
+
+    def fit_one(
+        self, spectrum: "Spectrum | SpectrumList"
+    ) -> "tuple[Spectrum | SpectrumList, Star, Outcome]":
+        """Fit one star, and return its prepared spectra, its arrays and its outcome.
 
         Raises
         ------
         TypeError, ValueError
             If it cannot be fitted.
         """
-        star = self.reader.star(spectrum)
-        fits = fit_batch(self.problem, [star], best_fits=True)
-        (outcome,) = with_model_limits(self.model, [star], fits)
+        prepared, star = self._unpack(spectrum)
+        (outcome,) = self._fit_group([star], [prepared], best_fits=True)
         if outcome.flags & Flag.BAD_INPUT:
             raise ValueError(outcome.message)
-        return star, outcome
+        arms = [arm.spectrum for arm in prepared]
+        return type(spectrum)(arms) if isinstance(spectrum, list) else arms[0], star, outcome
 
 
 def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -> FitProblem:
@@ -125,8 +201,10 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
         {**constraints.start, **constraints.fixed}, _lowest_resolution(model, options),
     )  # fmt: skip
     untrusted = np.zeros(len(model.wavelength), dtype=bool)
-    if options.exclude_at_rest is not None:
-        untrusted = inside_regions(model.wavelength, options.exclude_at_rest, model.medium)
+    excluded = options.exclude_at_rest
+    excluded = model.untrusted if isinstance(excluded, str) else excluded
+    if excluded is not None:
+        untrusted = inside_regions(model.wavelength, excluded, model.medium)
     error = model.error
     apart = error is not None and error.components is not None  # not of networks from elsewhere
     return FitProblem(
@@ -137,6 +215,7 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
         rest=error.rest if apart else None,
         modes=np.vstack([error.components, error.bias]) if apart else None,
         scale=model.error_scale_at, shift=model.error_shift_at, untrusted=untrusted,
+        inadequacy=options.inadequacy,
     )  # fmt: skip
 
 
@@ -156,8 +235,9 @@ def _lowest_of_arm(model: PayneModel, resolution: Any) -> float | None:
         except Exception:  # it may be a function of the wavelengths of an arm only
             return None
     if np.ndim(resolution) == 0:
-        instrument_fwhm(resolution, model.resolution)  # complains if it is too high
-        return resolution
+        instrument_fwhm(resolution, None)  # complains if it is not positive
+        own = model.resolution or np.inf  # sharper spectra are smoothed
+        return resolution if resolution is None else min(resolution, own)
     values = np.asarray(resolution, dtype=float)
     values = values[is_reachable(values, model.resolution)]
     return values.min() if len(values) else None

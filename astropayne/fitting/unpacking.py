@@ -12,10 +12,9 @@ from astropayne.models.training import ABOUT_ONE
 from astropayne.spectra.noise import guessed_noise, shared_noise
 from astropayne.spectra.observation import observe
 from astropayne.wavelengths.axis import find_windows
-from astropayne.wavelengths.resolution import resolution_at
 from astropayne.wavelengths.velocity import FASTEST_RV, doppler_factor
 
-__all__ = ["StarReader"]
+__all__ = ["StarReader", "for_each"]
 
 _AROUND = 0.005  # of a wavelength, within which flux around a pixel is looked at
 _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but fills a gap
@@ -36,19 +35,18 @@ class StarReader:
         self.continuum = None if self.degree is not None else options.continuum
         self._warned = False
 
-    def star(self, spectrum):
-        """Unpack one star: a spectrum, or a list of its arms.
+    def star(self, prepared):
+        """Unpack one star, of which each arm is prepared.
 
         Raises
         ------
         TypeError, ValueError
             If it is no spectrum, or has no pixel that can be used, or arms do not go together.
         """
-        arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
-        if not arms:
+        if not prepared:
             raise ValueError("this star has no spectrum: its list is empty")
-        resolutions = _for_each(self.options.resolution, arms, "resolutions")
-        continua = _for_each(self.continuum, arms, "continua")
+        arms, resolutions = zip(*((p.spectrum, p.resolution) for p in prepared), strict=True)
+        continua = for_each(self.continuum, arms, "continua")
         seen = [self._observe(arm) for arm in arms]
         if not any(o.good.any() for o in seen):
             seen[0].require_pixels()
@@ -106,9 +104,8 @@ class StarReader:
         pixels that are bad or far from the model's windows may have any value; they are not used
         if the model cannot be brought to it, and have the median of the others.
         """
-        said = spectrum.meta.get("resolution") if given is None else given
-        resolution = resolution_at(said, spectrum.spectral_axis)
-        if resolution is None or (np.ndim(resolution) == 0 and not resolution):
+        resolution = given
+        if resolution is None:
             return self.model.resolution, observation
         if not self._warned:  # once in a run
             self.model.warn_if_taken_for_sharp(resolution)
@@ -132,7 +129,7 @@ class StarReader:
         return near
 
 
-def _for_each(given, arms, what):
+def for_each(given, arms, what):
     """Return an option for each arm: a list of one for each, or the same for all."""
     if not isinstance(given, list | tuple):
         return [given] * len(arms)

@@ -29,6 +29,7 @@ from astropayne.engine.likelihood import Likelihood
 from astropayne.evaluation import evaluate
 from astropayne.fitting.batches import Interrupted
 from astropayne.fitting.options import FitOptions
+from astropayne.fitting.preparation import Prepared
 from astropayne.fitting.setup import FitSetup
 from astropayne.labels.names import Label
 from astropayne.modeling import PayneSpectrum
@@ -287,12 +288,11 @@ def test_two_dimensional_spectra_are_rows(model, exact, rng):
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"resolution": 30000}, ValueError, "higher than the model's own"),
         ({"fixed": {"Mn_Fe": 0}}, ValueError, r"fixed: label 'Mn_Fe' is not one of .*rv, vsini"),
         ({"fixed": {"teff": 3 * u.km}}, u.UnitConversionError, "'teff' is in K"),
         ({"fixed": {"rv": 3 * u.K}}, u.UnitConversionError, "rv is in km / s"),
         ({"free": ["zeta"]}, ValueError, "free: label 'zeta'"),
-        ({"continuum": -1}, ValueError, "has to be a degree"),
+        ({"continuum": -1}, ValueError, "must be 'auto', a degree"),
         ({"start": {"vmac": 1}}, ValueError, "given in fixed and in start"),
         ({"fixed": {"teff": 5000}, "free": ["teff"]}, ValueError, "given in fixed and in free"),
         ({"fixed": {"vsini": -3}}, ValueError, "is not possible: it must be"),
@@ -309,7 +309,7 @@ def test_two_dimensional_spectra_are_rows(model, exact, rng):
         ({"priors": {"teff": (np.nan, 50)}}, ValueError, "which are no mean"),
         ({"priors": {"teff": 5000}}, ValueError, "needs two values, mean and standard deviation"),
         ({"bounds": {"teff": 5000 * u.K}}, ValueError, "needs two values, lower and upper end"),
-        ({"continuum": True}, ValueError, "has to be a degree"),
+        ({"continuum": True}, ValueError, "must be 'auto', a degree"),
         ({"limb_darkening": 1.4}, ValueError, "from 0 to 1"),
         ({"loss": "cauchy"}, ValueError, "not one of linear, huber"),
         ({"noise_floor": -1}, ValueError, "zero or positive"),
@@ -337,9 +337,6 @@ def test_wavelength_medium_and_resolution_come_from_the_metadata(model, exact, r
     for name in ("rv", "vsini"):  # they start, and choose pixels, a little differently
         tolerance = 0.1 * told.errors[name].value
         assert said.labels[name].value == pytest.approx(told.labels[name].value, abs=tolerance)
-    vacuum.meta["resolution"] = 40000
-    with pytest.raises(ValueError, match="higher than the model's own"):
-        fit_spectrum(vacuum, model)
 
 
 def test_ties_follow_and_their_errors_too(model, exact, rng):
@@ -450,7 +447,9 @@ def test_arms_with_their_own_resolution_are_fitted_together(model, rng):
 def test_cosmic_rays_pull_less_with_huber(model, exact, rng):
     star = _noisy(exact, 0.01, rng)
     flux = star.flux.value.copy()
-    flux[rng.choice(np.flatnonzero(~star.mask), 40, replace=False)] += 0.5
+    # wider than the spikes that are left out before the fit
+    hits = rng.choice(np.flatnonzero(~star.mask)[:-8], 40, replace=False)
+    flux[(hits[:, None] + np.arange(6)).ravel()] += 0.06
     hit = Spectrum(
         spectral_axis=star.spectral_axis, flux=flux * u.one, uncertainty=star.uncertainty,
         mask=star.mask,
@@ -461,7 +460,6 @@ def test_cosmic_rays_pull_less_with_huber(model, exact, rng):
     }
     assert away["huber"] < 40
     assert away["huber"] < away["linear"]
-    assert fit_spectrum(hit, model, resolution=16000).flags & Flag.POOR_FIT
 
 
 def test_what_says_nothing_of_a_label_leaves_it_open(model, exact, rng):
@@ -954,7 +952,9 @@ def test_the_gradient_of_the_robust_loss(model, exact, rng):
     star = Spectrum(spectral_axis=star.spectral_axis, flux=flux * u.one, mask=star.mask,
                     uncertainty=star.uncertainty)  # fmt: skip
     theta = np.array([[*TRUTH.values(), *VELOCITIES.values(), 0.0]])
-    arms, _ = fitter.used_arms([setup.reader.star(star)], theta, 2.0)
+    arms, _ = fitter.used_arms(
+        [setup.reader.star([Prepared(star, 16000.0, np.nan, ())])], theta, 2.0
+    )
     double = model.forward_model()
     likelihood = Likelihood(
         double, fitter.parameters, arms, theta, continuum=1, loss="huber",
