@@ -12,10 +12,10 @@ from astropayne.abundances.flags import ElementFlag
 from astropayne.abundances.options import AbundanceOptions
 from astropayne.abundances.steps import PreparedStage
 from astropayne.engine.arms import Arm, Star, filled
-from astropayne.engine.line_pixels import LineProblem
-from astropayne.engine.linearized import LinearizedStars
+from astropayne.engine.lines.line_pixels import LineProblem
+from astropayne.engine.lines.linearized import LinearizedStars
+from astropayne.engine.lines.profiles import Profile, profile_of
 from astropayne.engine.outcome import Outcome
-from astropayne.engine.profiles import Profile, profile_of
 from astropayne.engine.terms import joined_terms
 from astropayne.forward.parameters import labels_of, velocity_of
 from astropayne.forward.transfer import instrument_fwhm

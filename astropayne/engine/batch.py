@@ -19,7 +19,7 @@ from astropayne.engine.likelihood import Likelihood
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.problem import FitProblem
 from astropayne.engine.range import beyond_bounds
-from astropayne.engine.starts import Start, find_starts
+from astropayne.engine.search.starts import Start, find_starts
 from astropayne.engine.terms import Terms, chosen_degrees, revised_terms, terms_differ
 from astropayne.engine.uncertainties import covariances, vsini_limits
 from astropayne.forward.parameters import velocities_of, velocity_of

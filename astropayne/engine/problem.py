@@ -11,7 +11,7 @@ from astropayne.engine.arms import Arm, Star, filled, resolution_of
 from astropayne.engine.likelihood import Likelihood
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.parameters import Parameters
-from astropayne.engine.templates import Templates
+from astropayne.engine.search.templates import Templates
 from astropayne.engine.terms import Terms, first_terms
 from astropayne.forward.model import ForwardModel
 from astropayne.forward.parameters import is_label, labels_of, velocities_of, velocity_of
@@ -36,7 +36,7 @@ class FitProblem:
     forward : `~astropayne.forward.model.ForwardModel`
     parameters : Parameters
     make_templates : callable
-        Returns the `~astropayne.engine.templates.Templates`; called when they are first needed.
+        Returns the `~astropayne.engine.search.templates.Templates`; called when they are first needed.
     low, high : numpy.ndarray, shape (n_names,)
         Bounds of all parameters; those of rv are relative to the velocity that the search finds.
     fixed, start : mapping of str to float

@@ -15,7 +15,7 @@ from astropayne.engine.batch import fit_batch, refit_batch
 from astropayne.engine.flags import Flag
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.problem import FitProblem
-from astropayne.engine.templates import templates_of
+from astropayne.engine.search.templates import templates_of
 from astropayne.fitting.constraints import Constraints
 from astropayne.fitting.model_limits import with_model_limits
 from astropayne.fitting.options import FitOptions

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from astropayne import PayneModel
-from astropayne.engine.templates import templates_of
+from astropayne.engine.search.templates import templates_of
 from astropayne.labels.solar import solar_scale
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from astropayne.engine.linearized import LinearizedStars, products_of
+from astropayne.engine.lines.linearized import LinearizedStars, products_of
 from astropayne.forward.parameters import velocities_of
 from astropayne.wavelengths.velocity import C_KMS
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from scipy.integrate import cumulative_trapezoid
 
-from astropayne.engine.line_pixels import LinePixels, LineProblem, inverse_of
-from astropayne.engine.linearized import LinearizedStars
+from astropayne.engine.lines.line_pixels import LinePixels, LineProblem, inverse_of
+from astropayne.engine.lines.linearized import LinearizedStars
 
 __all__ = ["Profile", "profile_of"]
 

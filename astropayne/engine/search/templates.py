@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 
-from astropayne.engine.regression import REGRESSION_FLOOR, Regression, flux_on_axis
+from astropayne.engine.search.regression import REGRESSION_FLOOR, Regression, flux_on_axis
 from astropayne.forward.parameters import parameter_names, velocity_of
 from astropayne.forward.sampling import fast_length
 from astropayne.wavelengths.velocity import C_KMS, FASTEST_RV
