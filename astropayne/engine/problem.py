@@ -36,7 +36,7 @@ class FitProblem:
     forward : `~astropayne.forward.model.ForwardModel`
     parameters : Parameters
     make_templates : callable
-        Returns the `~astropayne.engine.search.templates.Templates`; called when they are first needed.
+        Returns the `~astropayne.engine.search.templates.Templates` when they are first needed.
     low, high : numpy.ndarray, shape (n_names,)
         Bounds of all parameters; those of rv are relative to the velocity that the search finds.
     fixed, start : mapping of str to float
