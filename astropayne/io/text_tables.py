@@ -153,7 +153,8 @@ def read_columns(path: str | Path) -> "QTable":
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _NO_NUMBER = r"\*{2,}|INDEF|[nN]a[nN]|NAN|--"
 _ROW = re.compile(rf"\s*(?:{_NUMBER}|{_NO_NUMBER})(?:[\s,;]+(?:{_NUMBER}|{_NO_NUMBER}))*\s*")
-_UNUSUAL = re.compile(r"\d[dD][-+]?\d|\*{2}|INDEF|^\s*!", re.MULTILINE)
+# It begins with the letter, not with a digit of which a file is full, to be found fast.
+_FORTRAN_EXPONENT = re.compile(r"[dD](?<=[\d.][dD])[-+]?\d")
 
 
 def _plain_numbers(text: str) -> str:
@@ -161,7 +162,8 @@ def _plain_numbers(text: str) -> str:
 
     What is no number becomes NaN, and lines that begin with ``!`` become comments.
     """
-    if not _UNUSUAL.search(text):
+    unusual = any(mark in text for mark in ("**", "INDEF", "!"))
+    if not unusual and not _FORTRAN_EXPONENT.search(text):
         return text
     lines = []
     for line in text.splitlines():
@@ -173,14 +175,25 @@ def _plain_numbers(text: str) -> str:
     return "\n".join(lines)
 
 
+_NUMBERS = re.compile(r"[-+\d.eE,\s]+")
+_NAMES = re.compile(r"[A-Za-z_]\w*(?:,[A-Za-z_]\w*)+|[A-Za-z_]\w*(?:[ \t]+[A-Za-z_]\w*)+")
+
+
 def _numbers_only(text: str) -> "Table | None":
-    """Read columns without names, for which astropy would try all other formats first."""
+    """Read numbers with or without a line of names, for which astropy would try all formats."""
     from astropy.io import ascii as text_tables
 
-    first = re.search(r"^(?!#)\s*\S.*", text, re.MULTILINE)
-    if first is None or not re.fullmatch(r"[-+\d.eE,\s]+", first[0]):
+    rows = re.finditer(r"^(?!#)[ \t]*\S.*", text, re.MULTILINE)
+    first, second = (next(rows, [""])[0].strip() for _ in range(2))
+    if _NUMBERS.fullmatch(first):
+        form = "no_header"
+    elif (
+        _NAMES.fullmatch(first) and _NUMBERS.fullmatch(second) and ("," in first) == ("," in second)
+    ):
+        form = "basic"
+    else:
         return None
-    how = {"format": "no_header", "guess": False, "delimiter": "," if "," in first[0] else " "}
+    how = {"format": form, "guess": False, "delimiter": "," if "," in first else " "}
     try:
         table = text_tables.read(text.replace("\t", " "), **how)
     except Exception:  # astropy may guess another format
