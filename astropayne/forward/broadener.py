@@ -9,6 +9,7 @@ km/s, labels in their own units.
 """
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from astropayne.forward.sampling import (
@@ -37,21 +38,21 @@ from astropayne.wavelengths.velocity import C_KMS, VELOCITIES
 
 __all__ = ["Broadener"]
 
-# Interpolation by polynomials through so many points, from the model's pixels to the axis. Errors
-# in units of the depth of a line: 2e-6 at 5 pixels a resolution element, 2e-4 at 3.3.
+# Number of points of the polynomials that interpolate from the model's pixels to the axis. Errors
+# in units of the depth of a line: 2e-6 at 5 pixels per resolution element, 2e-4 at 3.3.
 _TAPS = 16
 _TAPER = 48  # pixels over which a window is continued beyond its edges
-# A spectrum of known resolution needs only so many points of the axis a resolution element, and
-# so few of them make an observed pixel: 4e-6 of the depth of the sharpest line. Networks are not
-# quite as smooth as that: of the sample's, 7e-6 rms and 1.7e-4 at most are lost with five points,
-# 3e-6 and 9e-5 with these.
+# Points of the axis per resolution element of a spectrum of known resolution, and number of points
+# that are interpolated to an observed pixel. The error is 4e-6 of the depth of the sharpest line.
+# Networks are slightly less smooth: for the sample model the error is 3e-6 rms and 9e-5 at most
+# (with five points, 7e-6 and 1.7e-4).
 _POINTS, _FEW_TAPS = 6.5, 8
-# What is left of the highest frequencies that are computed: by the instrument of any spectrum, and
-# by it and the network's own resolution of a line's derivatives where these need not be exact.
+# Transfer function at the highest frequency that is computed: that of the instrument for spectra,
+# and that of instrument and network together for derivatives that need not be exact.
 _LEFT, _LEFT_COARSE = 1e-6, 4e-3
 _BLOCK = 1 << 16  # pixels that are placed at a time
-# The transfer function of a narrow kernel is wide and smooth: it is computed at few frequencies,
-# so many times more than its width asks for, and interpolated. Good to 1e-8.
+# The transfer function of a narrow kernel is wide and smooth. It is computed at a few frequencies,
+# oversampled by this factor, and interpolated with this number of points: exact to 1e-8.
 _OVERSAMPLING, _TRANSFER_TAPS = 6, 12
 
 
@@ -61,30 +62,36 @@ class Broadener:
     Parameters
     ----------
     wavelength : array_like, shape (n_model_pixels,)
-        Of the spectra: Å, vacuum, increasing, with gaps between windows.
+        Vacuum wavelengths of the spectra in Å, increasing, with gaps between windows.
     resolution : float or None
         λ/FWHM of the spectra.
     limb_darkening : float
         Linear coefficient ε, from 0 to 1.
     macroturbulence : {"joint", "product", "fwhm"}
-        What vmac is: ζ, over the disc together with rotation; ζ of a kernel apart from that of
-        rotation, as is classical; or the full width at half maximum of that kernel, ζ / 1.433.
+        Meaning of vmac: ζ, integrated over the disc together with rotation; ζ of a kernel that is
+        applied after that of rotation, the classical approximation; or the full width at half
+        maximum of that kernel, ζ / 1.433.
     dtype : torch.dtype
     device : torch.device or str
+
+    Raises
+    ------
+    ValueError
+        If a window has too few pixels, or an option of broadening is invalid.
     """
 
     _smooth = False  # whether spectra have nothing sharper than their resolution
 
     def __init__(
         self,
-        wavelength,
-        resolution,
+        wavelength: npt.ArrayLike,
+        resolution: float | None,
         *,
-        limb_darkening=0.6,
-        macroturbulence="joint",
-        dtype=torch.float64,
-        device="cpu",
-    ):
+        limb_darkening: float = 0.6,
+        macroturbulence: str = "joint",
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.broadening = Broadening(limb_darkening, macroturbulence)
         self.dtype, self.device = dtype, torch.device(device)
         self.resolution = resolution
@@ -98,7 +105,7 @@ class Broadener:
     # --- the axis uniform in ln λ
 
     def _make_axis(self, wavelength):
-        """Lay the windows out one after another, with one step and room around each."""
+        """Lay the windows out one after another, with a common step and margins."""
         log = np.log(wavelength)
         windows = find_windows(wavelength)
         shortest = min(windows, key=lambda w: w.stop - w.start)
@@ -114,7 +121,7 @@ class Broadener:
             self.step, self.taps = fwhm / _POINTS, _FEW_TAPS
         else:
             self.taps = _TAPS
-        # weights of the points around a pixel, by Chebyshev polynomials of where it lies in between
+        # weights of the points around a pixel, as Chebyshev series of its position between them
         weights = sampling_weights(_POINTS if self.taps == _FEW_TAPS else None, self.taps)
         self._sampling = self._tensor(weights)
         self.start = np.array([log[w.start] for w in windows])
@@ -132,7 +139,7 @@ class Broadener:
         )
 
     def _lay_out_axis(self):
-        """Put the windows one after another, with room between them."""
+        """Put the windows one after another, with margins between them."""
         self.offset = np.cumsum([_TAPER, *(self.length[:-1] + 2 * _TAPER)])
         needed = int(self.offset[-1] + self.length[-1] + _TAPER)
         self.n_fft = fast_length(needed)
@@ -144,7 +151,7 @@ class Broadener:
         """Continue each window beyond its edges, so that no step there rings through the FFT.
 
         The continuation is the window's point reflection in its last pixel (value and slope go
-        on), tapered to zero depth. Pixels that depend on it are not supported, and masked.
+        are continuous), tapered to zero depth. Pixels that depend on it are not `supported`.
         """
         position, mirror, edge, taper = [], [], [], []
         for offset, length in zip(self.offset, self.length, strict=True):
@@ -170,15 +177,15 @@ class Broadener:
         row[:, position] = self._taper * (2 * row[:, edge] - row[:, mirror])
         return torch.fft.rfft(row)
 
-    def pixels(self, wavelength, rv=0.0):
+    def pixels(self, wavelength: npt.ArrayLike, rv: npt.ArrayLike = 0.0) -> Pixels:
         """Place observed pixels on the axis.
 
         Parameters
         ----------
         wavelength : array_like, shape (n_pixels,) or (n, n_pixels)
-            Å, vacuum. NaN fills up the rows of stars that have fewer pixels.
+            Vacuum wavelengths in Å, NaN at the end of rows of stars that have fewer pixels.
         rv : float or array_like, shape (n,)
-            Velocity in km/s the star has about: it decides which pixels lie in which window.
+            Approximate velocity of the star in km/s. It decides which pixels lie in which window.
 
         Returns
         -------
@@ -213,18 +220,23 @@ class Broadener:
     def _locate(self, wavelength, rv):
         """Return ln λ in the star's frame, the nearest window, and the distance from its edges."""
         rest = np.log(wavelength) - np.arctanh(rv / C_KMS)[:, None]
-        # which is beyond the middles of the gaps to the left
+        # windows are separated at the middles of the gaps between them
         row = np.searchsorted(0.5 * (self.end[:-1] + self.start[1:]), rest)
         row = np.where(np.isnan(rest), -1, row)
         inside = np.minimum(rest - self.start[row], self.end[row] - rest)
         return rest, row, C_KMS * np.nan_to_num(inside, nan=-np.inf)
 
-    def margin(self, wavelength, rv):
+    def margin(self, wavelength: npt.ArrayLike, rv: npt.ArrayLike) -> np.ndarray:
         """Return the distance in km/s of pixels from the edges of their windows, as in `Pixels`."""
         return self._locate(np.atleast_2d(wavelength), np.atleast_1d(rv))[2]
 
-    def reach(self, vsini=0.0, vmac=0.0, resolution=None):
-        """Return how far from the edges of a window a pixel has to be, in km/s.
+    def reach(
+        self,
+        vsini: npt.ArrayLike = 0.0,
+        vmac: npt.ArrayLike = 0.0,
+        resolution: npt.ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Return the least distance of a pixel from the edges of its window, in km/s.
 
         The shape is (n, 1), or (n, n_pixels) where the resolution varies.
         """
@@ -236,8 +248,14 @@ class Broadener:
         zeta = MACROTURBULENCE[self.broadening.macroturbulence] * vmac
         return half_width(vsini, zeta, fwhm) + self.taps // 2 * C_KMS * self.step
 
-    def supported(self, pixels, vsini=0.0, vmac=0.0, resolution=None):
-        """Say which pixels see nothing from beyond the edges of their window.
+    def supported(
+        self,
+        pixels: Pixels,
+        vsini: npt.ArrayLike = 0.0,
+        vmac: npt.ArrayLike = 0.0,
+        resolution: npt.ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Return which pixels do not depend on flux beyond the edges of their window.
 
         Parameters
         ----------
@@ -252,22 +270,28 @@ class Broadener:
         """
         return pixels.margin >= self.reach(vsini, vmac, resolution)
 
-    # --- what is done on it
+    # --- broadening and sampling on the axis
 
     @resolution_may_vary
-    def broaden(self, flux, velocities, pixels, resolution=None):
+    def broaden(
+        self,
+        flux: npt.ArrayLike,
+        velocities: npt.ArrayLike,
+        pixels: Pixels,
+        resolution: npt.ArrayLike | None = None,
+    ) -> torch.Tensor:
         """Broaden, shift and sample spectra.
 
         Parameters
         ----------
         flux : array_like, shape (n, n_model_pixels)
-            Around one: what is broadened is 1 − flux.
+            Normalized flux; the depth 1 − flux is broadened.
         velocities : array_like, shape (n, 3)
             rv, vsini and vmac in km/s.
         pixels : Pixels
-            Of one star, for all spectra, or of ``n``.
+            Pixels of ``n`` stars, or of one star for all spectra.
         resolution : float or array_like, shape (n,) or (n, n_pixels), optional
-            λ/FWHM of the instrument; the spectra's own by default.
+            λ/FWHM of the instrument; that of the spectra by default.
 
         Returns
         -------
@@ -279,13 +303,13 @@ class Broadener:
         transfer = self._transfer(velocities, pixels.rv, resolution, n)[0]
         return 1 - self._sample((spectra[:, :n] * transfer)[:, None], pixels)[..., 0]
 
-    def spectra_of(self, rows):
+    def spectra_of(self, rows: npt.ArrayLike) -> torch.Tensor:
         """Return Fourier transforms of rows of the model's pixels, as `broaden_rows` takes them.
 
         Parameters
         ----------
         rows : array_like, shape (k, n_model_pixels)
-            Around zero.
+            Values that are zero in the continuum.
 
         Returns
         -------
@@ -294,19 +318,26 @@ class Broadener:
         return self._spectrum(self._to_axis(self._tensor(rows).T.contiguous()).T)
 
     @resolution_may_vary
-    def broaden_rows(self, spectra, vsini, vmac, pixels, resolution=None):
-        """Broaden rows, and sample them where the pixels of each of some stars were placed.
+    def broaden_rows(
+        self,
+        spectra: torch.Tensor,
+        vsini: float,
+        vmac: float,
+        pixels: Pixels,
+        resolution: npt.ArrayLike | None = None,
+    ) -> torch.Tensor:
+        """Broaden rows, and sample them at the pixels of several stars.
 
         Parameters
         ----------
         spectra : torch.Tensor, shape (k, n_frequencies)
-            Of the rows, see `spectra_of`.
+            Fourier transforms of the rows, see `spectra_of`.
         vsini, vmac : float
             In km/s, for all stars.
         pixels : Pixels
-            Of ``n`` stars.
+            Pixels of ``n`` stars.
         resolution : float or array_like, shape (n, n_pixels), optional
-            λ/FWHM of the instrument, the model's own by default.
+            λ/FWHM of the instrument; that of the model by default.
 
         Returns
         -------
@@ -318,7 +349,7 @@ class Broadener:
         return self._sample(spectra[:, :n] * transfer[:, None], pixels)
 
     def _n_frequencies(self, resolution, *, coarse=False):
-        """Return how many frequencies matter at a resolution, or the highest of several."""
+        """Return the number of frequencies needed at a resolution, or the highest of several."""
         fwhm = np.min(instrument_fwhm(resolution, self.resolution))
         if coarse and self._smooth and self.resolution is not None:
             fwhm, left = np.hypot(fwhm, C_KMS / self.resolution), _LEFT_COARSE
@@ -329,10 +360,10 @@ class Broadener:
         return n if highest >= n else min(n, -(-int(highest + 1) // ALIGNED) * ALIGNED)
 
     def _transfer(self, velocities, placed_rv, resolution, n, by=()):
-        """Return the transfer function, its derivatives by rv over itself, and by some widths.
+        """Return the transfer function, its logarithmic derivative by rv, and those by widths.
 
-        Shape (n_spectra, n) each, at the lowest ``n`` frequencies; the last is a dict. Of the
-        velocity, only what the pixels have not been placed with is left.
+        Each has the shape (n_spectra, n), at the lowest ``n`` frequencies; the last is a dict. The
+        phase is that of the velocity relative to the one at which the pixels were placed.
         """
         rv, vsini, vmac = velocities.T
         widths = [name for name in VELOCITIES[1:] if name in by]
@@ -343,7 +374,7 @@ class Broadener:
         return phase * broad, by_rv, by_widths
 
     def _rotation_macroturbulence(self, vsini, vmac, widths, n):
-        """Interpolate the transfer functions from the few frequencies their width asks for."""
+        """Interpolate the transfer functions from the few frequencies that their width needs."""
         by_vmac = MACROTURBULENCE[self.broadening.macroturbulence]
         zeta = by_vmac * vmac
         width = float(half_width(float(vsini.abs().max()), float(zeta.abs().max()), 0.0))
@@ -365,7 +396,7 @@ class Broadener:
         return to_all(table, n).T.reshape(1 + len(wanted), len(vsini), n)
 
     def _coarser_frequencies(self, stride):
-        """Return each so many-th frequency, and the interpolation to all of them."""
+        """Return every ``stride``-th frequency, and the interpolation to all of them."""
         n, half = len(self.frequency), _TRANSFER_TAPS // 2
         nodes = np.arange(-half, (n - 1) // stride + half + 2)
         position = np.arange(n) / stride
@@ -375,7 +406,7 @@ class Broadener:
             self._tensor(first[:, None] + np.arange(_TRANSFER_TAPS), torch.long),
             self._tensor(weight),
         )
-        # the functions are even, so that those left of zero are known
+        # the functions are even: values at negative frequencies are those at positive ones
         return self._tensor(np.abs(nodes) * stride) * self.frequency[1], to_all
 
     def _instrument(self, resolution, n):
@@ -383,9 +414,9 @@ class Broadener:
         return gaussian(self.frequency[:n], self._tensor(np.atleast_1d(fwhm)))[0]
 
     def _sample(self, spectra, pixels):
-        """Go back to wavelengths: (n, k, n_frequencies) → (n, n_pixels, k).
+        """Transform back to wavelengths: (n, k, n_frequencies) → (n, n_pixels, k).
 
-        Higher frequencies than are given are zero.
+        Frequencies above the given ones are zero.
         """
         rows = torch.fft.irfft(spectra, n=self.n_fft)
         n, k, length = rows.shape

@@ -3,15 +3,19 @@
 
 import copy
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from astropayne.forward.broadener import Broadener
 from astropayne.forward.parameters import labels_of, velocities_of
-from astropayne.forward.sampling import ALIGNED
+from astropayne.forward.sampling import ALIGNED, Pixels
 from astropayne.forward.varying_resolution import resolution_may_vary
 from astropayne.networks.activations import OUTPUTS
+from astropayne.networks.network import SpectralNetwork
 from astropayne.utils.torch_state import without_gradients
 from astropayne.wavelengths.velocity import VELOCITIES
 
@@ -24,21 +28,29 @@ class ForwardModel(Broadener):
     Parameters
     ----------
     network : `~astropayne.networks.network.SpectralNetwork`
-        It is copied.
+        The network, which is copied.
     minimum, width : array_like, shape (n_labels,)
-        What scales the labels to [-0.5, 0.5].
+        Minima and widths of the ranges of the labels, which scale them to [-0.5, 0.5].
     wavelength, resolution, **options
-        As for `Broadener`: of the network's pixels.
+        Those of the network's pixels, as for `Broadener`.
 
     Attributes
     ----------
     kept : dict
-        What others have made for the model, to be found again as long as it lives.
+        Values that other modules computed for the model, kept as long as it exists.
     """
 
     _smooth = True
 
-    def __init__(self, network, minimum, width, wavelength, resolution, **options):
+    def __init__(
+        self,
+        network: SpectralNetwork,
+        minimum: npt.ArrayLike,
+        width: npt.ArrayLike,
+        wavelength: npt.ArrayLike,
+        resolution: float | None,
+        **options: Any,
+    ) -> None:
         super().__init__(wavelength, resolution, **options)
         self.network = copy.deepcopy(network).to(device=self.device, dtype=self.dtype)
         self.network.requires_grad_(False)
@@ -46,11 +58,13 @@ class ForwardModel(Broadener):
         self.kept = {}
         self.minimum, self.width = self._tensor(minimum), self._tensor(width)
 
-    def forward(self, theta, pixels, resolution=None):
+    def forward(
+        self, theta: npt.ArrayLike, pixels: Pixels, resolution: npt.ArrayLike | None = None
+    ) -> torch.Tensor:
         """Return the flux alone; parameters as in `forward_and_jacobian`."""
         return self.forward_and_jacobian(theta, pixels, resolution, by=())[0]
 
-    def rows(self, theta, resolution=None):
+    def rows(self, theta: npt.ArrayLike, resolution: npt.ArrayLike | None = None) -> torch.Tensor:
         """Return the flux on the axis uniform in ln λ: shape (n, n_fft), in the rest frame."""
         labels, velocities = self._split(theta)
         n = self._n_frequencies(resolution)
@@ -67,16 +81,16 @@ class ForwardModel(Broadener):
         return labels_of(theta), velocities_of(theta)
 
     def _lay_out_network(self):
-        """Give the last layer the axis for pixels: nothing is interpolated or continued later.
+        """Interpolate the last layer to the axis, so that no flux has to be interpolated later.
 
-        Where flux is linear in what this layer is given, broadening is so too, and the layer's
-        columns are transformed once for all.
+        Where the flux is linear in this layer's inputs, so is the broadened flux, and the columns
+        of the layer are Fourier transformed only once.
         """
         last = self.network.pixels
         rows = torch.cat([last.weight, last.bias[:, None]], dim=1).contiguous()
         self._linear = self.network.output == "linear"
         if self._linear:
-            rows[:, -1] -= 1  # what is broadened is the depth
+            rows[:, -1] -= 1  # the depth is broadened
         self._on_axis = self._to_axis(rows)
         self._lay_out_rows()
 
@@ -87,7 +101,7 @@ class ForwardModel(Broadener):
         else:
             table = rows.new_zeros(len(rows), self.n_fft)
             table[:, self._inside] = rows
-            # what is interpolated is the output before the last function
+            # the output is interpolated before its last function
             position, mirror, _ = self._continued
             table[:, position] = table[:, mirror]
             self._sign = rows.new_zeros(self.n_fft)  # of the flux in the continued one
@@ -97,16 +111,16 @@ class ForwardModel(Broadener):
         table = torch.nn.functional.pad(table, (0, -table.shape[1] % ALIGNED))
         self._weight, self._bias = table[:-1].contiguous(), table[-1].contiguous()
 
-    def around(self, stretches):
-        """Return the same model of some stretches of its windows only, which is faster.
+    def around(self, stretches: npt.ArrayLike) -> "ForwardModel":
+        """Return the model of parts of its windows, which is faster.
 
-        Points of the axis, and so what is computed, are the same; the room that broadening needs
-        has to be a part of the stretches (see `reach`).
+        The points of the axis are the same, and so is the flux. The parts must include the margins
+        that broadening needs (see `reach`).
 
         Parameters
         ----------
         stretches : array_like, shape (n, 2)
-            Their ends, ln λ in vacuum. What overlaps is put together.
+            Ends of the parts in ln λ, vacuum. Parts that overlap are joined.
 
         Returns
         -------
@@ -139,7 +153,7 @@ class ForwardModel(Broadener):
     def _flux_spectra(self, labels, by, n, n_by):
         """Return Fourier transforms of flux minus one, and of its derivatives.
 
-        Shapes (n_spectra, n) and (n_spectra, len(by), n_by): so many frequencies.
+        Their shapes are (n_spectra, n) and (n_spectra, len(by), n_by), at the lowest frequencies.
         """
         scaled = (labels - self.minimum) / self.width - 0.5
         features, tangents = self.network.features_and_tangents(scaled, by)
@@ -161,8 +175,8 @@ class ForwardModel(Broadener):
         spectra = torch.fft.rfft(rows)
         return spectra[:, 0, :n], spectra[:, 1:, :n_by]
 
-    def rest_jacobian(self, labels):
-        """Return derivatives of the model's own flux, unbroadened, by its labels.
+    def rest_jacobian(self, labels: npt.ArrayLike) -> np.ndarray:
+        """Return the derivatives of the model's flux by its labels, without broadening.
 
         Parameters
         ----------
@@ -179,7 +193,15 @@ class ForwardModel(Broadener):
         return jacobian.cpu().numpy()
 
     @resolution_may_vary
-    def forward_and_jacobian(self, theta, pixels, resolution=None, by=None, *, coarse=False):
+    def forward_and_jacobian(
+        self,
+        theta: npt.ArrayLike,
+        pixels: Pixels,
+        resolution: npt.ArrayLike | None = None,
+        by: Sequence[int] | None = None,
+        *,
+        coarse: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the flux at the observed pixels and its derivatives by the parameters.
 
         Parameters
@@ -187,15 +209,16 @@ class ForwardModel(Broadener):
         theta : array_like, shape (n, n_labels + 3)
             Labels in their own units, then rv, vsini and vmac in km/s.
         pixels : Pixels
-            Of one star, for all of the batch, or of ``n``.
+            Pixels of ``n`` stars, or of one star for the whole batch.
         resolution : float or array_like, shape (n,) or (n, n_pixels), optional
-            λ/FWHM of the instrument; the network's own by default.
+            λ/FWHM of the instrument; that of the network by default.
         by : sequence of int, optional
-            Indices, increasing, of the parameters to derive by; all by default.
+            Increasing indices of the parameters to differentiate by; all by default.
         coarse : bool
-            Whether derivatives may lack their highest frequencies, half of them or more. They are
-            then off by a thousandth, those by widths by up to two hundredths; errors that follow
-            from them by less than a hundredth. That is enough to fit, for less work.
+            Whether to leave the highest frequencies, half of them or more, out of the derivatives.
+            This is faster and accurate enough for a fit: derivatives are wrong by a thousandth,
+            those by widths by up to two hundredths, and errors of parameters by less than a
+            hundredth.
 
         Returns
         -------
@@ -226,15 +249,17 @@ class ForwardModel(Broadener):
         return 1 + sampled[..., 0], sampled[..., 1:]
 
     @resolution_may_vary
-    def forward_of_variations(self, theta, pixels, resolution=None):
-        """Return the flux of stars and variations of their labels, with the same velocities.
+    def forward_of_variations(
+        self, theta: npt.ArrayLike, pixels: Pixels, resolution: npt.ArrayLike | None = None
+    ) -> torch.Tensor:
+        """Return the flux of stars for several sets of labels each, with the same velocities.
 
         Parameters
         ----------
         theta : array_like, shape (n, k, n_labels + 3)
-            Variations of a star are beside each other; velocities are those of the first.
+            Sets of parameters of each star; the velocities are those of its first set.
         pixels, resolution
-            As for `forward_and_jacobian`, of ``n`` stars.
+            As for `forward_and_jacobian`, for ``n`` stars.
 
         Returns
         -------

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import scipy.fft
 import torch
 from numpy.polynomial import chebyshev
@@ -27,33 +28,33 @@ _DEGREE = 8  # of the polynomials that the weights of those points are, to 2e-8
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Values at new points as sums over neighbouring old ones, which are rows of a table."""
+    """Values at new points as weighted sums of neighboring old ones, the rows of a table."""
 
     index: torch.Tensor  # (n, taps), of rows
     weight: torch.Tensor  # (n, taps)
 
-    def __call__(self, table, n=None):
+    def __call__(self, table: torch.Tensor, n: int | None = None) -> torch.Tensor:
         """Return the values at the first ``n`` of the new points, all by default."""
-        # A bag of weighted rows is what this is; torch has it on all devices, and fast.
+        # An embedding bag is a weighted sum of rows, which torch computes fast on all devices.
         return torch.nn.functional.embedding_bag(
             self.index[:n], table, per_sample_weights=self.weight[:n], mode="sum"
         )
 
 
-def fast_length(n):
+def fast_length(n: int) -> int:
     """Return a length of at least ``n`` whose real Fourier transforms are fast.
 
-    Those of odd lengths take two to three times as long.
+    Transforms of odd lengths take two to three times as long.
     """
     return _EVEN * scipy.fft.next_fast_len(math.ceil(n / _EVEN), real=True)
 
 
-def a_row(resolution):
-    """Return the resolution of one star as methods of models take it, also where it varies."""
+def a_row(resolution: npt.ArrayLike | None) -> npt.ArrayLike | None:
+    """Return the resolution of one star in the shape that methods of models take."""
     return resolution if np.ndim(resolution) == 0 else np.asarray(resolution)[None]
 
 
-def sampling_weights(points, taps):
+def sampling_weights(points: float | None, taps: int) -> np.ndarray:
     """Return polynomials for the weights of uniform nodes: coefficients (degree + 1, taps).
 
     The argument goes from -1 at the middle of the nodes to 1 at the next one. With ``points`` nodes
@@ -76,7 +77,7 @@ def sampling_weights(points, taps):
     return chebyshev.chebfit(x, values / values.sum(axis=1, keepdims=True), _DEGREE)
 
 
-def chebyshev_values(x, coefficients):
+def chebyshev_values(x: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
     """Return Chebyshev series of the elements of a tensor: (..., n_series)."""
     values = x.new_ones(len(coefficients), x.numel())
     values[1] = x.flatten()
@@ -92,11 +93,11 @@ class Pixels:
     Attributes
     ----------
     wavelength : numpy.ndarray, shape (n, n_pixels)
-        Å, vacuum; NaN for no pixel.
+        Vacuum wavelengths in Å; NaN where a row has no pixel.
     rv : numpy.ndarray, shape (n,)
-        Velocities in km/s at which they were placed; those fitted should be near.
+        Velocities in km/s at which they were placed; fitted ones should be close to them.
     window : numpy.ndarray of int, shape (n, n_pixels)
-        Window of the model each lies in, −1 for none.
+        Window of the model in which each pixel lies, −1 outside of all windows.
     margin : numpy.ndarray, shape (n, n_pixels)
         Distance in km/s from that window's nearer edge; negative outside.
     """
@@ -108,9 +109,9 @@ class Pixels:
     first: torch.Tensor  # (n, n_pixels), of the points of the axis that make up the pixel
     weight: torch.Tensor  # (n, n_pixels, taps), of these points
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rv)
 
-    def __getitem__(self, rows):
-        """Return some of the stars."""
+    def __getitem__(self, rows: slice | np.ndarray) -> "Pixels":
+        """Return the pixels of the stars with these indices."""
         return Pixels(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})

@@ -7,10 +7,12 @@ derivatives. ``s`` is the frequency in cycles per km/s. Plain torch, no units: v
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from astropayne.wavelengths.resolution import FWHM
@@ -29,9 +31,9 @@ __all__ = [
     "rotation_times_macroturbulence",
 ]
 
-#: Conventions of macroturbulence, and ζ over their vmac: together with rotation over the disc; one
-#: times the other; and that with the profile's full width at half maximum for ζ, as TSFitPy and
-#: one_payne have it.
+#: Ratio ζ / vmac of each convention of macroturbulence: integrated over the disc together with
+#: rotation; as a separate kernel; and as such a kernel's full width at half maximum, the convention
+#: of TSFitPy and one_payne.
 MACROTURBULENCE = {"joint": 1.0, "product": 1.0, "fwhm": 1.433}
 
 
@@ -44,7 +46,7 @@ class Broadening:
     limb_darkening : float
         Linear limb-darkening coefficient ε, from 0 to 1.
     macroturbulence : {"joint", "product", "fwhm"}
-        What ``vmac`` is: ζ, integrated over the disc together with rotation; ζ of a kernel that
+        Meaning of ``vmac``: ζ, integrated over the disc together with rotation; ζ of a kernel that
         is applied after that of rotation, the classical approximation; or the full width at half
         maximum of that kernel, ζ / 1.433.
 
@@ -59,7 +61,7 @@ class Broadening:
 
     def __post_init__(self) -> None:
         if not 0 <= self.limb_darkening <= 1:
-            raise ValueError(f"limb_darkening={self.limb_darkening!r} has to be from 0 to 1")
+            raise ValueError(f"limb_darkening={self.limb_darkening!r} must be from 0 to 1")
         if self.macroturbulence not in MACROTURBULENCE:
             raise ValueError(
                 f"macroturbulence={self.macroturbulence!r} is not one of "
@@ -76,22 +78,28 @@ def _disc(n):
 
 
 def _n_nodes(s, vsini, vmac):
-    """Return how many angles the sum needs for 1e-7.
+    """Return the number of angles that make the sum accurate to 1e-7.
 
-    J₀ turns as often as rotation is fast, and turbulence makes a peak at the limb as narrow as it
-    is strong.
+    J₀ oscillates more often in faster rotators, and stronger turbulence makes a narrower peak at
+    the limb.
     """
     highest = math.pi * float(s.max())
     turns, narrowness = 2 * highest * float(vsini.abs().max()), highest * float(vmac.abs().max())
     return 8 * math.ceil((12 + 0.55 * turns + 1.2 * narrowness) / 8)
 
 
-def rotation_times_macroturbulence(s, vsini, vmac, limb_darkening=0.6, by=("vsini", "vmac")):
+def rotation_times_macroturbulence(
+    s: torch.Tensor,
+    vsini: torch.Tensor,
+    vmac: torch.Tensor,
+    limb_darkening: float = 0.6,
+    by: Sequence[str] = ("vsini", "vmac"),
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Transfer function of rotation times that of macroturbulence, the classical approximation.
 
     That of macroturbulence is [1 − exp(−(πζs)²)] / (πζs)², averaged over a disc without limb
     darkening (Gray 2005, *The Observation and Analysis of Stellar Photospheres*, ch. 17).
-    Parameters and what is returned are those of `rotation_macroturbulence`.
+    Parameters and returned values are those of `rotation_macroturbulence`.
     """
     rotation, by_vsini, _ = rotation_macroturbulence(s, vsini, 0 * vmac, limb_darkening, by)
     y = (math.pi * vmac[:, None] * s) ** 2
@@ -107,14 +115,20 @@ def rotation_times_macroturbulence(s, vsini, vmac, limb_darkening=0.6, by=("vsin
     return rotation * turbulence, by_vsini, rotation * slope
 
 
-def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6, by=("vsini", "vmac")):
+def rotation_macroturbulence(
+    s: torch.Tensor,
+    vsini: torch.Tensor,
+    vmac: torch.Tensor,
+    limb_darkening: float = 0.6,
+    by: Sequence[str] = ("vsini", "vmac"),
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Transfer function of a rotating, radially and tangentially turbulent, limb-darkened disc.
 
     Rotation and macroturbulence act together: at distance t from the disc's centre, with
     μ² = 1 − t², it is the mean over the disc, weighted by 1 − ε + εμ, of
     ½ [exp(−(πζμs)²) + exp(−(πζts)²)] J₀(2πs·vsini·t) (Hirano et al. 2011, ApJ 742, 69, eq. 12).
-    Multiplying the two effects' own functions, as `rotation_times_macroturbulence` does, is off by
-    up to 1e-2.
+    The product of the separate functions of the two effects, which
+    `rotation_times_macroturbulence` returns, differs from it by up to 1e-2.
 
     Parameters
     ----------
@@ -124,11 +138,11 @@ def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6, by=("vsini", "v
         Projected rotational velocity in km/s.
     vmac : torch.Tensor, shape (n,)
         Radial–tangential macroturbulence ζ in km/s, equal parts. The ``vmac`` of TSFitPy and
-        one_payne is the profile's full width at half maximum: ζ = 1.433 times theirs.
+        one_payne is the profile's full width at half maximum: ζ is 1.433 times larger.
     limb_darkening : float
         Linear limb-darkening coefficient ε.
     by : sequence of str
-        Which derivatives are wanted; the others are `None`.
+        Velocities to differentiate by; derivatives by the others are `None`.
 
     Returns
     -------
@@ -164,7 +178,7 @@ def rotation_macroturbulence(s, vsini, vmac, limb_darkening=0.6, by=("vsini", "v
     return transfer, by_vsini, (by_zeta * rotation) @ weight
 
 
-def gaussian(s, fwhm):
+def gaussian(s: torch.Tensor, fwhm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Transfer function of a Gaussian, and its derivative by the full width at half maximum.
 
     Parameters
@@ -182,23 +196,30 @@ def gaussian(s, fwhm):
     return transfer, -2 * k * fwhm[:, None] * transfer
 
 
-def highest_frequency(fwhm, left):
-    """Return where the transfer function of a Gaussian has fallen to ``left``, in cycles per km/s.
+def highest_frequency(fwhm: float, left: float) -> float:
+    """Return the frequency at which a Gaussian's transfer function is ``left``, in cycles per km/s.
 
     Parameters
     ----------
     fwhm : float
-        In km/s; infinity is returned for zero.
+        In km/s.
     left : float
         Between 0 and 1.
+
+    Returns
+    -------
+    float
+        Infinite if ``fwhm`` is zero.
     """
     return FWHM * math.sqrt(-0.5 * math.log(left)) / (math.pi * fwhm) if fwhm > 0 else math.inf
 
 
-def doppler_shift(s, rv, placed=0.0):
+def doppler_shift(
+    s: torch.Tensor, rv: torch.Tensor, placed: float | torch.Tensor = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Transfer function of a radial velocity, and its derivative: a phase, relativistic.
 
-    On ln λ a velocity v shifts the spectrum by artanh(v/c), here times c.
+    A velocity v shifts the spectrum by artanh(v/c) in ln λ, here times c.
 
     Parameters
     ----------
@@ -206,12 +227,12 @@ def doppler_shift(s, rv, placed=0.0):
     rv : torch.Tensor, shape (n,)
         In km/s, positive when receding.
     placed : float or torch.Tensor, shape (n,)
-        Velocity in km/s that is there already.
+        Velocity in km/s by which the spectrum is shifted already.
 
     Returns
     -------
     phase, by_rv : torch.Tensor (complex), shape (n, n_frequencies)
-        The function, and its derivative over itself.
+        The function, and its derivative divided by the function.
     """
     beta, there = rv / C_KMS, torch.as_tensor(placed, dtype=rv.dtype, device=rv.device) / C_KMS
     angle = -2 * math.pi * s * (C_KMS * (torch.atanh(beta) - torch.atanh(there)))[:, None]
@@ -219,20 +240,22 @@ def doppler_shift(s, rv, placed=0.0):
     return phase, (-2j * math.pi * s) / (1 - beta**2)[:, None]
 
 
-def instrument_fwhm(resolution, model_resolution):
-    """Width of the Gaussian that brings a model to an instrument's resolution.
+def instrument_fwhm(
+    resolution: npt.ArrayLike | None, model_resolution: float | None
+) -> float | np.ndarray:
+    """Return the width of the Gaussian that brings a model to an instrument's resolution.
 
     Parameters
     ----------
     resolution : float, array_like or None
-        λ/FWHM wanted, infinite for a perfect instrument; `None` leaves the model as it is.
+        λ/FWHM to reach, infinite for a perfect instrument; `None` leaves the model unchanged.
     model_resolution : float or None
         λ/FWHM of the model; `None` stands for perfect resolution.
 
     Returns
     -------
     float or numpy.ndarray
-        Full width at half maximum in km/s; zero where nothing is to be done.
+        Full width at half maximum in km/s; zero where no broadening is needed.
 
     Raises
     ------
@@ -243,7 +266,7 @@ def instrument_fwhm(resolution, model_resolution):
         return 0.0
     resolution = np.asarray(resolution, dtype=float)
     if not (resolution > 0).all():  # NaN neither
-        raise ValueError(f"resolution={resolution} has to be positive (λ/FWHM)")
+        raise ValueError(f"resolution={resolution} must be positive (λ/FWHM)")
     if not is_reachable(resolution, model_resolution).all():
         raise ValueError(
             f"resolution={resolution.max():g} is higher than the model's own, "
@@ -255,15 +278,17 @@ def instrument_fwhm(resolution, model_resolution):
     return C_KMS * np.sqrt(np.maximum(0.0, resolution**-2 - model_resolution**-2))
 
 
-def is_reachable(resolution, model_resolution):
-    """Say which resolutions a model can be brought to: those that `instrument_fwhm` takes.
+def is_reachable(
+    resolution: float | np.ndarray, model_resolution: float | None
+) -> bool | np.ndarray:
+    """Return whether a model can be brought to each resolution, so that `instrument_fwhm` takes it.
 
     Parameters
     ----------
     resolution : float or numpy.ndarray
-        λ/FWHM; NaN is none.
+        λ/FWHM; NaN cannot be reached.
     model_resolution : float or None
-        As there.
+        λ/FWHM of the model; `None` stands for perfect resolution.
 
     Returns
     -------
@@ -273,9 +298,12 @@ def is_reachable(resolution, model_resolution):
     return (resolution > 0) & (resolution <= highest)
 
 
-def half_width(vsini, vmac, fwhm):
-    """How far, in km/s, broadening reaches: a pixel closer to an edge sees beyond it.
+def half_width(
+    vsini: float | np.ndarray, vmac: float | np.ndarray, fwhm: float | np.ndarray
+) -> float | np.ndarray:
+    """Return the half width of the broadening kernel in km/s.
 
-    Rotation has a sharp end; of the other two, four standard deviations are counted.
+    Pixels closer to the edge of a window depend on flux beyond it. The kernel of rotation ends at
+    vsini; those of macroturbulence and instrument are cut at four standard deviations.
     """
     return vsini + 4 * np.sqrt((fwhm / FWHM) ** 2 + 0.5 * np.square(vmac))

@@ -3,6 +3,8 @@
 
 import functools
 import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,18 +14,20 @@ from astropayne.wavelengths.interpolation import lagrange_weights
 
 __all__ = ["resolution_may_vary"]
 
+_Result = TypeVar("_Result")
 
-def resolution_may_vary(method):
+
+def resolution_may_vary(method: Callable[..., _Result]) -> Callable[..., _Result]:
     """Let a method's ``resolution`` have the shape (n, n_pixels), or (1, n_pixels) for all stars.
 
-    What it gives changes smoothly with ln R. So it is computed at a few resolutions for all pixels
-    (Chebyshev's nodes), and each pixel interpolates between them to its own. With so many nodes
-    that is exact to 2e-5 of the continuum; derivatives are those of the interpolation.
+    Flux changes smoothly with ln R. It is computed for all pixels at a few resolutions (Chebyshev
+    nodes), and interpolated to the resolution of each pixel. The number of nodes makes the flux
+    accurate to 2e-5 of the continuum; derivatives are those of the interpolation.
     """
     signature = inspect.signature(method)
 
     @functools.wraps(method)
-    def at_each_pixel(*args, **kwargs):
+    def at_each_pixel(*args: Any, **kwargs: Any) -> Any:
         call = signature.bind(*args, **kwargs)
         resolution = call.arguments.get("resolution")
         if np.ndim(resolution) < 2:
