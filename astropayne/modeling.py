@@ -1,8 +1,12 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`PayneSpectrum`: a stellar spectrum as an `astropy.modeling` model."""
 
+from collections.abc import Callable
+from typing import Any
+
 import astropy.units as u
 import numpy as np
+import numpy.typing as npt
 from astropy.modeling import Fittable1DModel, Parameter
 
 from astropayne.forward.parameters import velocities_of, velocity_of
@@ -10,7 +14,7 @@ from astropayne.forward.sampling import a_row
 from astropayne.forward.transfer import instrument_fwhm
 from astropayne.labels.columns import one_star
 from astropayne.labels.solar import solar_scale
-from astropayne.models.model import require_model
+from astropayne.models.model import PayneModel, require_model
 from astropayne.utils.quantities import one_value, strip_unit
 from astropayne.utils.torch_state import without_gradients
 from astropayne.wavelengths.media import spectral_equivalencies, to_vacuum
@@ -25,36 +29,36 @@ _VELOCITY_DEFAULT = {"rv": 0.0, "vsini": 5.0, "vmac": 0.0}
 
 
 class PayneSpectrum(Fittable1DModel):
-    """A stellar spectrum to fit with astropy's fitters: one leaf, with exact derivatives.
+    """A stellar spectrum as an astropy model, with exact derivatives for astropy's fitters.
 
-    Its parameters are the model's labels, and ``rv``, ``vsini`` and ``vmac``; the ranges of the
-    labels are their bounds, and ``vmac`` is fixed at first. It takes wavelengths in the model's
-    medium, as a `~astropy.units.Quantity` in any spectral unit or as plain numbers in Å, and
-    gives normalised flux.
+    The parameters are the labels of the model, ``rv``, ``vsini`` and ``vmac``. Labels are bounded
+    by their ranges, and ``vmac`` is fixed initially. The input is wavelengths in the medium of the
+    model, as a `~astropy.units.Quantity` in any spectral unit or as plain numbers in Å; the output
+    is normalized flux.
 
-    Near the edges of the model's windows, and beyond, flux depends on wavelengths that the model
-    does not hold. It is computed, because fitters need finite numbers, but it is not right:
-    `supported` says where it is, and weights of zero leave the rest out.
+    Near the edges of the model's windows and beyond them, the flux depends on wavelengths that the
+    model does not cover. It is computed there, because fitters need finite numbers, but it is not
+    valid: `supported` returns where it is valid, and weights of zero exclude other pixels.
 
-    Its parameters have units. In a product with another model, such as a
+    Parameters have units. In a product with another model, such as a
     `~astropy.modeling.polynomial.Chebyshev1D` for the continuum, they are plain numbers in K and
-    km/s, because astropy cannot fit such products with units; that works only if the
-    `PayneSpectrum` comes first. Where that model has a ``domain``,
-    fit with ``estimate_jacobian=True``: astropy's derivatives of polynomials leave it out.
+    km/s, because astropy cannot fit such products with units. The `PayneSpectrum` must be the first
+    factor of the product. If the other model has a ``domain``, fit with
+    ``estimate_jacobian=True``: astropy's derivatives of polynomials ignore the domain.
 
     Parameters
     ----------
     model : `~astropayne.PayneModel`
     resolution : float or callable, optional
-        λ/FWHM of the spectrum; the model's own by default. Where it varies, a function of the
-        wavelengths in Å.
+        λ/FWHM of the spectrum, or a function of the wavelength in Å that returns it; that of the
+        model by default.
     limb_darkening : float
         Linear coefficient ε.
     macroturbulence : {"joint", "product", "fwhm"}
-        What vmac is, as for `~astropayne.fit_spectrum`.
+        Meaning of vmac, as for `~astropayne.fit_spectrum`.
     **values
-        Initial values of parameters, in any spelling; others start in the middle of the range,
-        abundances solar-scaled.
+        Initial values of parameters; labels in any spelling. Other labels start in the middle of
+        their ranges, and abundances solar-scaled.
 
     Examples
     --------
@@ -74,13 +78,19 @@ class PayneSpectrum(Fittable1DModel):
     _param_names = ()
 
     def __init__(
-        self, model, *, resolution=None, limb_darkening=0.6, macroturbulence="joint", **values
-    ):
+        self,
+        model: PayneModel,
+        *,
+        resolution: float | Callable[[np.ndarray], npt.ArrayLike] | None = None,
+        limb_darkening: float = 0.6,
+        macroturbulence: str = "joint",
+        **values: Any,
+    ) -> None:
         require_model(model)
         space = model.labels
         model.forward_model(limb_darkening=limb_darkening, macroturbulence=macroturbulence)
         if not callable(resolution):
-            instrument_fwhm(resolution, model.resolution)  # complains if it is too high
+            instrument_fwhm(resolution, model.resolution)  # raises if it is too high
         model.warn_if_taken_for_sharp(resolution)
         self.__dict__["_param_names"] = (*space.names, *VELOCITIES)
         self.model, self.resolution = model, resolution
@@ -98,7 +108,7 @@ class PayneSpectrum(Fittable1DModel):
         super().__init__()
 
     def _start(self, values):
-        """Return initial label values: given ones, solar-scaled abundances, middles of ranges."""
+        """Return initial labels: given values, solar-scaled abundances, middles of ranges."""
         space = self.model.labels
         given = {space.names[space.index(name)]: value for name, value in values.items()}
         start = one_star(space.start_from(given, solar_scale(self.model.solar_scale)))
@@ -111,31 +121,31 @@ class PayneSpectrum(Fittable1DModel):
         self.__dict__[name] = parameter
 
     @property
-    def param_names(self):
-        """Labels, then rv, vsini and vmac."""
+    def param_names(self) -> tuple[str, ...]:
+        """Names of the parameters: labels, then rv, vsini and vmac."""
         return self._param_names
 
     @property
-    def input_units(self):
-        """Å, to which other spectral units are converted."""
+    def input_units(self) -> dict[str, u.UnitBase]:
+        """Unit of the wavelengths: Å, to which other spectral units are converted."""
         return {"x": u.AA}
 
     @property
-    def input_units_equivalencies(self):
-        """Frequencies, energies and wave numbers are vacuum's, whatever the model's medium."""
+    def input_units_equivalencies(self) -> dict[str, list]:
+        """Conversions of frequencies, energies and wavenumbers, which are those in vacuum."""
         return {"x": spectral_equivalencies(self.model.medium)}
 
     @property
-    def return_units(self):
-        """Normalised flux has no unit."""
+    def return_units(self) -> dict[str, u.UnitBase]:
+        """Unit of the normalized flux, which is dimensionless."""
         return {"y": u.dimensionless_unscaled}
 
     def _parameter_units_for_data_units(self, inputs_unit, outputs_unit):
         units = {label.name: label.column_unit for label in self.model.labels}
         return {**units, **dict.fromkeys(VELOCITIES, _KMS)}
 
-    def evaluate(self, x, *parameters):
-        """Return the flux at wavelengths ``x``."""
+    def evaluate(self, x: npt.ArrayLike, *parameters: npt.ArrayLike) -> np.ndarray:
+        """Return the normalized flux at the wavelengths ``x``, with the given parameters."""
         theta = self._theta(parameters)
         forward, *placed = self._placed(x, self._near(theta))
         with without_gradients():
@@ -143,16 +153,16 @@ class PayneSpectrum(Fittable1DModel):
         flux = flux.reshape(np.shape(x))
         return flux * u.dimensionless_unscaled if isinstance(x, u.Quantity) else flux
 
-    def fit_deriv(self, x, *parameters):
-        """Return the derivatives of the flux by each parameter, a list of arrays."""
+    def fit_deriv(self, x: npt.ArrayLike, *parameters: npt.ArrayLike) -> list[np.ndarray]:
+        """Return the derivatives of the flux by each parameter."""
         theta = self._theta(parameters)
         forward, *placed = self._placed(x, self._near(theta))
         with without_gradients():
             _, jacobian = forward.forward_and_jacobian(theta, *placed)
         return list(jacobian[0].numpy().T)
 
-    def supported(self, x):
-        """Say at which wavelengths the flux is right, with the present parameters.
+    def supported(self, x: npt.ArrayLike) -> np.ndarray:
+        """Return at which wavelengths the flux is valid, with the current parameters.
 
         Parameters
         ----------
@@ -170,7 +180,7 @@ class PayneSpectrum(Fittable1DModel):
         return good.reshape(np.shape(x))
 
     def _theta(self, parameters):
-        """Strip units: a parameter may have been given another one, such as kK."""
+        """Return parameters as plain numbers: they may have other units than labels, such as kK."""
         labels, n = self.model.labels, len(self.model.labels)
         values = [label.to_value(p) for label, p in zip(labels, parameters[:n], strict=True)]
         for name, p in zip(VELOCITIES, parameters[n:], strict=True):
@@ -179,14 +189,15 @@ class PayneSpectrum(Fittable1DModel):
 
     @staticmethod
     def _near(theta):
-        """Return a velocity near the star's that stays as it changes a little.
+        """Return a velocity close to the star's that small changes of it do not affect.
 
-        What is left is a phase, with an exact derivative; to place pixels anew is not as exact.
+        Pixels are placed there. The difference is a phase with an exact derivative, which is more
+        accurate than placing the pixels again.
         """
         return np.round(velocity_of(theta, "rv"))
 
     def _placed(self, x, rv):
-        """Return the forward model, the pixels placed on it at a velocity, and their R."""
+        """Return the forward model, its pixels placed at a velocity, and their resolution."""
         forward = self.model.forward_model(
             limb_darkening=self.limb_darkening, macroturbulence=self.macroturbulence
         )
@@ -198,11 +209,11 @@ class PayneSpectrum(Fittable1DModel):
 
 
 def _multiply(self, other):
-    """Multiply by another model, such as a continuum; the product's parameters have no units.
+    """Return the product with another model, such as a continuum, with parameters without units.
 
     astropy's polynomials cannot be fitted together with parameters that have units:
     `~astropy.modeling.polynomial.Chebyshev1D` raises, and
-    `~astropy.modeling.polynomial.Polynomial1D` comes back as it was.
+    `~astropy.modeling.polynomial.Polynomial1D` is returned unchanged.
     """
     plain = self.without_units_for_data(x=None, y=None)
     return super(PayneSpectrum, plain).__mul__(other)

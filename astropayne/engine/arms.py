@@ -1,7 +1,9 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Observed pixels of one star and of a batch of stars, as arrays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -10,9 +12,9 @@ __all__ = ["Arm", "Star", "filled", "resolution_of"]
 
 @dataclass(frozen=True)
 class Arm:
-    """Observed pixels that one instrument measured, of a batch of stars.
+    """Observed pixels of one instrument, for a batch of stars.
 
-    Rows are stars. Those with fewer pixels than others have NaN wavelengths, and infinite sigma.
+    Rows are stars. Rows of stars with fewer pixels end in NaN wavelengths and infinite sigma.
 
     Attributes
     ----------
@@ -28,17 +30,17 @@ class Arm:
     sigma: np.ndarray
     resolution: np.ndarray | None
 
-    def __getitem__(self, rows):
-        """Return some of the stars."""
+    def __getitem__(self, rows: slice | np.ndarray) -> Self:
+        """Return the pixels of the stars with these indices."""
         resolution = self.resolution if self.resolution is None else self.resolution[rows]
-        return Arm(self.wavelength[rows], self.flux[rows], self.sigma[rows], resolution)
+        return type(self)(self.wavelength[rows], self.flux[rows], self.sigma[rows], resolution)
 
-    def keep(self, used):
-        """Return only the pixels that are used (n, n_pixels), in as few columns as that takes."""
+    def keep(self, used: np.ndarray) -> Self:
+        """Return only the pixels that are used (n, n_pixels), in as few columns as possible."""
         columns = np.argsort(~used, axis=1, kind="stable")[:, : max(1, used.sum(axis=1).max())]
         taken = np.take_along_axis(used, columns, axis=1)
 
-        def pick(array, rest):
+        def pick(array: np.ndarray, rest: float) -> np.ndarray:
             return np.where(taken, np.take_along_axis(array, columns, axis=1), rest)
 
         resolution = self.resolution
@@ -55,21 +57,21 @@ class Arm:
 
 @dataclass(frozen=True)
 class Star:
-    """One star's spectra, an array each for every arm.
+    """The spectra of one star, with one array per arm.
 
     Attributes
     ----------
     wavelength, flux, sigma : list of numpy.ndarray
         Sigma is infinite where a pixel is not to be used.
     resolution : list of float, numpy.ndarray or None
-        A value, or one a pixel; `None` where neither spectrum nor model know theirs.
+        One value, or one per pixel; `None` if neither spectrum nor model have a resolution.
     scale : list of float or numpy.ndarray
-        What flux and sigma of each arm have been divided by, to be around one.
+        Factors by which flux and sigma of each arm have been divided to be of order one.
     level, worth : list of numpy.ndarray
-        About what the flux is around each pixel, lines aside; as how many independent pixels it
-        counts.
+        Approximate continuum flux around each pixel, and the number of independent pixels for
+        which each pixel counts.
     noise_known : bool
-        Whether there is an uncertainty; otherwise sigma is a guess, zero if there is none.
+        Whether sigma comes from uncertainties; otherwise it is estimated, or zero.
     """
 
     wavelength: list
@@ -82,13 +84,13 @@ class Star:
     noise_known: bool = True
 
     @property
-    def resolution_varies(self):
-        """Whether it is not the same for all pixels of an arm."""
+    def resolution_varies(self) -> bool:
+        """Whether the resolution differs between pixels of an arm."""
         return any(np.ndim(r) for r in self.resolution)
 
     @property
-    def typical_resolution(self):
-        """That of most of its pixels; infinite where it is not known."""
+    def typical_resolution(self) -> float:
+        """Median resolution of the pixels, where an unknown resolution counts as infinite."""
         of_pixels = [
             np.broadcast_to(np.inf if r is None else r, len(flux))
             for r, flux in zip(self.resolution, self.flux, strict=True)
@@ -96,10 +98,10 @@ class Star:
         return float(np.median(np.concatenate(of_pixels)))
 
 
-def resolution_of(stars, a, n_pixels):
+def resolution_of(stars: Sequence[Star], a: int, n_pixels: int) -> np.ndarray:
     """Return the resolution of an arm: shape (n,), or (n, n_pixels) where it varies.
 
-    Where neither spectrum nor model know it, the model is taken as it is: infinite.
+    It is infinite if neither spectrum nor model have one: the model is not broadened.
     """
     if not any(star.resolution_varies for star in stars):
         return np.array([star.resolution[a] or np.inf for star in stars])
@@ -110,8 +112,8 @@ def resolution_of(stars, a, n_pixels):
     return rows
 
 
-def filled(rows, n, rest):
-    """Return rows as one array with ``n`` columns, filled up where they are shorter."""
+def filled(rows: Sequence[np.ndarray], n: int, rest: float) -> np.ndarray:
+    """Return rows as one array with ``n`` columns; shorter rows are padded with ``rest``."""
     table = np.full((len(rows), n), rest)
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values

@@ -1,11 +1,11 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Levenberg–Marquardt with bounds, for many small problems at once.
 
-Each problem is its normal equations: what computes them, and for which data, is the caller's. All
-problems of a batch take their steps together; those that are done leave it. Plain numpy and torch,
-no units.
+Each problem is represented by its normal equations, which the caller computes. All problems of a
+batch take their steps together; those that have converged leave the batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +13,14 @@ import torch
 
 __all__ = ["Solution", "expected_minimum", "levenberg_marquardt", "scaled"]
 
-_DAMPING = 1e-3  # at first, relative to the diagonal
+_DAMPING = 1e-3  # initially, relative to the diagonal
 _LEAST, _MOST = 1e-9, 1e8
-_LEFT = 2  # of the tolerance, that the step after the last would lower χ² by
+_LEFT = 2  # reduction of χ² by the step after the last, over the tolerance
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What `levenberg_marquardt` found.
+    """The solution of `levenberg_marquardt`.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Solution:
         JᵀJ at ``x``.
     converged : torch.Tensor of bool, shape (n,)
     iterations : torch.Tensor of int, shape (n,)
-        Evaluations that were made.
+        Number of evaluations.
     """
 
     x: torch.Tensor
@@ -44,13 +44,23 @@ class Solution:
 
 
 def levenberg_marquardt(
-    evaluate, x, low, high, *, reach=None, tolerance=1e-4, max_iterations=50, rounding=0.0
-):
-    """Minimise χ² = rᵀr of many problems within bounds.
+    evaluate: Callable[
+        [torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    ],
+    x: torch.Tensor,
+    low: torch.Tensor,
+    high: torch.Tensor,
+    *,
+    reach: torch.Tensor | None = None,
+    tolerance: float | torch.Tensor = 1e-4,
+    max_iterations: int = 50,
+    rounding: float | torch.Tensor = 0.0,
+) -> Solution:
+    """Minimize χ² = rᵀr of many problems within bounds.
 
-    Steps are damped as Marquardt (1963, SIAM J. 11, 431) does, relative to the diagonal of JᵀJ.
-    A parameter at a bound that the gradient points beyond stays there; a step that would cross a
-    bound ends on it, and the other parameters' step takes that into account.
+    Steps are damped relative to the diagonal of JᵀJ (Marquardt 1963, SIAM J. 11, 431). A parameter
+    at a bound stays there if χ² decreases beyond the bound. A step that would cross a bound ends on
+    it, and the step of the other parameters accounts for that.
 
     Parameters
     ----------
@@ -58,19 +68,21 @@ def levenberg_marquardt(
         ``evaluate(x, rows)`` returns χ² (n,), the gradient Jᵀr (n, k) and JᵀJ (n, k, k) of the
         problems ``rows`` (a tensor of int) at ``x``, float64.
     x : torch.Tensor, shape (n, k)
-        Where to start, within the bounds; float64.
+        Initial values within the bounds, float64.
     low, high : torch.Tensor, shape (n, k)
+        Bounds.
     reach : torch.Tensor, shape (k,), optional
-        How far a step is meant to go, in each parameter. One that the data says nothing of, to
-        which any step is as good, stays about where it is: it would wander from bound to bound.
+        Typical length of a step in each parameter. It keeps parameters that the data does not
+        constrain close to their initial values.
     tolerance : float or torch.Tensor, shape (n,)
-        Converged is a problem whose next step promises to lower χ² by less, or by so little that
-        the one after it would hardly lower it: every parameter's steps shrink by about the same
-        factor. That step is still taken, on trust.
+        A problem has converged if its next step is predicted to lower χ² by less than this, or if
+        the step after the next is predicted to lower it by less than about this: steps in each
+        parameter shrink by a nearly constant factor. The next step is still taken, without another
+        evaluation.
     max_iterations : int
-        Evaluations at most.
+        Maximum number of evaluations.
     rounding : float or torch.Tensor, shape (n,)
-        Error of χ² that is only rounding: a step that makes χ² higher by less is taken.
+        Rounding error of χ²: a step that increases χ² by less than this is accepted.
 
     Returns
     -------
@@ -108,7 +120,7 @@ def levenberg_marquardt(
     curb = torch.zeros_like(x[0]) if reach is None else reach.to(x) ** -2
     for _ in range(max_iterations):
         here = x[rows], gradient[rows], hessian[rows], low[rows], high[rows]
-        # What a step without damping promises decides: damped ones may just be short.
+        # Convergence is judged by the step without damping: damped steps may be short.
         twice = (part.repeat(2, *[1] * (part.ndim - 1)) for part in here)
         both = torch.cat([damping[rows], torch.full_like(damping[rows], _LEAST)])
         (step, last), (gain, promise) = (part.chunk(2) for part in _step(*twice, both, curb))
@@ -144,10 +156,10 @@ def levenberg_marquardt(
 
 
 def _step(x, gradient, hessian, low, high, damping, curb):
-    """Return the step, and how much it lowers χ² if the problem is linear.
+    """Return the step, and its reduction of χ² if the problem is linear.
 
-    The way goes along the damped step until a parameter comes to its bound and is held there,
-    then along the step of the others; χ² falls all the way.
+    The step follows the damped step until a parameter reaches its bound and is held there, then
+    the damped step of the other parameters. χ² decreases along the whole path.
     """
     held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
     step = torch.zeros_like(x)
@@ -178,21 +190,22 @@ def _solve(slope, hessian, held, damping, curb):
     return torch.where((failed != 0)[:, None], 0.0, solution[..., 0]) * scale
 
 
-def scaled(matrix):
-    """Return matrices (n, k, k) with ones on their diagonals, and what they are over these."""
+def scaled(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return matrices (n, k, k) scaled to unit diagonals, and the factors between the two."""
     scale = np.sqrt(np.maximum(np.diagonal(matrix, axis1=1, axis2=2), 1e-300))
     scale = scale[:, :, None] * scale[:, None]
     return matrix / scale, scale
 
 
-def expected_minimum(chi2, gradient, hessian):
-    """Return what χ² would be after the step that its normal equations ask for: shape (n,).
+def expected_minimum(chi2: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+    """Return the minimum of χ² that its normal equations predict: shape (n,).
 
     Parameters
     ----------
     chi2 : numpy.ndarray, shape (n,)
+        Current value.
     gradient, hessian : numpy.ndarray, shapes (n, k) and (n, k, k)
-        Jᵀr and JᵀJ; what they do not determine stays as it is.
+        Jᵀr and JᵀJ. Directions that they do not determine are left out of the step.
     """
     matrix, scale = scaled(hessian)
     inverse = np.linalg.pinv(matrix, 1e-12, hermitian=True) / scale

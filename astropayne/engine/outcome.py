@@ -20,37 +20,37 @@ class Outcome:
     Attributes
     ----------
     theta, errors : numpy.ndarray, shape (n_names,)
-        All parameters and their standard deviations; NaN for what was not measured.
+        All parameters and their standard deviations; NaN for those that were not measured.
     covariance : numpy.ndarray, shape (n_names, n_names)
         Zero for fixed parameters.
     flags : Flag
     chi2 : float
     dof : int
-        Degrees of freedom.
+        Number of degrees of freedom.
     iterations : int
-        Evaluations of the model in the last pass.
+        Number of evaluations of the model in the last pass.
     message : str
-        Why there is no fit, or what is wrong with it.
+        Reason why there is no fit, or description of its problem; empty without one.
     at_bound, low_information : tuple of str
         Parameters at a bound, and those that the spectrum hardly constrains.
     vsini_limit : float
         Upper limit of vsini in km/s, NaN where it is measured.
     used : tuple of numpy.ndarray of bool
-        Pixels of each arm that took part.
+        Pixels of each arm that were fitted.
     covered : float
         Range of ln λ that these pixels cover.
     best_fit : tuple of numpy.ndarray
-        Model of each arm in the units of its flux, NaN where it is not supported.
+        Best-fit model of each arm in the units of its flux; NaN where it is not supported.
     limits : mapping of str to str
-        Limits, as "< -2", by the names of labels beyond the range of the model.
+        Limits of labels beyond the range of the model by their names, such as "< -2".
     resolution : tuple or None
-        Resolution of each arm, if the fit has found it.
+        Resolution of each arm if the fit determined it.
     notes : tuple of str
-        Sentences about what was done to the spectra.
+        Sentences that describe changes of the spectra before the fit.
     log_likelihood : float
-        Up to a constant of the star.
+        Logarithm of the likelihood, up to a constant of the star.
     resemblance : float
-        Of the residuals to the corrections for real stars, one if they are the same.
+        Similarity of the residuals to the model's calibration; one if they are equal.
     terms : `~astropayne.engine.terms.Terms` or None
         Continuum and inadequacy of the star.
     """

@@ -14,18 +14,18 @@ _STEP = 1e-5  # of a parameter's scale, for the derivatives of ties
 
 @dataclass(frozen=True)
 class Parameters:
-    """Which parameters of the forward model a fit is free to change, and how.
+    """The free, fixed and tied parameters of a fit.
 
     Attributes
     ----------
     names : tuple of str
         All parameters of the forward model: labels, then rv, vsini and vmac.
     free : tuple of str
-        Those that are fitted.
+        Names of the fitted parameters.
     scale : numpy.ndarray, shape (n_names,)
-        Typical sizes of changes.
+        Typical changes of the parameters.
     tied : mapping of str to callable
-        Parameters that follow from the others: a function of a mapping of names to arrays.
+        Parameters that follow from others: functions of a mapping of names to arrays.
     priors : mapping of str to (float, float)
         Mean and standard deviation of Gaussian priors on free parameters.
     """
@@ -42,17 +42,17 @@ class Parameters:
         return tuple(name for name in self.names if name not in VELOCITIES)
 
     @property
-    def index(self):
+    def index(self) -> np.ndarray:
         """Positions of the free parameters among all."""
         return np.array([self.names.index(name) for name in self.free], dtype=int)
 
     @property
-    def moving(self):
-        """Positions of the parameters that are free or tied, increasing (list of int)."""
+    def moving(self) -> list[int]:
+        """Increasing positions of the parameters that are free or tied."""
         return [i for i, name in enumerate(self.names) if name in self.free or name in self.tied]
 
-    def expand(self, free, theta):
-        """Put free parameters (n, n_free) into all (n, n_names), and follow the ties."""
+    def expand(self, free: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Return all parameters (n, n_names) with these free ones (n, n_free), ties applied."""
         theta = theta.copy()
         theta[:, self.index] = free
         values = dict(zip(self.names, theta.T, strict=True))  # views, which follow
@@ -61,7 +61,7 @@ class Parameters:
                 theta[:, self.names.index(name)] = function(values)
         return theta
 
-    def chain(self, free, theta):
+    def chain(self, free: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """Return derivatives of all parameters by the free ones: (n, n_names, n_free)."""
         by = np.zeros((len(free), len(self.names), len(self.free)))
         by[:, self.index, np.arange(len(self.free))] = 1
@@ -74,10 +74,10 @@ class Parameters:
                 by[:, tied, k] = (ahead - behind) / (2 * step[k])
         return by
 
-    def spread(self, covariance, free, theta):
-        """Return covariances of all parameters, of those of the free ones: (n, n_names, n_names).
+    def spread(self, covariance: np.ndarray, free: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Return the covariances of all parameters from those of free ones: (n, n_names, n_names).
 
-        Zero for what is fixed, NaN for what depends on what is not known.
+        They are zero for fixed parameters, and NaN for those that depend on undetermined ones.
         """
         if not self.tied:
             everything = np.zeros((len(free), len(self.names), len(self.names)))
@@ -89,7 +89,7 @@ class Parameters:
         lost = ((by != 0) & unknown[:, None]).any(axis=2)
         return np.where(lost[:, :, None] | lost[:, None], np.nan, everything)
 
-    def prior(self):
+    def prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Return means and inverse variances of the free parameters' priors."""
         pairs = [self.priors.get(name, (0.0, np.inf)) for name in self.free]
         mean, sigma = np.transpose(pairs) if pairs else np.zeros((2, 0))

@@ -26,11 +26,11 @@ def covariances(
     ----------
     problem : FitProblem
     likelihood : `~astropayne.engine.likelihood.Likelihood`
-        Of a batch of stars.
+        Likelihood of a batch of stars.
     theta : numpy.ndarray, shape (n, n_names)
-        Where it is greatest.
+        Parameters at the maximum of the likelihood.
     hessian : numpy.ndarray, shape (n, k, k)
-        JᵀJ there, by the free parameters.
+        JᵀJ at the maximum, for the free parameters.
 
     Returns
     -------
@@ -54,10 +54,10 @@ def covariances(
 def _with_label_shifts(
     problem: FitProblem, likelihood: Likelihood, theta: np.ndarray, hessian: np.ndarray
 ) -> np.ndarray:
-    """Return what is left of JᵀJ if the emulator error may shift the labels: (n, k, k).
+    """Return JᵀJ reduced by possible shifts of labels due to the emulator error: (n, k, k).
 
-    The inverse of what the spectrum says is larger by what the shifts do to the fit; priors on
-    the labels are as good as they were.
+    The covariance of the shifts is added to that from the spectrum; the information from priors
+    on the labels is unchanged.
     """
     shift = problem.shift(labels_of(theta))
     if not shift.any():
@@ -76,9 +76,9 @@ def _following(
     spectrum: np.ndarray,
     scale: np.ndarray,
 ) -> np.ndarray:
-    """Return how free parameters follow shifts of all labels: (n, k, n_labels).
+    """Return derivatives of fitted free parameters by shifts of all labels: (n, k, n_labels).
 
-    Where all labels are free, each follows its own; a label that is held takes others along.
+    If all labels are free, each follows its own shift; the shift of a fixed label changes others.
     """
     parameters = problem.parameters
     labels, index = parameters.labels, parameters.index
@@ -104,8 +104,8 @@ def vsini_limits(
 ) -> np.ndarray:
     """Return upper limits of vsini where it is not distinguishable from zero.
 
-    A limit is where χ², all other parameters adjusted by their normal equations, has risen by 2.71:
-    one-sided, 95 %.
+    The limit (one-sided, 95 %) is the value at which χ² is 2.71 above its minimum, with all other
+    parameters adjusted by their normal equations.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def vsini_limits(
     others = torch.arange(len(free)) != k
 
     def excess(rows, velocity):
-        """Return how much χ² is above its minimum with vsini at a velocity."""
+        """Return the increase of χ² above its minimum with vsini at a velocity."""
         if not len(rows):
             return np.zeros(0)
         x = solution.x[rows].clone()

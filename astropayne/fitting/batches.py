@@ -1,9 +1,11 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Measuring of many spectra, some at a time."""
+"""Measurement of many spectra in batches, with a progress bar."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from astropy.table import Table
 from tqdm.auto import tqdm
 
 from astropayne.utils.torch_state import one_thread, without_gradients
@@ -14,45 +16,63 @@ _STARS_AT_ONCE, _PIXELS_AT_ONCE = 128, 1 << 20
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while many spectra are measured; ``table`` is that of those before, perhaps empty."""
+    """Raised by Ctrl-C during the measurement of many spectra.
 
-    def __init__(self, table):
+    Attributes
+    ----------
+    table : `~astropy.table.Table`
+        Results of the spectra that were measured before; it may be empty.
+    """
+
+    def __init__(self, table: Table) -> None:
         super().__init__()
         self.table = table
 
-    def __reduce__(self):  # it goes from one process to another
+    def __reduce__(self) -> tuple:  # processes exchange it
         return type(self), (self.table,)
 
 
-def measure_all(spectra, measure, table, what, progress):
-    """Measure spectra, some at a time, and return the table of them.
+def measure_all(
+    spectra: Iterable,
+    measure: Callable[[list], Sequence],
+    table: Callable[[list[str], Sequence], Table],
+    what: str,
+    progress: bool | None,
+) -> Table:
+    """Measure spectra in batches, and return the table of results.
 
     Parameters
     ----------
     spectra : iterable
     measure : callable
-        Returns what it finds of each of some spectra.
+        Takes a list of spectra, and returns a list of their results.
     table : callable
-        Makes the table, of the names of spectra and what is found of them.
+        Takes the names of spectra and their results, and returns the table.
     what : str
-        Is written beside the progress bar.
+        Description that the progress bar shows.
     progress : bool or None
+        Whether to show the progress bar; by default, only on a terminal.
+
+    Returns
+    -------
+    `~astropy.table.Table`
 
     Raises
     ------
     Interrupted
-        If it is interrupted.
+        If the user presses Ctrl-C.
     TypeError
-        If there is something else in place of spectra.
+        If ``spectra`` is not an iterable of spectra.
     """
     if isinstance(spectra, str | bytes | Mapping) or not np.iterable(spectra):
         raise TypeError(
-            f"spectra is {repr(spectra)[:60]}: it has to be a list of specutils Spectrum, each of "
-            "which read_spectrum makes of a file"
+            f"spectra must be a list of specutils Spectrum, got {repr(spectra)[:60]}: "
+            "read_spectrum reads a file as a Spectrum"
         )
     total = len(spectra) if hasattr(spectra, "__len__") else None
     bar = tqdm(total=total, desc=what, disable=None if progress is None else not progress)
-    names, found = [], []
+    names: list[str] = []
+    found: list = []
     try:
         with bar, without_gradients(), one_thread():
             for some in _take_chunks(iter(spectra)):
@@ -64,9 +84,10 @@ def measure_all(spectra, measure, table, what, progress):
     return table(names, found)
 
 
-def _take_chunks(spectra):
-    """Yield lists of spectra: until there are enough of them, or of their pixels, in each."""
-    some, n_pixels = [], 0
+def _take_chunks(spectra: Iterator) -> Iterator[list]:
+    """Yield lists of spectra, limited in their number and in that of their pixels."""
+    some: list = []
+    n_pixels = 0
     for spectrum in spectra:
         some.append(spectrum)
         parts = spectrum if isinstance(spectrum, list) else [spectrum]
@@ -78,10 +99,10 @@ def _take_chunks(spectra):
         yield some
 
 
-def spectrum_name(spectrum, i):
-    """Return what a spectrum, or the first of a list, says its name is; its number by default."""
+def spectrum_name(spectrum: Any, i: int) -> str:
+    """Return the name in the metadata of a spectrum (the first of a list); ``i`` by default."""
     parts = spectrum if isinstance(spectrum, list) else [spectrum]
-    name = getattr(next(iter(parts), None), "meta", {}).get("name")
+    name: Any = getattr(next(iter(parts), None), "meta", {}).get("name")
     if np.ndim(name) and i < len(name):  # each spectrum of a collection has the metadata of all
         name = name[i]
     return str(i if name is None else name)

@@ -21,7 +21,7 @@ from astropayne.wavelengths.velocity import FASTEST, VELOCITIES, checked_velocit
 
 __all__ = ["Constraints", "own_name"]
 
-# km/s. At zero itself, derivatives by the widths vanish, and nothing could leave it.
+# km/s. Derivatives by the widths vanish at zero, where a fit could not start.
 _RANGE = {"rv": (-60.0, 60.0), **{name: (0.01, most) for name, most in FASTEST.items()}}
 _SCALE = {"rv": 1.0, "vsini": 5.0, "vmac": 5.0}  # km/s, typical changes
 _TWO_VALUES = {"priors": "mean and standard deviation", "bounds": "lower and upper end"}
@@ -29,16 +29,16 @@ _TWO_VALUES = {"priors": "mean and standard deviation", "bounds": "lower and upp
 
 @dataclass(frozen=True, eq=False)
 class Constraints:
-    """What the options say about the parameters, in the model's own labels, without units.
+    """Constraints of a fit on the parameters, in the labels of the model and without units.
 
     Attributes
     ----------
     parameters : Parameters
-        Which are free, which are tied, and priors.
+        Free and tied parameters, and priors.
     fixed, start : dict of str to float
-        Values of fixed parameters, and starting values of others.
+        Values of fixed parameters, and initial values of others.
     low, high : numpy.ndarray, shape (n_names,)
-        Bounds; those of rv are relative to the velocity that the search finds.
+        Bounds; those of rv are relative to the velocity from cross-correlation.
     """
 
     parameters: Parameters
@@ -54,7 +54,7 @@ class Constraints:
         Raises
         ------
         ValueError
-            If a label is unknown, given twice or outside its range, or nothing is left to fit.
+            If a label is unknown, given twice or outside its range, or no parameter is free.
         """
         fixed, labels = _fixed(model, options)
         ties = {_own(model, name, "tied"): tie for name, tie in options.tied.items()}
@@ -165,7 +165,9 @@ def _pairs(
         first, second = (one_value(_stripped(name, v), f"{what}: {name}") for v in pair)
         sound = second > 0 and np.isfinite(first) if what == "priors" else second > first
         if not sound:
-            raise ValueError(f"{what}: {name} has ({first:g}, {second:g}), which are no {meant}")
+            raise ValueError(
+                f"{what}: {name} has ({first:g}, {second:g}), which are not a valid {meant}"
+            )
         if name not in VELOCITIES:
             name, (first, second) = convert(name, (first, second))
         if name in pairs:
@@ -212,7 +214,9 @@ def _bounds(
     model: PayneModel, given: Mapping[str, tuple[float, float]]
 ) -> tuple[np.ndarray, np.ndarray]:
     if "rv" in given:
-        raise ValueError("bounds: rv is searched for; start={'rv': ...} says where it is about")
+        raise ValueError(
+            "bounds: rv cannot be bounded; give its approximate value as start={'rv': ...}"
+        )
     space = model.labels
     bounds = dict(zip(space.names, zip(space.minimum, space.maximum, strict=True), strict=True))
     bounds |= _RANGE
@@ -228,7 +232,7 @@ def _bounds(
 
 
 def _refuse_circles(parameters: Parameters, theta: np.ndarray) -> None:
-    """Refuse ties that follow from themselves, or from names that do not exist."""
+    """Raise `ValueError` for ties that depend on themselves or on unknown names."""
     names = [*parameters.tied]
     tied = [parameters.names.index(name) for name in names]
     theta = np.tile(theta, (2, 1))

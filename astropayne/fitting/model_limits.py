@@ -14,14 +14,14 @@ from astropayne.wavelengths.axis import pixel_width
 
 __all__ = ["with_model_limits"]
 
-_HOLE = 8.0  # distance from training spectra, as `PayneModel.coverage` has it, of a hole
+_HOLE = 8.0  # distance from training spectra above which a star is outside the coverage
 _LIMITED = 0.3  # of the noise; with an emulator error of that size, errors are a fifth too small
 
 
 def with_model_limits(
     model: PayneModel, stars: Sequence[Star], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Return outcomes with the flags that tell of the model's limits."""
+    """Return outcomes with flags where a star exceeds the limits of the model."""
     values = labels_of(np.array([outcome.theta for outcome in outcomes]))
     with np.errstate(invalid="ignore"):
         outside = model.labels.outside(values).any(axis=1)
@@ -40,7 +40,7 @@ def _emulator_over_noise(
 ) -> np.ndarray:
     """Return the rms emulator error over the noise, in pixels as wide as the model's: (n,).
 
-    Zero where either is unknown.
+    It is zero where either is unknown.
     """
     if model.error is None:
         return np.zeros(len(stars))

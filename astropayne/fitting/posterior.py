@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""The posterior distribution of one star's parameters: its value, its gradient, samples of it."""
+"""The posterior distribution of one star's parameters: its density, its gradient, samples."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
+import numpy.typing as npt
 import torch
 from astropy.table import QTable
 from tqdm.auto import tqdm
@@ -34,16 +35,16 @@ class Samples:
     Attributes
     ----------
     names : tuple of str
-        Of the parameters that were free.
+        Names of the free parameters.
     values : numpy.ndarray, shape (n_samples, n_free)
-        In the parameters' own units, as ``corner.corner(samples.values, labels=samples.names)``
-        takes them; the walkers of each step one after another.
+        Values in the units of the parameters, as ``corner.corner(samples.values,
+        labels=samples.names)`` takes them. The walkers of each step follow one another.
     log_probability : numpy.ndarray, shape (n_samples,)
     units : tuple of `~astropy.units.Unit`
     acceptance : float
-        Fraction of steps that were taken.
+        Fraction of proposed steps that were accepted.
     autocorrelation_time : numpy.ndarray, shape (n_free,)
-        In steps; fifty times as many steps are needed for it to be well known.
+        In steps; an accurate estimate takes fifty times as many steps.
     """
 
     names: tuple
@@ -54,13 +55,13 @@ class Samples:
     autocorrelation_time: np.ndarray
 
     @property
-    def table(self):
-        """The samples as a `~astropy.table.QTable`, a column a parameter."""
+    def table(self) -> QTable:
+        """The samples as a `~astropy.table.QTable` with one column per parameter."""
         columns = zip(self.names, self.values.T, self.units, strict=True)
         return QTable({name: u.Quantity(column, unit) for name, column, unit in columns})
 
     @property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """Covariance of the samples: shape (n_free, n_free)."""
         return np.cov(self.values, rowvar=False).reshape(len(self.names), -1)
 
@@ -69,14 +70,14 @@ class Samples:
 class Posterior:
     """The posterior distribution of the parameters of one observed star.
 
-    It is that which `~astropayne.fit_spectrum` approximates by a Gaussian: the same pixels, noise,
-    emulator's errors, bounds, ties and priors, the continuum at its best for each star. Within
-    their bounds, parameters without a prior are equally probable.
+    `~astropayne.fit_spectrum` approximates the same distribution by a Gaussian: pixels, noise,
+    emulator errors, bounds, ties and priors are the same, and the continuum is the best one for
+    each set of parameters. Parameters without a prior have a uniform prior within their bounds.
 
     Parameters
     ----------
     observed : `~specutils.Spectrum` or `~specutils.SpectrumList`
-        With uncertainties.
+        The observed spectrum, with uncertainties.
     model : `~astropayne.PayneModel`
     options : FitOptions, optional
         Options to start from; the keywords change them.
@@ -86,15 +87,20 @@ class Posterior:
     Attributes
     ----------
     names : tuple of str
-        Of the free parameters.
+        Names of the free parameters.
+    units : tuple of `~astropy.units.Unit`
+        Their units.
+    best : numpy.ndarray, shape (n_free,)
+        Their values in the best fit.
     fit : `~astropayne.FitResult`
+        Result of the fit of the star.
     low, high : numpy.ndarray, shape (n_free,)
-        Bounds.
+        Bounds of the free parameters.
 
     Raises
     ------
     ValueError
-        If the spectrum cannot be fitted, or its noise is not known.
+        If the spectrum cannot be fitted, or has no uncertainties.
 
     Examples
     --------
@@ -123,12 +129,12 @@ class Posterior:
             observed, star, outcome = setup.fit_one(observed)
             if outcome.flags & Flag.NO_UNCERTAINTY:
                 raise ValueError(
-                    "the spectrum has no uncertainty, so that nothing says how probable labels "
-                    "are: give it one, or a noise_floor"
+                    "the spectrum has no uncertainty, which a posterior needs: give the spectrum "
+                    "an uncertainty, or pass a noise_floor"
                 )
             self.fit = result_of(setup.report, observed, outcome)
             likely = 0.5 * (problem.low + problem.high)
-            for name in ("vsini", "vmac"):  # a spectrum says little of them where they are small
+            for name in ("vsini", "vmac"):  # small ones are hardly constrained
                 velocity_of(likely, name)[...] = velocity_of(problem.low, name)
             theta = np.where(np.isfinite(outcome.theta), outcome.theta, likely)
             self._likelihood = problem.likelihood(star, theta, outcome.used, outcome.terms)
@@ -139,22 +145,29 @@ class Posterior:
         units = setup.report.units
         self.units = tuple(units[name] or u.dimensionless_unscaled for name in self.names)
 
-    def log_probability(self, theta, *, gradient=False):
+    def log_probability(
+        self, theta: npt.ArrayLike, *, gradient: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return the logarithm of the posterior density, up to a constant.
 
         Parameters
         ----------
         theta : array_like, shape (n_free,) or (n, n_free)
-            Free parameters, in the order of ``names`` and their own units.
+            Free parameters in the order of ``names``, in their units.
         gradient : bool
-            Whether to return the derivatives, too.
+            Whether to return the gradient as well.
 
         Returns
         -------
         value : numpy.ndarray, shape () or (n,)
-            −χ²/2, priors included; −∞ beyond the bounds.
+            −χ²/2 including priors; −∞ outside the bounds.
         gradient : numpy.ndarray, shape (n_free,) or (n, n_free)
-            If wanted.
+            Returned if ``gradient`` is true.
+
+        Raises
+        ------
+        ValueError
+            If ``theta`` does not have the shape above.
         """
         theta = self._checked(theta)
         rows = np.atleast_2d(theta)
@@ -175,8 +188,10 @@ class Posterior:
         value, slope = value.reshape(theta.shape[:-1]), slope.reshape(theta.shape)
         return (value, slope) if gradient else value
 
-    def loglike(self, theta, *, gradient=False):
-        """Return the logarithm of the likelihood alone; as `log_probability`, without priors."""
+    def loglike(
+        self, theta: npt.ArrayLike, *, gradient: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return the logarithm of the likelihood: `log_probability` without priors."""
         mean, precision = self._parameters.prior()
         away = self._checked(theta) - mean
         prior = -0.5 * (precision * away**2).sum(axis=-1)
@@ -189,33 +204,40 @@ class Posterior:
         theta = np.asarray(theta, dtype=float)
         if theta.ndim not in (1, 2) or theta.shape[-1] != len(self.names):
             raise ValueError(
-                f"theta has shape {theta.shape}: its last axis has to be the {len(self.names)} "
+                f"theta has shape {theta.shape}: its last axis must be the {len(self.names)} "
                 f"free parameters, {', '.join(self.names)}"
             )
         return theta
 
     def sample(
-        self, n_steps=1500, *, n_walkers=None, burn_in=500, thin=10, seed=None, progress=None
-    ):
-        """Draw samples with the ensemble of walkers of `emcee`, which has to be installed.
+        self,
+        n_steps: int = 1500,
+        *,
+        n_walkers: int | None = None,
+        burn_in: int = 500,
+        thin: int = 10,
+        seed: int | None = None,
+        progress: bool | None = None,
+    ) -> Samples:
+        """Draw samples with the ensemble sampler of `emcee`, which must be installed.
 
-        The walkers start from the fit and its covariance, and move by differential evolution (ter
-        Braak & Vrugt 2008). All of them are computed as one batch.
+        The walkers are initialized from the fit and its covariance, and move by differential
+        evolution (ter Braak & Vrugt 2008). All walkers are computed as one batch.
 
         Parameters
         ----------
         n_steps : int
-            Steps of each walker, after those of ``burn_in``.
+            Number of steps of each walker after the first ``burn_in``.
         n_walkers : int, optional
-            Four for each parameter by default, two at least.
+            Number of walkers: at least two per parameter; four by default.
         burn_in : int
-            Steps at first that are thrown away.
+            Number of initial steps that are discarded.
         thin : int
-            Keep one step in so many.
+            Every ``thin``-th step is kept.
         seed : int, optional
-            Makes it reproducible.
+            Seed of the random numbers, for reproducible samples.
         progress : bool, optional
-            Whether to show a progress bar; by default on a terminal only.
+            Whether to show a progress bar; by default, only on a terminal.
 
         Returns
         -------
@@ -224,7 +246,7 @@ class Posterior:
         Raises
         ------
         ImportError
-            If there is no emcee.
+            If emcee is not installed.
         ValueError
             If there are too few walkers, or no step would be kept.
         """
@@ -236,14 +258,14 @@ class Posterior:
         if n_walkers < 2 * len(self.names):
             raise ValueError(
                 f"n_walkers={n_walkers}: {len(self.names)} parameters need {2 * len(self.names)} "
-                "walkers at least"
+                "walkers or more"
             )
         if not 1 <= thin <= n_steps or burn_in < 0:
             raise ValueError(
-                f"n_steps={n_steps}, thin={thin}, burn_in={burn_in} keep no step: thin has to be "
+                f"n_steps={n_steps}, thin={thin}, burn_in={burn_in} keep no step: thin must be "
                 "from 1 to n_steps, and burn_in zero or positive"
             )
-        random = np.random.RandomState(seed)  # emcee takes no other
+        random = np.random.RandomState(seed)  # the only kind that emcee takes
         moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
         sampler = emcee.EnsembleSampler(
             n_walkers, len(self.names), self.log_probability, moves=moves, vectorize=True
@@ -268,13 +290,13 @@ class Posterior:
 
     @cached_property
     def _scatter(self):
-        """Covariance to start from; where the fit has none, as wide as a part of the range."""
+        """Covariance of the initial walkers; a fraction of the range where the fit has none."""
         width = (self.high - self.low) / 12**0.5
         known = np.isfinite(np.diagonal(self.fit.covariance))
         return np.where(known[:, None] & known, self.fit.covariance, np.diag((0.2 * width) ** 2))
 
     def _around(self, n, random):
-        """Return starts about the fit, within the bounds."""
+        """Return initial positions of walkers around the fit, within the bounds."""
         start = random.multivariate_normal(self.best, self._scatter, size=n)
         spread = 2 * np.sqrt(np.diagonal(self._scatter))
         low, high = (

@@ -1,7 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""What the residuals of an emulator say of its errors: how they go together. Plain numpy."""
+"""Statistics of an emulator's residuals: size, covariance and effect of its errors on labels."""
 
 import numpy as np
+import numpy.typing as npt
 
 from astropayne.wavelengths.axis import find_windows
 
@@ -17,18 +18,18 @@ __all__ = [
 ]
 
 _FREEDOM, _ROUNDS = 4, 100  # of the t distribution of shifts, and of its iteration
-_NOTHING = 1e-8  # of a spectrum's derivatives, that say nothing of a label
+_NOTHING = 1e-8  # of a spectrum's derivatives, below which it does not constrain a label
 _RIDGE = 0.1  # of the regression of errors on labels
-_ALIKE = 0.15  # correlation below which it is not the profile's that makes pixels alike
+_ALIKE = 0.15  # correlation of pixels below which it is not due to the line-spread function
 
 
-def scale_by_labels(x, size):
-    """Say how the size of errors goes with labels.
+def scale_by_labels(x: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Fit the dependence of the size of errors on labels.
 
-    It differs by a factor of three between spectra: where lines are strong, and near the ends of
-    the ranges, errors are large. A ridge regression of its logarithm on labels and their squares
-    says most of that, and with few spectra little. Where the emulator has members,
-    `scale_by_spread` says more.
+    The size differs by a factor of three between spectra: errors are larger where lines are strong,
+    and near the ends of the ranges. A ridge regression of its logarithm on labels and their squares
+    describes most of this dependence if there are enough spectra. For an ensemble of networks,
+    `scale_by_spread` is more accurate.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ def scale_by_labels(x, size):
     Returns
     -------
     numpy.ndarray, shape (3 + 2 · n_labels,)
-        For `scale_at_labels`, whose mean square over these spectra is one: the logarithm's
-        constant, its lowest and its highest value, and the coefficients.
+        Coefficients for `scale_at_labels`, whose mean square over these spectra is one: constant,
+        lowest and highest value of the logarithm, and the slopes.
     """
     terms, y = _terms(x), np.log(size)
     middle = terms.mean(axis=0)
@@ -52,36 +53,36 @@ def scale_by_labels(x, size):
     return np.concatenate([[shift, log.min(), log.max()], slope])
 
 
-def scale_at_labels(coefficients, x):
-    """Return how large errors are at labels, relative to the rms of all: (n,).
+def scale_at_labels(coefficients: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the size of errors at labels relative to the rms of all spectra: shape (n,).
 
     Parameters
     ----------
     coefficients : numpy.ndarray
-        Of `scale_by_labels`.
+        Coefficients that `scale_by_labels` returned.
     x : numpy.ndarray, shape (n, n_labels)
-        Scaled labels; beyond the ranges, their ends count.
+        Scaled labels; those outside the ranges are clipped to them.
     """
     shift, lowest, highest, *slope = coefficients
     return np.exp(shift + np.clip(_terms(x) @ np.array(slope), lowest, highest))
 
 
-def scale_by_spread(spread, size):
-    """Say how the size of errors goes with the spread of an ensemble.
+def scale_by_spread(spread: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Fit the dependence of the size of errors on the spread of an ensemble.
 
-    Where networks that were trained on the same spectra do not agree, their mean is wrong too:
-    by a power of their spread. Two numbers, which few spectra determine.
+    Where networks that were trained on the same spectra disagree, the error of their mean is
+    larger: it is modeled as a power of their spread, whose two coefficients need few spectra.
 
     Parameters
     ----------
     spread, size : numpy.ndarray, shape (n_spectra,)
-        The members' spread, and the rms error of their mean, of each spectrum.
+        Spread of the networks and rms error of their mean, for each spectrum.
 
     Returns
     -------
     numpy.ndarray, shape (2,)
-        For `scale_at_spread`, whose mean square over these spectra is one: the logarithm of the
-        factor, and the power.
+        Coefficients for `scale_at_spread`, whose mean square over these spectra is one: logarithm
+        of the factor, and power.
 
     Examples
     --------
@@ -99,13 +100,13 @@ def scale_by_spread(spread, size):
     return np.array([np.log(factor), power])
 
 
-def scale_at_spread(coefficients, spread):
-    """Return how large errors are at a spread, relative to the rms of all: (n,).
+def scale_at_spread(coefficients: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Return the size of errors at a spread relative to the rms of all spectra: shape (n,).
 
     Parameters
     ----------
     coefficients : numpy.ndarray
-        Of `scale_by_spread`.
+        Coefficients that `scale_by_spread` returned.
     spread : numpy.ndarray, shape (n,)
     """
     log_factor, power = coefficients
@@ -117,11 +118,13 @@ def _terms(x):
     return np.hstack([x, x**2])
 
 
-def label_shifts(residual, jacobian, components, rest):
-    """Return the changes of labels that errors of spectra look like.
+def label_shifts(
+    residual: np.ndarray, jacobian: np.ndarray, components: np.ndarray, rest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the changes of labels that fit the errors of spectra best.
 
-    They are those of least squares with pixels that count the same, as in spectra whose noise is
-    that of photons; what components and rest would do to them is their uncertainty.
+    They are least-squares solutions with equal weights of all pixels. Their uncertainty is the
+    effect on them of errors with the covariance that ``components`` and ``rest`` describe.
 
     Parameters
     ----------
@@ -129,15 +132,15 @@ def label_shifts(residual, jacobian, components, rest):
     jacobian : numpy.ndarray, shape (n, n_labels, n_pixels)
         Derivatives of the flux.
     components : numpy.ndarray, shape (n_components, n_pixels)
-        Of the errors' covariance, as `leading_components` gives them.
+        Components of the covariance of the errors, from `leading_components`.
     rest : numpy.ndarray, shape (n_pixels,)
-        As `white_rest` gives it.
+        Standard deviation of the white noise in addition to them, from `white_rest`.
 
     Returns
     -------
     shift : numpy.ndarray, shape (n, n_labels)
     uncertainty : numpy.ndarray, shape (n, n_labels, n_labels)
-        Its covariance; one for a scaled label that the spectrum says nothing of.
+        Covariance of the shifts; one for a scaled label that the spectrum does not constrain.
     """
     jacobian = jacobian.astype(float)
     normal = jacobian @ jacobian.mT
@@ -149,23 +152,23 @@ def label_shifts(residual, jacobian, components, rest):
     return np.einsum("nip,np->ni", solver, residual), uncertainty
 
 
-def shift_covariance(shift, uncertainty):
-    """Return the covariance that shifts have beside their uncertainty, and the shifts it expects.
+def shift_covariance(shift: np.ndarray, uncertainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the intrinsic covariance of shifts, and the shifts expected from it.
 
-    Shifts are taken to have a t distribution, lest few large ones decide, and the scatter of most
-    is what is returned. By expectation and maximisation (Dempster, Laird & Rubin 1977; of the t
-    distribution Liu & Rubin 1995, Statistica Sinica 5, 19).
+    Shifts are assumed to have a t distribution, so that a few large ones do not dominate, and the
+    covariance is the scatter of the majority. It is found by expectation maximization (Dempster,
+    Laird & Rubin 1977; for the t distribution Liu & Rubin 1995, Statistica Sinica 5, 19).
 
     Parameters
     ----------
     shift, uncertainty : numpy.ndarray
-        Of `label_shifts`.
+        Shifts and covariances that `label_shifts` returned.
 
     Returns
     -------
     covariance : numpy.ndarray, shape (n_labels, n_labels)
     expected : numpy.ndarray, shape (n, n_labels)
-        The shifts, as far as they are more than their uncertainty makes likely.
+        Expected values of the shifts, given their measured values and uncertainties.
     """
     n, k = shift.shape
     covariance = np.diag(np.maximum(np.median(shift**2, axis=0), 1e-12))
@@ -181,49 +184,49 @@ def shift_covariance(shift, uncertainty):
     return covariance, expected
 
 
-def leading_components(residual, n_components):
-    """Return the leading part of a covariance, as errors that pixels share.
+def leading_components(residual: np.ndarray, n_components: int) -> np.ndarray:
+    """Return the leading components of a covariance: errors that pixels share.
 
     Parameters
     ----------
     residual : numpy.ndarray, shape (n_spectra, n_pixels)
-        About their mean.
+        Residuals with their mean subtracted.
     n_components : int
-        At most; never more than a quarter of the spectra.
+        Maximum number of components; at most a quarter of the number of spectra is returned.
 
     Returns
     -------
     numpy.ndarray, shape (n_components, n_pixels)
-        With E the result, EᵀE is the part of the covariance.
+        Components E, so that EᵀE is the leading part of the covariance.
     """
     n = min(n_components, len(residual) // 4)
-    # The components from the spectra's products, which are fewer than those of the pixels.
+    # The products of spectra make a smaller matrix than those of pixels.
     _, vectors = np.linalg.eigh((residual @ residual.T).astype(float))
     leading = vectors[:, ::-1][:, :n].astype(residual.dtype)
     return leading.T @ residual / len(residual) ** 0.5
 
 
-def white_rest(residual, n_components, wavelength):
-    """Return what components leave of the errors, as white noise of the same effect on lines.
+def white_rest(residual: np.ndarray, n_components: int, wavelength: npt.ArrayLike) -> np.ndarray:
+    """Return the errors without components, as white noise with the same effect on lines.
 
-    Errors of neighbouring pixels are alike over the width of the instrument's profile, and so are
-    lines: what such errors do to a line's strength is what white noise would do whose variance is
-    the sum of the covariances of a pixel with all others. Components are found in one half of the
-    spectra and tried on the other, because they describe their own too well.
+    Errors of neighboring pixels are correlated over the width of the line-spread function, which
+    is also that of lines. Their effect on the strength of a line is that of white noise whose
+    variance is the sum of the covariances of a pixel with all others. To avoid overfitting, the
+    components are found in one half of the spectra and removed from the other half.
 
     Parameters
     ----------
     residual : numpy.ndarray, shape (n_spectra, n_pixels)
     n_components : int
-        As for `leading_components`.
+        Maximum number of components, as for `leading_components`.
     wavelength : array_like, shape (n_pixels,)
-        In Å.
+        Wavelengths in Å.
 
     Returns
     -------
     numpy.ndarray, shape (n_pixels,)
-        A standard deviation for pixels as wide as these; it goes with one over the root of their
-        width.
+        Standard deviation for pixels of this width; it is proportional to one over the square
+        root of the width.
     """
     left = np.concatenate(
         [_left(residual[i::2], residual[1 - i :: 2], n_components) for i in (0, 1)]
@@ -241,7 +244,7 @@ def _left(known, tried, n_components):
 
 
 def _correlated_pixels(left, wavelength):
-    """Return over how many pixels errors are alike: the sum of their correlations."""
+    """Return the correlation length of errors in pixels: the sum of their correlations."""
     size = np.sqrt(np.mean(left**2, axis=0))
     scaled = left / np.where(size > 0, size, 1)
     total, lag = 1.0, 1

@@ -119,9 +119,9 @@ def train_network(
             state.load(resume)
         if not processes.is_shared(zlib.crc32(repr((signature, state.step)).encode()), device):
             raise ValueError(
-                "processes that train together have different spectra or checkpoints, or only some of "
-                "them have a checkpoint: they need the same grids, split and "
-                "checkpoint, on a disk that all of them see"
+                "processes that train together have different spectra or checkpoints, or only some "
+                "of them have a checkpoint: they need the same grids, split and checkpoint, on a "
+                "disk that all of them can access"
             )
         try:
             _loop(state, trained, unit, train, valid, processes, progress, checkpoint)

@@ -489,7 +489,9 @@ def test_one_spectrum_is_not_many(network, rng):
     (star,) = _stars(network, rng, 1)
     with pytest.raises(ValueError, match="give a list of it"):
         fit_abundances(star, network, ["Ca"])
-    with pytest.raises(TypeError, match=r"spectra is 'star\.fits': it has to be a list of"):
+    with pytest.raises(
+        TypeError, match=r"spectra must be a list of specutils Spectrum, got 'star\.fits'"
+    ):
         fit_abundances("star.fits", network, ["Ca"])
 
 

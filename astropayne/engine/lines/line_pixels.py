@@ -72,7 +72,7 @@ class LinePixels:
         self.map = nuisance
 
     def _take(self, used):
-        """Find where the pixels of the lines are, in as few columns as that takes."""
+        """Select the pixels of the lines, in as few columns as possible."""
         ends = np.cumsum([p.wavelength.shape[1] for p in self.stars.pixels])
         parts = np.split(used, ends[:-1], axis=1)
         columns = [
@@ -94,7 +94,7 @@ class LinePixels:
         self.observed = self.take(self.stars.observed)
 
     def _cut(self):
-        """Take as much of the model as the lines and the broadening of the stars need."""
+        """Cut the model to the wavelengths that the lines and their broadening need."""
         stars = self.stars
         rv, vsini, vmac = velocities_of(stars.theta).T
         room = max(stars.forward.reach(vsini, vmac, r).max() for r in self.resolution) / C_KMS
@@ -105,7 +105,7 @@ class LinePixels:
         self.pixels = [self.forward.pixels(w, rv) for w in self.wavelength]
 
     def take(self, values: np.ndarray) -> np.ndarray:
-        """Return values (n, n_pixels, ...) at the pixels of the lines, zero where there is none."""
+        """Return values (n, n_pixels, ...) at the pixels of the lines; other columns are zero."""
         shape = (..., *[None] * (values.ndim - 2))
         return np.take_along_axis(values, self.columns[shape], axis=1) * self.used[shape]
 
@@ -124,19 +124,19 @@ class LinePixels:
     def eliminated(
         self, columns: np.ndarray, rows: np.ndarray | slice, weights: np.ndarray
     ) -> np.ndarray:
-        """Return products of residuals (n, K, m) with all else eliminated: (n, m, m).
+        """Return products of residuals (n, K, m) with other parameters eliminated: (n, m, m).
 
-        Weights (m,) are how much of the observed flux is in a column: 1 for a residual, 0 for
-        a derivative.
+        Weights (m,) are 1 for columns that are residuals, and 0 for derivatives.
         """
         mixed = self.nuisance[rows].mT @ columns + self.gradient[rows, :, None] * weights
         return columns.mT @ columns - mixed.mT @ self.inverse[rows] @ mixed
 
     def by_others(self, own: np.ndarray) -> np.ndarray:
-        """Return changes of the best abundance by each other parameter, all others held.
+        """Return the derivatives of the best abundance by each other parameter.
 
-        What is linear (the continuum, the emulator's errors) is not held, nor is what the element
-        does beyond its lines: they follow what the parameter changes in all pixels.
+        The remaining parameters are held, except linear ones (of the continuum and the emulator
+        error). These, and the effects of the element outside its lines, adjust to the changes that
+        the parameter makes in all pixels.
         """
         own, moves = own[..., None], list(self.problem.moves)
         free = np.ones(self.information.shape[1], dtype=bool)

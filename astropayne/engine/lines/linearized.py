@@ -62,7 +62,7 @@ class LinearizedStars:
         self._collect(likelihood.parameters, flux)
 
     def _collect(self, parameters, flux):
-        """Collect the information of all fitted pixels, and of priors, on everything."""
+        """Collect the information on all parameters from all fitted pixels and the priors."""
         mask = self.fitted[..., None]
         self.residual = self.observed - self.scale * flux
         chain = self.chain.astype(flux.dtype)
@@ -72,7 +72,7 @@ class LinearizedStars:
         self.information, self.gradient = products[:, :-1, :-1], products[:, :-1, -1]
         index = parameters.index
         k, n_modes = len(index), self.linear.shape[2] - self.n_continuum
-        # that labels are within their ranges, as in the fit of the stellar labels
+        # of labels, the variance of a uniform distribution over their ranges, as in the stellar fit
         prior = np.where(
             is_label(index, len(self.low)), 12 / (self.high - self.low)[index] ** 2, _FARTHEST**-2
         )
@@ -93,20 +93,20 @@ class LinearizedStars:
         )
 
     @property
-    def rest_wavelength(self):
-        """Wavelengths in the stars' frames, Å in vacuum: (n, n_pixels)."""
+    def rest_wavelength(self) -> np.ndarray:
+        """Vacuum wavelengths in the rest frames of the stars in Å: (n, n_pixels)."""
         wavelength = np.concatenate([p.wavelength for p in self.pixels], axis=1)
         return wavelength / doppler_factor(velocity_of(self.theta, "rv")[:, None])
 
     @property
-    def supported(self):
-        """Whether pixels see nothing from beyond the edges of the model: (n, n_pixels)."""
+    def supported(self) -> np.ndarray:
+        """Whether pixels do not depend on flux beyond the edges of the model: (n, n_pixels)."""
         _, vsini, vmac = velocities_of(self.theta).T
         parts = zip(self.pixels, self.resolution, strict=True)
         return np.hstack([self.forward.supported(p, vsini, vmac, r) for p, r in parts])
 
     @property
-    def pixel_width(self):
+    def pixel_width(self) -> np.ndarray:
         """Widths of pixels in ln λ: (n, n_pixels)."""
         return np.concatenate([pixel_width(p.wavelength) for p in self.pixels], axis=1)
 

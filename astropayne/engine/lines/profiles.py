@@ -65,8 +65,7 @@ class Profile:
     flux, without : numpy.ndarray, shape (n, n_pixels)
         At the lines' usable pixels, with the element and without it; NaN elsewhere.
     depth : numpy.ndarray, shape (n, n_pixels)
-        What the element takes away from a continuum of one, at all pixels of the lines; NaN
-        elsewhere.
+        Absorption by the element in a continuum of one, at all pixels of the lines; NaN elsewhere.
     """
 
     mean: np.ndarray

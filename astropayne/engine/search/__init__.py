@@ -1,2 +1,2 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Where fits start: velocities from templates, labels from a regression."""
+"""Initial values of fits: velocities from templates, labels from a regression."""

@@ -1,25 +1,31 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""A first guess of a star's parameters by polynomial regression."""
+"""A first estimate of a star's parameters by polynomial regression."""
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from scipy.stats import qmc
 
+from astropayne.forward.model import ForwardModel
 from astropayne.forward.parameters import labels_of, parameter_names, velocity_of
+from astropayne.labels.space import LabelSpace
 from astropayne.utils.torch_state import without_gradients
 
 __all__ = ["REGRESSION_FLOOR", "Regression", "flux_on_axis"]
 
-# The regression: so many spectra, the principal components of some of them, products of the first
-# components; the noise of a pixel it is made for, and what is added to the observed.
+# Numbers of spectra, of those that determine principal components, of components, and of components
+# whose products are features; noise of a pixel in training, and noise added to the observed one.
 _N_SPECTRA, _N_FOR_COMPONENTS, _N_COMPONENTS, _N_SQUARED = 1024, 384, 24, 20
 _NOISE, REGRESSION_FLOOR = 1e-2, 3e-3
-_FASTEST = 45.0  # km/s, vsini of the spectra for the regression
+_FASTEST = 45.0  # km/s, highest vsini of the training spectra
 _BLOCK = 256  # spectra that are computed at a time
 
 
-def flux_on_axis(forward, theta, resolution):
-    """Return the flux on the axis of windows one after another: (n, n_fft), single precision."""
+def flux_on_axis(
+    forward: ForwardModel, theta: np.ndarray, resolution: float | None
+) -> torch.Tensor:
+    """Return the flux on the axis of the forward model in single precision: (n, n_fft)."""
     with without_gradients():
         blocks = (forward.rows(block, resolution).float() for block in _blocks(theta))
         return torch.cat(list(blocks))
@@ -30,9 +36,9 @@ def _blocks(theta):
 
 
 def _components(rows, k):
-    """Return principal components of rows, the mean taken off: (k, n_columns).
+    """Return principal components of rows after subtraction of their mean: (k, n_columns).
 
-    In double precision on the CPU, here and below: not every device has it.
+    Linear algebra is done on the CPU, because not every device has double precision.
     """
     away = (rows - rows.mean(dim=0)).cpu().double()
     left = torch.linalg.eigh(away @ away.T)[1]
@@ -43,12 +49,18 @@ def _components(rows, k):
 class Regression:
     """Parameters of a star from its spectrum, as a polynomial of its principal components.
 
-    It is made of the model's own predictions for random parameters. The components of an observed
-    spectrum are those of least squares with a Gaussian prior as wide as they scatter: missing
-    pixels do no harm. The continuum's polynomials are solved for with them.
+    The regression is trained on predictions of the model for random parameters. The components of
+    an observed spectrum are fitted by least squares with a Gaussian prior of their scatter, so that
+    pixels may be missing. The continuum's polynomials are fitted together with them.
     """
 
-    def __init__(self, forward, labels, known, resolution):
+    def __init__(
+        self,
+        forward: ForwardModel,
+        labels: LabelSpace,
+        known: Mapping[int, float],
+        resolution: float | None,
+    ) -> None:
         n, n_labels = len(parameter_names(labels.names)), len(labels.names)
         points = qmc.Sobol(n_labels + 1, rng=np.random.default_rng(1)).random(_N_SPECTRA)
         theta = np.zeros((_N_SPECTRA, n))
@@ -99,11 +111,13 @@ class Regression:
             self._designs[degree] = columns, columns[i] * columns[j], (i, j), torch.stack(prior)
         return self._designs[degree]
 
-    def of(self, weight, degree):
-        """Return the regression of spectra with these weights, sums over pixels: (n, n_fft).
+    def of(
+        self, weight: torch.Tensor, degree: int | None
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return the regression for spectra with these weights, summed over pixels: (n, n_fft).
 
-        It is a function of sums of weighted flux (n, n_fft), and returns what `parameters` are
-        made of, (n, n_labels + 1).
+        It is a function of the weighted flux, summed over pixels: (n, n_fft). It returns estimates
+        that `parameters` takes: (n, n_labels + 1).
         """
         columns, products, (i, j), prior = self._design(degree)
 
@@ -112,10 +126,12 @@ class Regression:
         normal[:, i, j] = normal[:, j, i] = packed
         factors = torch.linalg.lu_factor((normal + torch.diag(prior)).cpu().double())
 
-        def regress(weighted_flux):
+        def regress(weighted_flux: torch.Tensor) -> torch.Tensor:
             flux = weighted_flux / weight.clamp_min(1e-30)
             level = torch.ones_like(flux)
-            for _ in range(1 if degree is None else 3):  # it multiplies: it is divided by
+            for _ in range(
+                1 if degree is None else 3
+            ):  # the continuum multiplies the flux, so this is not linear
                 right = (weight * (1 - flux / level - self._mean)) @ columns.T
                 right = right.cpu().double()[..., None]
                 found = torch.linalg.lu_solve(*factors, right)[..., 0].to(weight)
@@ -125,8 +141,8 @@ class Regression:
 
         return regress
 
-    def parameters(self, guess):
-        """Return parameters, rv zero, and whether the regression is for stars like these."""
+    def parameters(self, guess: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return parameters with zero rv, and whether they are in the range of the regression."""
         theta = guess.new_zeros(len(guess), self._n)
         labels_of(theta)[:] = self._low + guess[:, :-1].clamp(0, 1) * self._width
         velocity_of(theta, "vsini")[:] = _FASTEST * guess[:, -1].clamp(0, 1) ** 2

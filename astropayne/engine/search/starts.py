@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Where the fits of stars start: velocity from templates, labels from the regression."""
+"""Initial values of fits: velocities from templates, labels from a regression."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,25 +15,26 @@ from astropayne.wavelengths.velocity import FASTEST_RV
 __all__ = ["Start", "find_starts"]
 
 _N_STARTS = 4  # in addition to the first, for stars whose first fit is doubtful
-# Another velocity is as good if χ² is worse by so little, or if templates gain so large a part of
-# the best gain there: templates are not the star, and for few lines that matters more than noise.
+# Another velocity is as good if its χ² is higher by less than this, or if its gain is more than
+# this fraction of the best gain. The fraction allows for differences between templates and stars,
+# which matter more than noise if there are few lines.
 _AMBIGUOUS, _AS_GOOD = 25.0, 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where the fit of a star may start.
+    """Initial values of the fit of a star.
 
     Attributes
     ----------
     templates : numpy.ndarray, shape (n, n_names)
         The templates most similar to the star, at its velocity.
     guess : numpy.ndarray, shape (n_names,), or None
-        Parameters from the regression; `None` for stars unlike those it was made for.
+        Parameters from the regression; `None` outside the range that it was trained on.
     ambiguous : bool
         Whether another velocity fits about as well.
     message : str
-        Why the star cannot be fitted; empty if it can.
+        Reason why the star cannot be fitted; empty if it can.
     """
 
     templates: np.ndarray
@@ -43,7 +44,7 @@ class Start:
 
 
 def find_starts(problem: FitProblem, stars: Sequence[Star]) -> list[Start]:
-    """Compare stars with templates, and return where to start the fit of each."""
+    """Compare stars with templates, and return the initial values of each fit."""
     wavelength, flux, sigma = _rows(stars)
     seen = wavelength, np.nan_to_num(flux), np.maximum(sigma, 1e-15) ** -2.0
     if problem.continuum is not None:
@@ -77,13 +78,13 @@ def _rows(stars: Sequence[Star]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         for name, rest in (("wavelength", np.nan), ("flux", 0.0), ("sigma", np.inf))
     )
     for f, s in zip(flux, sigma, strict=True):
-        if not (s[np.isfinite(s)] > 0).any():  # noise that is unknown, or zero
+        if not (s[np.isfinite(s)] > 0).any():  # unknown or zero noise
             s[np.isfinite(s)] = 1e-2 * np.nanmedian(np.abs([*f[np.isfinite(s)], 0.0]))
     return wavelength, flux, sigma
 
 
 def _no_lines(problem: FitProblem, gain: np.ndarray, wavelength: np.ndarray) -> str:
-    """Return what is wrong if no template resembles the spectrum, "" otherwise."""
+    """Return the likely reason if no template resembles the spectrum, "" otherwise."""
     if gain.max() > 0:
         return ""
     theirs = f"{np.nanmin(wavelength):.0f}-{np.nanmax(wavelength):.0f} Angstrom in vacuum"

@@ -1,7 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Where a fit starts: velocity by cross-correlation, labels by regression on the spectrum."""
+"""Initial values of a fit: velocity by cross-correlation, labels by regression on the spectrum."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,26 +10,28 @@ import torch
 from scipy.stats import qmc
 
 from astropayne.engine.search.regression import REGRESSION_FLOOR, Regression, flux_on_axis
+from astropayne.forward.model import ForwardModel
 from astropayne.forward.parameters import parameter_names, velocity_of
 from astropayne.forward.sampling import fast_length
+from astropayne.labels.space import LabelSpace
 from astropayne.wavelengths.velocity import C_KMS, FASTEST_RV
 
 __all__ = ["Templates", "Velocity", "templates_of"]
 
-_NEAR = 100.0  # km/s, around a velocity that is said to be about right
+_NEAR = 100.0  # km/s, range of the search around an approximate velocity
 _N_CANDIDATES = 32  # label vectors of templates, a power of two
 _VSINI = (8.0, 40.0, 120.0)  # km/s, of templates
-_POINTS = 2.5  # of the correlation's axis, a resolution element
-_VARIANCE = 3e-4  # of the templates, that their principal components leave out
-_LEAST_LEVEL = 0.02  # of the flux around one, below which a polynomial is not divided by
+_POINTS = 2.5  # of the correlation's axis per resolution element
+_VARIANCE = 3e-4  # fraction of the templates' variance that their principal components omit
+_LEAST_LEVEL = 0.02  # lowest continuum by which flux of order one is divided
 _EDGE = 50.0  # km/s from the edges of windows that the regression leaves out
 
 
 def _candidates(labels, solar):
     """Return labels spread over their ranges.
 
-    Stellar ones vary, and abundances that are not relative to [Fe/H], as A(Li): what is relative is
-    solar-scaled.
+    Stellar labels vary, and so do absolute abundances such as A(Li); abundances relative to
+    hydrogen or iron are solar-scaled.
     """
     varied = [x.name for x in labels if x.element is None or x.name.startswith("A_")]
     varied = varied or labels.names
@@ -40,7 +43,7 @@ def _candidates(labels, solar):
 
 @dataclass(frozen=True)
 class _Basis:
-    """Rows as sums of few: correlations with the few stand for those with all."""
+    """Rows as weighted sums of a few components, so that only these have to be correlated."""
 
     spectra: torch.Tensor  # (1 + k, n_frequencies): of the mean and principal components, conjugate
     weights: torch.Tensor  # (n_templates, 1 + k)
@@ -76,7 +79,7 @@ class _Window:
         shape = self.n_fft, self.n_shifts
         # Single precision: gains are differences of sums 100 times as large, and good to 1e-5.
         data = torch.fft.rfft(torch.stack([weight, weighted_flux]), self.n_fft)
-        # of sums that are zero but for rounding
+        # replaces sums that are zero except for rounding
         floor = 1e-5 * weight.amax(dim=1)[:, None].clamp_min(1e-30)
         shared, level = torch.fft.irfft(self.ones * data, self.n_fft)[..., : self.n_shifts]
         constant = level**2 / torch.maximum(shared, floor)
@@ -86,8 +89,14 @@ class _Window:
         return gain.mul_((shared > floor)[:, None])
 
 
-def templates_of(forward, labels, solar, known, resolution):
-    """Return `Templates`; those made last for a forward model stay with it for the next star."""
+def templates_of(
+    forward: ForwardModel,
+    labels: LabelSpace,
+    solar: Mapping[str, float],
+    known: Mapping[str, float],
+    resolution: float | None,
+) -> "Templates":
+    """Return `Templates`; the last ones are kept with the forward model for the next star."""
     key = (tuple(sorted(known.items())), resolution)
     made_for, templates = forward.kept.get("templates", (None, None))
     if made_for != key:
@@ -98,16 +107,16 @@ def templates_of(forward, labels, solar, known, resolution):
 
 @dataclass(frozen=True)
 class Velocity:
-    """What the correlation of spectra with all templates says.
+    """Velocities of spectra from their correlation with all templates.
 
     Attributes
     ----------
     gain : numpy.ndarray, shape (n, n_templates)
-        How much better χ² each template has than a constant, at its best velocity.
+        Decrease of χ² by each template relative to a constant, at its best velocity.
     rv : numpy.ndarray, shape (n, n_templates)
-        That velocity, km/s.
+        Best velocity of each template in km/s.
     rival : numpy.ndarray, shape (n,)
-        The best gain of any template at a velocity that is another peak.
+        Highest gain of any template at another peak of the correlation.
     """
 
     gain: np.ndarray
@@ -116,7 +125,7 @@ class Velocity:
 
 
 class Templates:
-    """Spectra of stars of all kinds, to compare observed spectra with.
+    """Model spectra over the range of labels, for comparison with observed spectra.
 
     Parameters
     ----------
@@ -125,16 +134,24 @@ class Templates:
     solar : mapping of str to float
         Solar abundances.
     known : mapping of str to float
-        Labels and velocities that all templates have; not rv.
+        Fixed labels and velocities, which all templates have; rv is ignored.
     resolution : float or None
+        λ/FWHM of the templates; that of the model by default.
 
     Attributes
     ----------
     theta : numpy.ndarray, shape (n, n_labels + 3)
-        Labels and velocities of each, rv zero.
+        Labels and velocities of the templates; rv is zero.
     """
 
-    def __init__(self, forward, labels, solar, known, resolution):
+    def __init__(
+        self,
+        forward: ForwardModel,
+        labels: LabelSpace,
+        solar: Mapping[str, float],
+        known: Mapping[str, float],
+        resolution: float | None,
+    ) -> None:
         self._forward, self._resolution = forward, resolution
         points = _candidates(labels, solar)
         self.theta = np.concatenate(
@@ -156,21 +173,29 @@ class Templates:
         ]
         self._regression = Regression(forward, labels, known, resolution)
 
-    def correlate(self, wavelength, flux, weight, near=None, known=None):
+    def correlate(
+        self,
+        wavelength: np.ndarray,
+        flux: np.ndarray,
+        weight: np.ndarray,
+        near: float | None = None,
+        known: float | None = None,
+    ) -> Velocity:
         """Correlate observed spectra with all templates over ±1000 km/s.
 
-        For every template and velocity, the gain is how much better χ² the template has than a
-        constant, over the pixels they share, with a free level for each window: a window that
-        moves out of the data loses its gain, so nothing is won by leaving the data.
+        For every template and velocity, the gain is the decrease of χ² relative to a constant,
+        over the pixels that template and spectrum share, with a free level for each window. A
+        window that moves out of the data loses its gain, so that such velocities are not preferred.
 
         Parameters
         ----------
         wavelength, flux, weight : numpy.ndarray, shape (n, n_pixels)
-            Å in vacuum, NaN for no pixel; weight 1/σ², zero where bad.
+            Vacuum wavelengths in Å, NaN where a row has no pixel; the weight is 1/σ², zero for bad
+            pixels.
         near : float, optional
-            Look only within 100 km/s of it, in km/s.
+            Approximate velocity in km/s; the search is limited to 100 km/s around it.
         known : float, optional
-            The velocity, which is not looked for.
+            Velocity in km/s, if it is known; it is not searched for.
 
         Returns
         -------
@@ -182,7 +207,7 @@ class Templates:
         weighted, total = weight * self._tensor(flux), 0.0
         for window in self.windows:
             place = np.rint((log - window.start) / self.step) + reach
-            inside = (place >= 0) & (place < window.n_data)  # not so for NaN
+            inside = (place >= 0) & (place < window.n_data)  # False for NaN
             index = self._tensor(np.where(inside, place, window.n_data), torch.long)
             total = total + window.gain(*_binned(index, window.n_data, weight, weighted))
         if known is not None:
@@ -205,16 +230,19 @@ class Templates:
         rv = C_KMS * np.tanh(shift * self.step + math.atanh(about / C_KMS))
         return Velocity(gain, rv, np.array(rival))
 
-    def flatten(self, wavelength, flux, weight, degree):
+    def flatten(
+        self, wavelength: np.ndarray, flux: np.ndarray, weight: np.ndarray, degree: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Divide spectra by polynomials fitted to them, in each window and around it.
 
-        Slopes would otherwise count more than lines.
+        Otherwise, slopes would affect the correlation more than lines.
 
         Parameters
         ----------
         wavelength, flux, weight : numpy.ndarray, shape (n, n_pixels)
             As for `correlate`.
         degree : int
+            Degree of the polynomials.
 
         Returns
         -------
@@ -235,25 +263,33 @@ class Templates:
         level = np.where(sound, level, 1.0)
         return np.where(sound, flux / level, 0.0), np.where(sound, weight * level**2, 0.0)
 
-    def regress(self, wavelength, flux, weight, rv, degree=None, resolution=None):
-        """Guess all parameters of observed spectra whose velocity is known.
+    def regress(
+        self,
+        wavelength: np.ndarray,
+        flux: np.ndarray,
+        weight: np.ndarray,
+        rv: np.ndarray,
+        degree: int | None = None,
+        resolution: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Estimate all parameters of observed spectra whose velocity is known.
 
         Parameters
         ----------
         wavelength, flux, weight : numpy.ndarray, shape (n, n_pixels)
             As for `correlate`.
         rv : numpy.ndarray, shape (n,)
-            In km/s.
+            Velocities in km/s.
         degree : int, optional
-            Of the continuum's polynomials, `None` for normalised flux.
+            Degree of the continuum's polynomials, `None` for normalized flux.
         resolution : numpy.ndarray, shape (n,), optional
-            About that of each spectrum; by default what the templates have.
+            Typical resolution of each spectrum; that of the templates by default.
 
         Returns
         -------
         theta : numpy.ndarray, shape (n, n_labels + 3)
         sound : numpy.ndarray of bool, shape (n,)
-            Whether the star is of the kinds the regression is made for.
+            Whether the star is in the range that the regression was trained on.
         """
         forward = self._forward
         rest = np.log(wavelength) - np.arctanh(rv / C_KMS)[:, None]
@@ -270,7 +306,7 @@ class Templates:
             return regression(*_binned(index, forward.n_fft, weight * flux))
 
         found = regressed(self._tensor(flux))
-        # What it makes of the model for what it has found says how far off it is there.
+        # The regression of the model at the estimate gives the error of the estimate.
         resolution = self._resolution if resolution is None else resolution
         rows = forward.rows(self._regression.parameters(found)[0], resolution).float()
         points, shares = (part.to(rows.device) for part in _cubic(place, forward.n_fft))
@@ -285,15 +321,15 @@ class Templates:
 
 
 def _binned(index, n, *values):
-    """Return sums of values (rows are stars) with the same index; those with index n are lost."""
+    """Return sums of values with the same index in each row; those with index n are dropped."""
     empty = values[0].new_zeros(len(index), n + 1)
     return [empty.scatter_add(1, index, v)[:, :n] for v in values]
 
 
 def _cubic(place, n):
-    """Return the first of four columns of ``n`` around places, and what the four count there.
+    """Return the first of four columns of ``n`` around places, and the weights of the four.
 
-    The cubic polynomial through them is what interpolates between columns.
+    They interpolate between columns by the cubic polynomial through the four.
     """
     place = torch.as_tensor(place)
     middle = place.floor().clamp(1, n - 3)
