@@ -146,7 +146,7 @@ def test_what_cannot_be_sampled(model, posterior, monkeypatch):
 
 @pytest.mark.parametrize("method", ["log_probability", "loglike"])
 def test_parameters_that_are_too_few_are_named(posterior, method):
-    with pytest.raises(ValueError, match=r"has to be the 6 free parameters, teff, logg"):
+    with pytest.raises(ValueError, match=r"must be the 6 free parameters, teff, logg"):
         getattr(posterior, method)(posterior.best[:-1])
 
 
