@@ -20,7 +20,14 @@ from astropayne.models.model import PayneModel
 from astropayne.spectra.broaden import broaden_spectrum
 from astropayne.utils.statistics import finite_median, median_and_scatter
 
-__all__ = ["RecoveryOptions", "recover", "recover_labels", "summarize_recovery", "true_labels"]
+__all__ = [
+    "RecoveryOptions",
+    "recover",
+    "recover_labels",
+    "summarize_recovery",
+    "true_labels",
+    "with_noise",
+]
 
 _TRUE = "_true"  # suffix of the columns of true labels
 # Spectra of a grid are what the model was made of: normalized, without errors of their lines.
@@ -182,7 +189,7 @@ def _stars(grid: SpectralGrid, snr: float, options: RecoveryOptions) -> Iterator
     """Yield the spectra of a grid, broadened and with noise."""
     rng = np.random.default_rng(options.seed)
     for i in range(len(grid)):
-        yield _with_noise(_broadened(grid[i], options), snr, rng)
+        yield with_noise(_broadened(grid[i], options), snr, rng)
 
 
 def _broadened(spectrum: Spectrum, options: RecoveryOptions) -> Spectrum:
@@ -192,7 +199,7 @@ def _broadened(spectrum: Spectrum, options: RecoveryOptions) -> Spectrum:
     return broaden_spectrum(spectrum, vsini=vsini, resolution=options.resolution)
 
 
-def _with_noise(spectrum: Spectrum, snr: float, rng: np.random.Generator) -> Spectrum:
+def with_noise(spectrum: Spectrum, snr: float, rng: np.random.Generator) -> Spectrum:
     """Return a spectrum with Gaussian noise, of which ``snr`` is that of the continuum, 1."""
     if not np.isfinite(snr):
         return spectrum

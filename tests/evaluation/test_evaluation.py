@@ -254,10 +254,11 @@ def test_models_whose_files_have_one_name_are_told_apart():
     assert display_names(["a/model.asdf", "b/model.asdf"]) == ["a/model.asdf", "b/model.asdf"]
 
 
-def test_the_report_holds_all_metadata_that_a_model_may_have(network, unseen, monkeypatch):
+def test_the_report_holds_all_metadata_that_a_model_may_have(network, unseen):
     facts = {"weights": np.arange(3), "band": [500, 510] * u.nm, "none": None, "empty": []}
-    monkeypatch.setattr(network, "meta", facts)
-    table = provenance("x.asdf", network, 5, unseen, {"held_out_only": True, "snr": 100.0})
+    table = provenance(
+        "x.asdf", network.replace(meta=facts), 5, unseen, {"held_out_only": True, "snr": 100.0}
+    )
     assert [*table] == ["model", "network", "compared with", "snr", "weights", "band"]
     assert table["compared with"].startswith("5 of the 61 spectra of ")
 

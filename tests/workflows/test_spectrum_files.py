@@ -497,7 +497,7 @@ def test_two_processes_may_write_the_same_table(tmp_path, suffix):
 def test_who_may_read_a_file_is_for_the_umask_to_say(tmp_path):
     umask = os.umask(0o077)
     try:
-        write_container(tmp_path / "private.asdf", "PayneModel", {"labels": []})
+        write_container(tmp_path / "private.asdf", "Test", {"labels": []})
     finally:
         os.umask(umask)
     assert (tmp_path / "private.asdf").stat().st_mode & 0o777 == 0o600
