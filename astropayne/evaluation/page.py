@@ -244,7 +244,7 @@ def _rows(table: QTable) -> list[dict[str, Any]]:
 
 def _is_empty(value: object) -> bool:
     # Metadata may be arrays, which have no truth value.
-    return value is None or (isinstance(value, dict | list) and not value)
+    return value is None or (isinstance(value, Mapping | list | tuple) and not value)
 
 
 def _cell(value: Any) -> str:

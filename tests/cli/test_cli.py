@@ -409,12 +409,14 @@ def test_spectra_sharper_than_the_model_are_degraded(model_file, folder):
     words = ("fit", "sun.txt", "-m", "coarse.asdf", "-o", "a.ecsv", "--overwrite")
     result = _run(*words)
     assert "R = 12000 where a file states none" in result.output
-    assert "--degrade-from" in _run(*words, "-R", 20000).output
+    assert _run(*words, "-R", 20000).exit_code == 0  # smoothed to just below the model's
+    smoothed = QTable.read("a.ecsv")
     result = _run(*words, "--degrade-from", 20000)
     assert result.exit_code == 0
     degraded = degrade_spectrum(read_spectrum("sun.txt"), 12000, resolution=20000)
     table = fit_spectra([degraded], coarse, resolution=12000)
     assert QTable.read("a.ecsv")["teff"].value == pytest.approx(table["teff"].value)
+    assert smoothed["teff"].value == pytest.approx(table["teff"].value, abs=20)
 
 
 def test_what_the_model_has_wrong_is_left_out(model_file, folder):
