@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from astropayne.config import conf as conf
     from astropayne.engine.flags import Flag as Flag
     from astropayne.evaluation.evaluation import evaluate as evaluate
+    from astropayne.fitting.calibration import calibrate as calibrate
     from astropayne.fitting.fit import fit_spectra as fit_spectra
     from astropayne.fitting.fit import fit_spectrum as fit_spectrum
+    from astropayne.fitting.options import FitOptions as FitOptions
     from astropayne.fitting.posterior import Posterior as Posterior
     from astropayne.fitting.results import FitResult as FitResult
     from astropayne.grids.grid import SpectralGrid as SpectralGrid
@@ -46,7 +48,7 @@ _attribute, __dir__, __all__ = attach(
         "abundances": "LineList Stage fit_abundances plan",
         "config": "Conf conf",
         "evaluation": "evaluate",
-        "fitting": "FitResult Posterior fit_spectra fit_spectrum",
+        "fitting": "FitOptions calibrate FitResult Posterior fit_spectra fit_spectrum",
         "engine.flags": "Flag",
         "grids": "SpectralGrid",
         "modeling": "PayneSpectrum",

@@ -6,6 +6,7 @@ from astropayne.utils.lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "calibration": "calibrate",
         "fit": "fit_spectra fit_spectrum",
         "options": "FitOptions",
         "results": "FitResult",

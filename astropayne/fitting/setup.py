@@ -191,10 +191,13 @@ class FitSetup:
 
 
 def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -> FitProblem:
-    forward = model.forward_model(
-        limb_darkening=options.limb_darkening, macroturbulence=options.macroturbulence,
-        dtype=torch.float32, device=pick_device(options.device),
-    )  # fmt: skip
+    broadening = {
+        "limb_darkening": options.limb_darkening, "macroturbulence": options.macroturbulence,
+        "dtype": torch.float32, "device": pick_device(options.device),
+    }  # fmt: skip
+    forward = model.forward_model(**broadening)
+    # Corrections are of the errors of lines: without these, the model is taken as it is.
+    calibrated = model.calibration is not None and options.inadequacy != 0
     templates = functools.partial(
         templates_of,
         forward, model.labels, solar_scale(model.solar_scale),
@@ -216,6 +219,7 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
         modes=np.vstack([error.components, error.bias]) if apart else None,
         scale=model.error_scale_at, shift=model.error_shift_at, untrusted=untrusted,
         inadequacy=options.inadequacy,
+        corrected=model.forward_model(**broadening, calibrated=True) if calibrated else None,
     )  # fmt: skip
 
 

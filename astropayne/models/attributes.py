@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from astropayne.labels.space import LabelSpace
+from astropayne.models.calibration import Calibration
 from astropayne.models.emulator import Emulator, TrainingHistory
 from astropayne.models.emulator_error import EmulatorError
 from astropayne.models.prediction import warn_if_taken_for_sharp
@@ -120,6 +121,11 @@ class ModelAttributes:
         return getattr(self._emulator, "error", None)
 
     @property
+    def calibration(self) -> Calibration | None:
+        """Corrections of lines for real stars; `None` if there are none."""
+        return getattr(self._emulator, "calibration", None)
+
+    @property
     def training_labels(self) -> np.ndarray | None:
         """Labels of all training spectra in single precision: shape (n, n_labels)."""
         return getattr(self._emulator, "training_labels", None)
@@ -160,6 +166,7 @@ class ModelAttributes:
         macroturbulence: str = "joint",
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
+        calibrated: bool = False,
     ) -> ForwardModel:
         """Return the `~astropayne.forward.model.ForwardModel` of this model, made once.
 
@@ -172,7 +179,8 @@ class ModelAttributes:
         dtype : torch.dtype
         device : str or torch.device
         """
-        return self._trained.forward_model(limb_darkening, macroturbulence, dtype, device)
+        emulator = self._trained.corrected if calibrated else self._trained
+        return emulator.forward_model(limb_darkening, macroturbulence, dtype, device)
 
     def warn_if_taken_for_sharp(self, resolution: Any) -> None:
         """Warn if spectra of unknown resolution are to be broadened to ``resolution``."""

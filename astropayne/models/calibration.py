@@ -3,9 +3,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
+import astropy.units as u
 import numpy as np
 import torch
+from astropy.table import QTable, Table
 
 from astropayne.networks.network import SpectralNetwork
 
@@ -42,6 +45,35 @@ class Calibration:
             values = np.array(getattr(self, name), dtype=float)
             values.flags.writeable = False
             object.__setattr__(self, name, values)
+
+    @classmethod
+    def from_table(cls, table: Table) -> Self:
+        """Return the calibration that `to_table` wrote into a table."""
+        return cls(
+            np.asarray(table["strength"]),
+            np.asarray(table["missing"]),
+            np.array(table.meta["covariance"]),
+            tuple(table.meta["stars"]),
+        )
+
+    def to_table(self, wavelength: u.Quantity) -> QTable:
+        """Return the calibration as a table with a row for each pixel."""
+        stars = [{**star, "labels": dict(star["labels"])} for star in self.stars]
+        columns = {"wavelength": wavelength, "strength": self.strength, "missing": self.missing}
+        meta = {"covariance": self.covariance.tolist(), "stars": stars}
+        return QTable(columns, meta=meta)
+
+    def require_sizes(self, n_labels: int, n_pixels: int) -> None:
+        """Raise a `ValueError` unless the calibration is of so many labels and pixels."""
+        expected = {
+            "strength": (n_pixels,), "missing": (n_pixels,), "covariance": (n_labels, n_labels)
+        }  # fmt: skip
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(
+                    f"{name} of the calibration has shape {getattr(self, name).shape}, but the "
+                    f"model needs {shape}"
+                )
 
     def applied_to(self, network: SpectralNetwork) -> SpectralNetwork:
         """Return the network of corrected spectra.

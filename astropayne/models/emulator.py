@@ -4,7 +4,7 @@
 import copy
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import astropy.units as u
@@ -14,6 +14,7 @@ from astropy.table import QTable
 
 from astropayne.forward.model import ForwardModel
 from astropayne.labels.space import LabelSpace
+from astropayne.models.calibration import Calibration
 from astropayne.models.coverage import TrainingCoverage
 from astropayne.models.emulator_error import EmulatorError
 from astropayne.models.meta import FrozenMeta
@@ -48,6 +49,8 @@ class Emulator:
         The attributes of `~astropayne.PayneModel` of those names.
     meta : dict
         Metadata.
+    calibration : Calibration, optional
+        Corrections for real stars.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Emulator:
     training_labels: np.ndarray | None = None
     history: TrainingHistory | None = None
     meta: dict = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         architecture = self.network.architecture
@@ -94,6 +98,8 @@ class Emulator:
                 raise ValueError(f"the weights {name} of the network are not finite everywhere")
 
     def _require_sizes(self, n_labels: int) -> None:
+        if self.calibration is not None:
+            self.calibration.require_sizes(n_labels, len(self.wavelength))
         if self.training_labels is not None and self.training_labels.shape[-1] != n_labels:
             raise ValueError(
                 f"training_labels has shape {self.training_labels.shape}; the last size must be "
@@ -135,6 +141,14 @@ class Emulator:
         if self.training_labels is None:
             raise ValueError("this model does not know the labels of its training spectra")
         return TrainingCoverage(self.labels.scale(self.training_labels))
+
+    @functools.cached_property
+    def corrected(self) -> Any:
+        """The emulator of real stars, `None` without a calibration."""
+        if self.calibration is None:
+            return None
+        network = self.calibration.applied_to(self.network)
+        return replace(self, network=network, calibration=None)
 
     @functools.cached_property
     def _forward_models(self) -> dict:

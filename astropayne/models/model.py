@@ -20,6 +20,7 @@ from astropy.table import QTable
 
 from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.space import LabelSpace
+from astropayne.models.calibration import Calibration
 from astropayne.models.emulator import Emulator, TrainingHistory
 from astropayne.models.emulator_error import EmulatorError
 from astropayne.models.files import PayneModelRead, PayneModelWrite
@@ -115,7 +116,7 @@ class PayneModel(ModelLabels):
         It is for FGK stars at R = 20000 in the windows of `SpectralGrid.sample`, with A(Li), and
         was trained on the grid that the sample is a part of. ``meta["held_out"]`` has its error on
         spectra that it was not trained on, ``meta["untrusted"]`` where the grid differs from the
-        Sun.
+        Sun. Its ``calibration`` was learnt from the Sun, 18 Sco and Procyon.
 
         Examples
         --------
@@ -129,7 +130,10 @@ class PayneModel(ModelLabels):
         with as_file(data / "sample_untrusted.ecsv") as path:
             table = QTable.read(path, format="ascii.ecsv")
         untrusted = np.column_stack([table["lower"], table["upper"]]).value.tolist()
-        return model.replace(meta={**model.meta, "untrusted": untrusted})
+        with as_file(data / "sample_calibration.ecsv") as path:
+            table = QTable.read(path, format="ascii.ecsv")
+        meta = {**model.meta, "untrusted": untrusted}
+        return model.replace(meta=meta, calibration=Calibration.from_table(table))
 
     @classmethod
     def from_network(
@@ -171,13 +175,14 @@ class PayneModel(ModelLabels):
         resolution: float | None = ...,
         solar_scale: Any = ...,
         error: EmulatorError | None = ...,
+        calibration: Calibration | None = ...,
         meta: Mapping = ...,
     ) -> PayneModel:
         """Return a model with the same network and other values of some attributes.
 
         Parameters
         ----------
-        resolution, solar_scale, error, meta
+        resolution, solar_scale, error, calibration, meta
             The attributes of those names; those left out stay as they are.
 
         Raises
@@ -192,9 +197,8 @@ class PayneModel(ModelLabels):
         18000
         """
         values = {"resolution": resolution, "solar_scale": solar_scale, "error": error}
-        values = {
-            name: value for name, value in {**values, "meta": meta}.items() if value is not ...
-        }
+        values |= {"calibration": calibration, "meta": meta}
+        values = {name: value for name, value in values.items() if value is not ...}
         return self._of(replace(self._trained, **values))
 
     # --- training

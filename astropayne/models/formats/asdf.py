@@ -11,6 +11,7 @@ from astropy.table import QTable
 
 from astropayne.io.container import check_storable, read_container, write_container
 from astropayne.labels.space import LabelSpace
+from astropayne.models.calibration import Calibration
 from astropayne.models.emulator_error import EmulatorError
 from astropayne.models.meta import plain_meta
 from astropayne.models.model import PayneModel
@@ -25,6 +26,7 @@ _ERROR = {
     **{"error": "rms", "bias": "bias", "error_components": "components", "error_rest": "rest"},
     **{"error_scale": "scale", "error_shift": "shift"},
 }
+_CALIBRATION = ("strength", "missing", "covariance")
 _PARTS = (
     *("labels", "wavelength", "wavelength_unit", "medium", "resolution", "solar_scale"),
     *("error", "bias", "error_components", "error_rest", "training_labels"),
@@ -69,6 +71,7 @@ def write_asdf(model, path, overwrite=False):
         "solar_scale": model.solar_scale,
         **{name: _compact(getattr(model.error, field, None)) for name, field in _ERROR.items()},
         "training_labels": _compact(model.training_labels),
+        **_of_calibration(model.calibration),
         "architecture": network.architecture,
         "weights": {name: _compact(value.numpy()) for name, value in network.state_dict().items()},
         "history": [{"name": n, "values": np.asarray(history[n])} for n in history.colnames],
@@ -128,7 +131,23 @@ def _model(tree):
         training_labels=_full(tree["training_labels"]),
         history=history,
         meta=_american(tree["meta"]),
-    )
+    ).replace(calibration=_calibration(tree))
+
+
+def _of_calibration(calibration):
+    """Return what a file holds of a calibration; models without one have no such part."""
+    if calibration is None:
+        return {}
+    stars = [{**star, "labels": dict(star["labels"])} for star in calibration.stars]
+    arrays = {name: getattr(calibration, name) for name in _CALIBRATION}
+    return {"calibration": {**arrays, "stars": stars}}
+
+
+def _calibration(tree):
+    """Return the calibration of a file, `None` if it has none."""
+    if (part := tree.get("calibration")) is None:
+        return None
+    return Calibration(*(np.array(part[name]) for name in _CALIBRATION), tuple(part["stars"]))
 
 
 def _american(meta):
