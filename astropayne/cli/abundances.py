@@ -75,7 +75,7 @@ def abundances(
       astropayne abundances star.txt -o star.ecsv -e Mg,Li --plot pictures
       astropayne abundances stars/*.fits -o stars.ecsv -e Na -l mylines.csv --convention A_X
       astropayne abundances star.txt -o star.ecsv -e Ca,Ni --reference sun.txt --per-line
-      astropayne abundances sharp.fits -o star.ecsv -e Ca --degrade-from 115000 --continuum 3
+      astropayne abundances sharp.fits -o star.ecsv -e Ca -R 115000
       astropayne abundances blue.fits,red.fits -o star.ecsv --stages stages.toml
     """
     from astropayne.abundances.fit import fit_abundances

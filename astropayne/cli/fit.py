@@ -62,11 +62,11 @@ def fit(
     without a space, are the arms of one star. A file that cannot be read or fitted has its row,
     too, with the reason, and the exit code is then 3, or 1 if no star was measured.
 
-      astropayne fit sun.txt -o sun.ecsv --continuum 2 --plot pictures
+      astropayne fit sun.fits -o sun.ecsv --plot pictures
       astropayne fit stars/*.fits -m model.asdf -o stars.ecsv -R 18000 --medium vacuum
       astropayne fit star.txt -o star.csv --fixed teff=5777 --free vmac --report "A(Mg)"
       astropayne fit blue.fits,red.fits -o star.ecsv -R 20000 -R 18000
-      astropayne fit sharp.fits -o star.ecsv --degrade-from 115000 --noise-floor 0.02
+      astropayne fit sharp.fits -o star.ecsv -R 115000
     """
     from astropayne.io.result_tables import writable_suffix, write_table
     from astropayne.spectra.files import file_names, files_of
@@ -80,8 +80,6 @@ def fit(
         options[name] = regions_of(options[name])
     model = load_model(model_file, console)
     read = reading_options(model, resolutions, options)
-    if model.resolution and not (resolutions or read.degrade):
-        console(f"No --resolution given: R = {model.resolution:g} where a file states none.")
     stars = [files_of(star) for star in stars]
     pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
     refuse_pictures(plot, pictures, overwrite)

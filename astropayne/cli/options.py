@@ -71,6 +71,26 @@ class Pairs(click.ParamType):
         return name.strip(), parts[0] if self.size == 1 else tuple(parts)
 
 
+class AutoNumber(click.ParamType):
+    """A number, ``auto`` or ``none``."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind, self.name = kind, "auto|none|N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str | None:
+        """Return the number, "auto", or `None` for ``none``."""
+        if value in (None, "auto"):
+            return value
+        if value == "none":
+            return None
+        try:
+            return self.kind(value)
+        except ValueError:
+            self.fail(f"{value!r} must be auto, none or a number", param, ctx)
+
+
 class Names(click.ParamType):
     """``ROLE=NAME``, both of which are text."""
 
@@ -164,21 +184,23 @@ model_option = click.option(
 
 resolutions_option = click.option(
     "-R", "--resolution", "resolutions", type=float, multiple=True,
-    help="λ/FWHM; repeat it for each arm. [default: the file's, or the model's]",
+    help="λ/FWHM; repeat it for each arm. [default: the file's, or estimated]",
 )  # fmt: skip
 
 _OBSERVED = (
     click.option("--degrade-from", type=float, metavar="R",
                  help="Resolution of the spectra: degrade them first to that of -R or the model."),
-    click.option("--continuum", type=int, metavar="DEGREE",
-                 help="Fit a polynomial continuum, for spectra that are not normalized."),
+    click.option("--continuum", type=AutoNumber(int), default="auto", show_default=True,
+                 help="Degree of the continuum; auto: found by the fit; none: exactly one."),
+    click.option("--inadequacy", type=AutoNumber(float), default="auto", show_default=True,
+                 help="Errors of the model's lines, as a part of their depth; none: no errors."),
     click.option("--fixed", multiple=True, type=Pairs(),
                  help="Hold a label or velocity: teff=5777, vmac=3."),
     click.option("--macroturbulence", type=click.Choice(["joint", "product", "fwhm"]),
                  default="joint", show_default=True,
                  help="Definition of vmac; fwhm: as in TSFitPy and one_payne."),
-    click.option("--trusted", is_flag=True,
-                 help="Leave out pixels at which the model is known to be wrong."),
+    click.option("--trusted/--all-pixels", default=True, show_default=True,
+                 help="Leave out pixels at which the model is known to be wrong, or use them."),
     click.option("--noise-floor", default=0.0,
                  help="Added to every uncertainty, as a fraction of the flux."),
     click.option("--medium", type=click.Choice(["air", "vacuum"]),
@@ -234,13 +256,8 @@ def reading_options(
         if wanted is None:
             raise click.UsageError("--degrade-from needs -R: the model's resolution is unknown.")
         read = replace(read, degrade=(degrade_from, wanted))
-    if options.pop("trusted"):
-        options["exclude_at_rest"] = model.untrusted
-        if options["exclude_at_rest"] is None:
-            raise click.UsageError(
-                'The model has no list of pixels to leave out (meta["untrusted"]): '
-                "leave --trusted out."
-            )
+    if not options.pop("trusted"):
+        options["exclude_at_rest"] = None
     if resolution:
         options["resolution"] = resolution
     return read

@@ -51,7 +51,5 @@ class Flag(NamedFlag):
     NOISE_OVERESTIMATED = 8192
     """χ² is far less than the noise lets expect: uncertainties of the spectrum are too large, or
     its pixels are not independent."""
-    RESOLUTION_DOUBTFUL = 16384
-    """Lines are narrower or wider than the stated resolution allows."""
-    RESOLUTION_ESTIMATED = 32768
-    """The resolution was not stated but estimated: vsini and vmac are not measured."""
+    RESOLUTION_ESTIMATED = 16384
+    """The resolution was not stated but estimated: vsini and vmac are not reliable."""

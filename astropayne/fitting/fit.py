@@ -44,7 +44,8 @@ def fit_spectrum(
         Options to start from; the keywords that follow change them.
     resolution : float, array_like, callable, or sequence of these, optional
         λ/FWHM of the spectrum, or a sequence of those of each of a list; by default its
-        ``meta["resolution"]``, and without that the model's own. Where it varies, an array with a
+        ``meta["resolution"]``, and without that estimated from the widths of its lines.
+        Spectra that are sharper than the model are smoothed. Where it varies, an array with a
         value a pixel, or a function of the spectral axis; any value will do for bad pixels, and
         for those far from the model's windows.
     fixed : mapping of str to value, optional
@@ -65,18 +66,24 @@ def fit_spectrum(
         into it to be fixed: A(Mg) needs [Fe/H].
     priors : mapping of str to (mean, sigma), optional
         Gaussian priors, of labels as in ``bounds``.
-    continuum : int, array_like or callable, or a list of the last two, optional
-        Degree of a Chebyshev polynomial in each window that multiplies the model, 50 at most; or
+    continuum : "auto", int, array_like or callable, or a list of the last two, or None
+        "auto" fits polynomials of the degree that has the highest evidence. Otherwise the
+        degree of a Chebyshev polynomial in each window that multiplies the model, 50 at
+        most; or
         what multiplies it, a value a pixel; or a function that gives these of a spectrum, such as
         ``lambda s: fit_generic_continuum(s)(s.spectral_axis)``; a list of continua goes with a
-        list of arms. By default the spectrum is taken to be normalised, and has to be about one.
+        list of arms; `None` for a continuum of exactly one.
+    inadequacy : "auto", float or None
+        Errors of the model's lines, as a part of their depth, correlated over a resolution
+        element. "auto" estimates them for each star by maximum likelihood; `None` stands for
+        lines that are exact.
     regions, exclude : `~specutils.SpectralRegion`, optional
         Use only these parts of the spectrum; leave these out. They are where they are observed,
         whatever the star's velocity; windows of lines move with it in
         `~astropayne.fit_abundances`, as ``stellar_lines``.
-    exclude_at_rest : `~specutils.SpectralRegion`, optional
+    exclude_at_rest : `~specutils.SpectralRegion`, "auto" or None
         Leave out these parts of the star's spectrum, wherever its velocity moves them, in the
-        model's medium: ``model.untrusted`` are those where the model is known to be wrong.
+        model's medium: "auto" stands for ``model.untrusted``, where the model is known to be wrong.
     medium : {"air", "vacuum"}, optional
         What the spectrum's wavelengths are measured in; by default its ``meta["medium"]``, and
         without that the model's.

@@ -64,11 +64,11 @@ class FitOptions:
     tied: Mapping[str, Callable] | None = None
     bounds: Mapping[str, tuple] | None = None
     priors: Mapping[str, tuple] | None = None
-    continuum: Any = None
-    inadequacy: Any = None
+    continuum: Any = "auto"
+    inadequacy: Any = "auto"
     regions: Any = None
     exclude: Any = None
-    exclude_at_rest: Any = None
+    exclude_at_rest: Any = "auto"
     medium: str | None = None
     noise_floor: Any = 0.0
     loss: str = "linear"

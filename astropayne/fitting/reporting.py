@@ -112,6 +112,8 @@ class Report:
         for name in ("at_bound", "low_information"):
             columns[name] = np.array([" ".join(getattr(o, name)) for o in outcomes], dtype=str)
         columns["vsini_limit"] = np.array([o.vsini_limit for o in outcomes]) * _KMS
+        columns["limits"] = np.array([_limits_text(o) for o in outcomes], dtype=str)
+        columns["notes"] = np.array(["; ".join(o.notes) for o in outcomes], dtype=str)
         columns["message"] = np.array([o.message for o in outcomes], dtype=str)
         if covariances:
             columns["covariance"] = np.array([self.covariance(o) for o in outcomes])
@@ -132,6 +134,10 @@ class Report:
                 size = np.repeat(self.systematic[name], len(outcomes))
                 columns[f"{name}_sys"] = size if unit else size.value
         return columns
+
+
+def _limits_text(outcome: Outcome) -> str:
+    return ", ".join(f"{name} {limit}" for name, limit in outcome.limits.items())
 
 
 def _systematic(

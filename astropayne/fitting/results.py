@@ -89,6 +89,10 @@ class FitResult:
         Systematic errors, as given by ``systematic=`` or the model; part of no other error.
     iterations : int
         Evaluations of the model and its derivatives in the last pass.
+    limits : mapping of str to str
+        Limits, as "< -2", of labels that lie beyond the range of the model.
+    notes : tuple of str
+        What was done to the spectrum, and what to do next.
     message : str
         What is wrong with the fit; empty if nothing is.
     observed : `~specutils.Spectrum` or `~specutils.SpectrumList`
@@ -111,6 +115,8 @@ class FitResult:
     vsini_limit: u.Quantity
     systematic: Mapping[str, u.Quantity]
     iterations: int
+    limits: Mapping[str, str]
+    notes: tuple[str, ...]
     message: str
     observed: "Spectrum | SpectrumList"
     best_fit: "Spectrum | SpectrumList"
@@ -121,7 +127,10 @@ class FitResult:
         for name, value in self.labels.items():
             error = self.errors[name].value
             text = f"+- {error:.3g}" if np.isfinite(error) else "" if name in self.free else "fixed"
+            if name in self.limits:
+                text = self.limits[name]
             lines.append(f"  {name:6s} {value.value:10.4f} {text} {value.unit}".rstrip())
+        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines) + ">"
 
     def plot(self, **options: Any) -> Any:
@@ -162,6 +171,8 @@ def result_of(report: Report, observed: "Spectrum | SpectrumList", outcome: Outc
         vsini_limit=outcome.vsini_limit * (u.km / u.s),
         systematic=NamedValues(report.systematic),
         iterations=outcome.iterations,
+        limits=NamedValues(outcome.limits),
+        notes=outcome.notes,
         message=outcome.message,
         observed=observed,
         best_fit=type(observed)(fits) if several else fits[0],

@@ -16,6 +16,7 @@ from astropayne.engine.flags import Flag
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.problem import FitProblem
 from astropayne.engine.search.templates import templates_of
+from astropayne.fitting.account import account_of
 from astropayne.fitting.constraints import Constraints
 from astropayne.fitting.model_limits import with_model_limits
 from astropayne.fitting.options import FitOptions
@@ -139,11 +140,9 @@ class FitSetup:
 
     def _noted(self, outcome: Outcome, prepared: list[Prepared]) -> Outcome:
         """Return an outcome with the notes on how its spectra were prepared."""
-        notes = tuple(dict.fromkeys(note for arm in prepared for note in arm.notes))
-        outcome = replace(outcome, notes=notes)
         if self.options.degree == "auto" and any(arm.estimated for arm in prepared):
             outcome = outcome.with_flag(Flag.RESOLUTION_ESTIMATED)
-        return outcome
+        return replace(outcome, notes=account_of(outcome, prepared))
 
     def _calibrated(
         self, stars: Sequence[Star], outcomes: list[Outcome], best_fits: bool

@@ -21,6 +21,8 @@ from astropayne.spectra.options import ReadOptions
 
 __all__ = ["describe_fits", "fit_files", "measured"]
 
+_ACCOUNTS = 3  # stars whose account is part of a summary
+
 
 @takes_fit_options
 def fit_files(
@@ -151,6 +153,9 @@ def describe_fits(table: QTable, *, everything: bool = False, n_rows: int = 20) 
     if not everything and len(table) > n_rows:
         yield f"... and {len(table) - n_rows} more"
     yield f"{len(table)} {'spectrum' if len(table) == 1 else 'spectra'}, {good.sum()} measured"
+    for row in table[good][: n_rows if everything else _ACCOUNTS]:
+        if "notes" in table.colnames and row["notes"]:
+            yield f"{row['name']}: {row['notes']}"
     for row in table[~good]:
         named = row["name"] in row["message"]
         yield "not measured: " + ("" if named else f"{row['name']}: ") + row["message"]

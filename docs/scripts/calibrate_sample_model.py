@@ -29,7 +29,7 @@ def read(path, resolution):
     """Read a spectrum, also one that is compressed."""
     if path.suffix == ".xz":
         plain = Path.cwd() / path.stem
-        plain.write_bytes(lzma.open(path).read())
+        plain.write_bytes(lzma.decompress(path.read_bytes()))
         path = plain
     spectrum = read_spectrum(path)
     spectrum.meta["resolution"] = resolution
