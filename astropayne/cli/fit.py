@@ -124,7 +124,7 @@ def end_if_interrupted(table: "QTable", stars: list, output: str, console: Conso
 
 
 def end_after_fits(written: list[str], good: "np.ndarray", console: Console) -> None:
-    """Print what was written, and set the exit code if not all stars were measured."""
+    """Print the names of written files, and set the exit code if not all stars were measured."""
     console(f"written   {', '.join(written)}")
     if not good.all():
         raise click.exceptions.Exit(INCOMPLETE if good.any() else 1)

@@ -63,7 +63,7 @@ def canonical_labels(labels: Table | Mapping[str, Any] | Any) -> QTable:
 
 
 def check_source(source: Any, name: str) -> GridSource:
-    """Check what a reader returned, and bring its labels into their canonical form.
+    """Check the result of a reader, and convert its labels to their canonical form.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def unusable_labels(labels: QTable) -> dict[int, str]:
     >>> from astropy.table import QTable, Table
     >>> from astropayne.grids.checks import unusable_labels
     >>> unusable_labels(QTable({"logg": [4.0, -9999, 4.5]}))
-    {1: 'has labels that no star has: logg = -9999'}
+    {1: 'has impossible labels: logg = -9999'}
     """
     names, values = labels.colnames, label_values(labels)
     missing = ~np.isfinite(values)
@@ -183,7 +183,7 @@ def unusable_labels(labels: QTable) -> dict[int, str]:
             faults[i] = f"has labels that are missing or not finite: {which}"
         else:
             k = int(np.argmax(no_star[i]))
-            faults[i] = f"has labels that no star has: {names[k]} = {values[i, k]:g}"
+            faults[i] = f"has impossible labels: {names[k]} = {values[i, k]:g}"
     return faults
 
 

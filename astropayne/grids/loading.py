@@ -17,7 +17,7 @@ _HIGHEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a sound spectrum looks like.
+    """Limits of flux and wavelengths that valid spectra keep.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Limits:
     wavelength_tolerance: float = 1e-7
 
     def axis_fault(self, axis: np.ndarray, n_pixels: int, wavelength: np.ndarray) -> str:
-        """Return what is wrong with the wavelengths of a spectrum, or an empty string.
+        """Return the fault of the wavelengths of a spectrum, or an empty string.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class Limits:
         return ""
 
     def flux_faults(self, flux: np.ndarray) -> list[str]:
-        """Return what is wrong with each row of flux; an empty string for a sound one."""
+        """Return the fault of each row of flux, or an empty string."""
         lowest, highest = flux.min(axis=1), flux.max(axis=1)  # NaN is both
         return [self._flux_fault(low, high) for low, high in zip(lowest, highest, strict=True)]
 
@@ -92,7 +92,7 @@ class Loader:
     wavelength : numpy.ndarray
         Wavelengths that all spectra must have, Å.
     limits : Limits
-        What a sound spectrum looks like.
+        Limits that valid spectra keep.
     """
 
     load: Callable[[int], Any]
@@ -147,9 +147,9 @@ class Loader:
         Returns
         -------
         flux : numpy.ndarray of float32, shape (n, n_pixels)
-            NaN for spectra that are not sound.
+            NaN for spectra that are not valid.
         reasons : list of str
-            What is wrong with each spectrum; empty for a sound one.
+            Fault of each spectrum; empty for a valid one.
         """
         if self.load_block is not None:
             try:

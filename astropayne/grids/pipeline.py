@@ -22,8 +22,8 @@ from astropayne.wavelengths.axis import require_axis
 
 __all__ = ["Effort", "chain_sources", "common_wavelength", "read_blocks"]
 
-# A block has at most so many pixels, and at most so many spectra: more if they are loaded
-# together, fewer if they are loaded one by one, so that every worker gets some.
+# Maximum numbers of pixels and of spectra of a block. The latter is higher if spectra are loaded
+# together, and lower if they are loaded one by one, so that every worker gets some.
 _PIXELS, _TOGETHER, _ONE_BY_ONE = 1 << 17, 128, 16
 # Metadata that must be the same in all batches of one grid.
 _OF_ALL = ("medium", "resolution", "solar_scale", "normalized", "flux_unit", "constant_columns")
@@ -36,9 +36,9 @@ class Effort:
     Attributes
     ----------
     limits : `~astropayne.grids.loading.Limits`
-        What a sound spectrum looks like.
+        Limits that valid spectra keep.
     workers : int
-        How many load and check spectra at the same time.
+        Number of processes that load and check spectra at the same time.
     strict : bool
         Whether the first fault raises an error.
     progress : bool, optional

@@ -153,14 +153,14 @@ def read_columns(path: str | Path) -> "QTable":
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
 _NO_NUMBER = r"\*{2,}|INDEF|[nN]a[nN]|NAN|--"
 _ROW = re.compile(rf"\s*(?:{_NUMBER}|{_NO_NUMBER})(?:[\s,;]+(?:{_NUMBER}|{_NO_NUMBER}))*\s*")
-# It begins with the letter, not with a digit of which a file is full, to be found fast.
+# The pattern begins with the letter, which is rarer in a file than digits, to be found fast.
 _FORTRAN_EXPONENT = re.compile(r"[dD](?<=[\d.][dD])[-+]?\d")
 
 
 def _plain_numbers(text: str) -> str:
     """Return a text without Fortran's exponents (``1D-3``), overflows and IRAF's ``INDEF``.
 
-    What is no number becomes NaN, and lines that begin with ``!`` become comments.
+    Entries that are not numbers become NaN, and lines that begin with ``!`` become comments.
     """
     unusual = any(mark in text for mark in ("**", "INDEF", "!"))
     if not unusual and not _FORTRAN_EXPONENT.search(text):

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""The attributes of a model, which can be read and not set."""
+"""The read-only attributes of a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["ModelAttributes"]
 
 
 class ModelAttributes:
-    """Base of `~astropayne.PayneModel`: what it consists of, and what follows from that.
+    """Base of `~astropayne.PayneModel` with its parts and attributes.
 
     Attributes cannot be set, and arrays and ``meta`` cannot be changed in place. Before training,
     attributes are `None`.
@@ -148,11 +148,12 @@ class ModelAttributes:
 
     @property
     def untrusted(self) -> SpectralRegion | None:
-        """Regions where the model is known to differ from real stars; `None` if there are none.
+        """Regions where the model differs from real stars; `None` without any.
 
-        They are in the star's frame, in ``medium``, and from ``meta["untrusted"]``: pairs of
-        wavelengths in Å, around lines whose strengths are wrong in the line list of the grid, or
-        that are missing there. Fits with ``exclude_at_rest=model.untrusted`` leave them out.
+        The regions surround lines that are missing in the line list of the grid, or have wrong
+        strengths there. They are in the rest frame and in ``medium``, and are read from
+        ``meta["untrusted"]``, pairs of wavelengths in Å. Fits with
+        ``exclude_at_rest=model.untrusted`` exclude them.
         """
         from specutils import SpectralRegion
 
@@ -187,7 +188,7 @@ class ModelAttributes:
         warn_if_taken_for_sharp(self.resolution, resolution)
 
     def error_at(self, wavelength: npt.ArrayLike) -> np.ndarray:
-        """Return the error at vacuum wavelengths (Å) in a star's frame; zero if it is not known."""
+        """Return the error at vacuum wavelengths (Å) in the rest frame; zero if it is not known."""
         return np.zeros(np.shape(wavelength)) if self.error is None else self.error.at(wavelength)
 
     def error_scale_at(self, values: npt.ArrayLike) -> np.ndarray:
@@ -207,9 +208,9 @@ class ModelAttributes:
         return self.error.scale_at(self.labels.scale(values), self._trained.network)
 
     def error_shift_at(self, values: npt.ArrayLike) -> np.ndarray:
-        """Return the covariance of the label changes that emulator errors look like.
+        """Return the covariance of label changes that are equivalent to emulator errors.
 
-        Labels from a fit are off by these, whatever its pixels and their noise.
+        Labels from a fit have these errors in addition to those from noise.
 
         Parameters
         ----------

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""`Emulator`: what a trained model consists of, as one immutable value."""
+"""`Emulator`: all parts of a trained model as one immutable value."""
 
 import copy
 import functools
@@ -39,9 +39,9 @@ class TrainingHistory(QTable):
 class Emulator:
     """A trained network with its labels, pixels and errors.
 
-    Arrays are copied and cannot be changed in place, nor can the metadata; what is computed from
-    them is kept, and so cannot become stale. `dataclasses.replace` makes another emulator with the
-    same network.
+    Arrays are copied, and neither they nor the metadata can be changed in place, so that values
+    computed from them can be cached. `dataclasses.replace` makes another emulator with the same
+    network.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Emulator:
             )
         history = None if self.history is None else TrainingHistory(self.history)
         frozen = {
-            # What was unpickled is made anew, because numpy's pickles can be changed.
+            # Unpickled values are made again, because numpy's pickles can be changed.
             "labels": LabelSpace(self.labels.names, self.labels.minimum, self.labels.maximum),
             "solar_scale": copy.deepcopy(self.solar_scale),
             "wavelength": _read_only(u.Quantity(self.wavelength, u.AA, dtype=float)),
@@ -179,7 +179,7 @@ class Emulator:
 
 
 def _read_only(array: np.ndarray | None) -> np.ndarray | None:
-    """Return a copy of an array that cannot be changed; one that is such already, as it is."""
+    """Return a read-only copy of an array, or the array itself if it is read-only."""
     if array is None or (isinstance(array, np.ndarray) and _is_read_only(array)):
         return array
     array = np.array(array, subok=True)
@@ -188,5 +188,5 @@ def _read_only(array: np.ndarray | None) -> np.ndarray | None:
 
 
 def _is_read_only(array: np.ndarray) -> bool:
-    """Return whether neither an array nor what it is a view of can be changed."""
+    """Return whether an array and the one it is a view of are both read-only."""
     return not array.flags.writeable and (array.base is None or not array.base.flags.writeable)

@@ -43,15 +43,15 @@ class EmulatorError:
         Errors that pixels share: the leading part of the covariance of the errors about ``bias``,
         each spectrum's divided by its scale, is ``components.T @ components``.
     rest : array_like, shape (n_pixels,), optional
-        What the components leave, as white noise of the same effect on lines
-        (`~astropayne.models.residuals.white_rest`).
+        Standard deviation of the errors without components, as white noise with the same effect
+        on lines (`~astropayne.models.residuals.white_rest`).
     scale : array_like, shape (2,) or (3 + 2 · n_labels,), optional
         Coefficients of the size of the errors: a power law of the members' spread
         (`~astropayne.models.residuals.scale_by_spread`), or a regression on labels
         (`~astropayne.models.residuals.scale_by_labels`).
     shift : array_like, shape (n_labels, n_labels), optional
-        Covariance of the changes of scaled labels that errors look like, divided by the square of
-        the scale. Components and rest describe what these changes leave.
+        Covariance of the changes of scaled labels that are equivalent to errors, divided by the
+        square of the scale. Components and rest describe the remaining errors.
 
     Raises
     ------
@@ -99,7 +99,7 @@ class EmulatorError:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def require_labels(self, n_labels: int) -> None:
-        """Raise `ValueError` unless the error belongs to a model with so many labels."""
+        """Raise `ValueError` unless the error belongs to a model with ``n_labels`` labels."""
         self._require_last("scale", 2, 3 + 2 * n_labels)
         self._require_last("shift", n_labels)
 

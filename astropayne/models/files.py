@@ -1,7 +1,9 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reading and writing of models by the registry of formats."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 from astropy.io import registry
 from astropy.io.registry import UnifiedReadWrite
@@ -17,10 +19,10 @@ class PayneModelRead(UnifiedReadWrite):
     path : path-like
         The file.
     format : str, optional
-        ``"asdf"``, ``"one_payne"`` or ``"the_payne"``; found out if not given.
+        ``"asdf"``, ``"one_payne"`` or ``"the_payne"``; by default, the format is identified.
     **options
-        Of the format: `~astropayne.models.formats.npz.read_one_payne` and
-        `~astropayne.models.formats.npz.read_the_payne` take what their files may not say.
+        Options of the format: `~astropayne.models.formats.npz.read_one_payne` and
+        `~astropayne.models.formats.npz.read_the_payne` take values that files may not contain.
 
     Returns
     -------
@@ -29,20 +31,20 @@ class PayneModelRead(UnifiedReadWrite):
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is not a model, or damaged.
+        If the file is not a model, or is damaged.
 
     Notes
     -----
     Formats are registered with `astropy.io.registry`, which lists them here.
     """
 
-    def __init__(self, instance, cls):
+    def __init__(self, instance: Any, cls: type) -> None:
         super().__init__(instance, cls, "read", registry=registry)
 
-    def __call__(self, path, *args, **kwargs):
-        """Read by the format's reader."""
+    def __call__(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
+        """Read the file with the reader of its format."""
         if not Path(path).exists():
             raise FileNotFoundError(f"there is no file {path}")
         try:
@@ -63,27 +65,28 @@ class PayneModelWrite(UnifiedReadWrite):
     path : path-like
         The file.
     format : str, optional
-        ``"asdf"`` (the default where the name ends so), ``"one_payne"`` or ``"the_payne"``.
+        ``"asdf"`` (the default for names that end in ``.asdf``), ``"one_payne"`` or
+        ``"the_payne"``.
     overwrite : bool
-        Whether a file that is there may be replaced.
+        Whether to replace an existing file.
 
     Raises
     ------
     OSError
-        If the file is there and ``overwrite`` is not set.
+        If the file exists and ``overwrite`` is false.
     ValueError
-        If the model is not trained, or the format is not known or does not hold it.
+        If the model is not trained, or the format is unknown or does not support the model.
 
     Notes
     -----
     Formats are registered with `astropy.io.registry`, which lists them here.
     """
 
-    def __init__(self, instance, cls):
+    def __init__(self, instance: Any, cls: type) -> None:
         super().__init__(instance, cls, "write", registry=registry)
 
-    def __call__(self, path, *args, **kwargs):
-        """Write by the format's writer."""
+    def __call__(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
+        """Write the file with the writer of its format."""
         try:
             return self.registry.write(self._instance, str(path), *args, **kwargs)
         except registry.IORegistryError as error:

@@ -58,8 +58,9 @@ def storable_meta(meta: Mapping, what: str) -> dict:
     Parameters
     ----------
     meta : mapping
+        The metadata.
     what : str
-        What has this metadata, for the error: ``"grid.meta"``.
+        Name of the metadata for the error, such as ``"grid.meta"``.
 
     Returns
     -------

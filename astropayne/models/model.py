@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""`PayneModel`: a network with what is needed to use it as a stellar model."""
+"""`PayneModel`: a network with labels and wavelengths, used as a stellar model."""
 
 from __future__ import annotations
 

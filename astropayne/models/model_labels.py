@@ -17,7 +17,7 @@ __all__ = ["ModelLabels"]
 
 
 class ModelLabels(ModelAttributes):
-    """Base of `~astropayne.PayneModel`: what it does with labels."""
+    """Base of `~astropayne.PayneModel` with its methods for labels."""
 
     def label_array(self, labels: Any) -> np.ndarray:
         """Return labels, in any convention, as an array of the model's labels.

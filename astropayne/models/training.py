@@ -89,7 +89,7 @@ def training_options(options: TrainingOptions | None, changes: Mapping) -> Train
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What a training starts from, apart from its grids.
+    """Everything that a training needs except its grids.
 
     Parameters
     ----------

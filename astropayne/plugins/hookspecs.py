@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""The hooks that a plugin can implement. Each is called when what it returns is needed."""
+"""The hooks that a plugin can implement. Each is called when its result is needed."""
 
 from typing import TYPE_CHECKING
 

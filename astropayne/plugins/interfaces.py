@@ -145,7 +145,7 @@ class GridSource:
     """A grid that was found but not read yet: the result of `GridReader.open`.
 
     The package checks the spectra, shows progress, stores them and makes the
-    `~astropayne.SpectralGrid`; a reader only describes what there is.
+    `~astropayne.SpectralGrid`; a reader only describes the contents of the grid.
 
     Attributes
     ----------

@@ -60,7 +60,7 @@ class PluginInfo:
     problem : str
         Why it cannot be used; empty if it can.
     gives : tuple of str
-        What it provides, such as formats of grids.
+        Names of the parts that it provides, such as formats of grids.
     """
 
     name: str
@@ -153,13 +153,13 @@ class _Registry:
         hook : str
             Name of the hook.
         check : callable
-            Takes what a plugin returned, and what the plugins before it returned by name. It
-            raises an error if that cannot be used.
+            Takes the result of a plugin, and the results of previous plugins by name. It raises
+            an error if the result cannot be used.
 
         Returns
         -------
         dict of str to list
-            What each plugin returned.
+            Result of each plugin by its name.
         """
         found: dict[str, list[Any]] = {}
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():

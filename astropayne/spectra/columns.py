@@ -43,7 +43,7 @@ def plain_name(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """Return what is left of a name without words for flux and uncertainty."""
+    """Return a name without its words for flux and uncertainty."""
     text = _NORMALIZED.sub("norm", plain_name(name))
     return re.sub(r"[\W_]+", "", _FLUX_WORDS.sub("", _NOISE_WORDS.sub("", text)))
 
@@ -157,7 +157,7 @@ def _belongs(stem: str, others: set[str]) -> bool:
 
 
 def _noise_role(name: str) -> str | None:
-    """Return the role of a column of uncertainty; `None` if it is none."""
+    """Return the role of a column of uncertainty; `None` for other columns."""
     plain = plain_name(name)
     if plain in (*exact_names("guessed_noise"), *exact_names("relative_uncertainty")):
         return None

@@ -69,7 +69,7 @@ def role_patterns(role: str) -> re.Pattern:
 
 
 def first_value(headers: Iterable[Mapping[str, Any]], card: str) -> str:
-    """Return the first value of a card in several headers as text, empty if there is none."""
+    """Return the first value of a card in several headers as text, or an empty string."""
     for header in headers:
         value = header.get(card)
         if value is None or (isinstance(value, str) and not value.strip()):

@@ -225,7 +225,7 @@ def _survey_formats(hdus: fits.HDUList, path: Path) -> list[str]:
 def _load(
     hdus: fits.HDUList, path: Path, name: str, kind: type, options: ReadOptions
 ) -> Spectrum | SpectrumList:
-    """Return what a loader of specutils reads."""
+    """Return the spectra of a file from a loader of specutils."""
     try:
         spectra = kind.read(hdus, format=name)
     except Exception as error:  # loaders raise any error
@@ -251,7 +251,7 @@ def _of_rest(hdus: fits.HDUList, path: Path, options: ReadOptions) -> Spectrum:
 
 
 def _refusal(hdus: fits.HDUList, path: Path, reason: str) -> str:
-    """Return why a file is not read, by what it holds."""
+    """Return the error message for a file that is not read, which depends on its contents."""
     if _cannot_be_unpacked(path):
         return _DAMAGED.format(path)
     images = [hdu.shape for hdu in hdus if hdu.is_image and hdu.size]

@@ -219,7 +219,7 @@ def _name_of_flux(image: fits.hdu.base._BaseHDU) -> str:
 
 
 def _band(header: fits.Header, i: int) -> str:
-    """Return what a band holds: IRAF's card BANDIDn, or the order of apextract."""
+    """Return the contents of a band: IRAF's card BANDIDn, or the order of apextract."""
     default = _IRAF_BANDS[i]
     return str(header.get(f"BANDID{i + 1}", default)).lower()
 

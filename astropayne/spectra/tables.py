@@ -452,7 +452,7 @@ def increasing_pixels(
 def _info(
     table: SpectrumTable, roles: Mapping[str, str], wavelength: u.Quantity, path: object
 ) -> SpectrumInfo:
-    """Return what the table states of the spectrum."""
+    """Return the metadata of the spectrum in the table."""
     name = roles.get("wavelength") or roles.get("log_wavelength", "")
     own = next((h["medium"] for h in table.headers if h.get("medium") in MEDIA), None)
     medium = own or medium_of_names(name, table.names) or medium_of_headers(table.headers, path)
@@ -484,7 +484,7 @@ def _resolution(
 
 
 def _positive(resolution: np.ndarray) -> np.ndarray | None:
-    """Return resolutions with the median in place of what is no positive number."""
+    """Return resolutions, where the median replaces values that are not positive."""
     good = np.isfinite(resolution) & (resolution > 0)
     return np.where(good, resolution, np.median(resolution[good])) if good.any() else None
 

@@ -28,7 +28,8 @@ def standard_deviation(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        If the uncertainty is of no class that states what it is, or its unit does not fit.
+        If the class of the uncertainty does not define its type, or its unit does not convert to
+        that of the flux.
     """
     uncertainty, n = spectrum.uncertainty, len(spectrum.flux)
     if uncertainty is None:
@@ -57,7 +58,7 @@ def _as_deviation(uncertainty: NDUncertainty) -> StdDevUncertainty:
         return uncertainty.represent_as(StdDevUncertainty)
     except TypeError:
         raise ValueError(
-            f"the uncertainty is {type(uncertainty).__name__}, which does not state what it is: "
+            f"the uncertainty is {type(uncertainty).__name__}, which does not define its type: "
             "give StdDevUncertainty(array), VarianceUncertainty(array) or InverseVariance(array) "
             "of astropy.nddata instead of an array"
         ) from None

@@ -16,18 +16,18 @@ def progress_bar(
     Parameters
     ----------
     total : float or None
-        What the bar counts up to; `None` if unknown.
+        Total number of steps; `None` if unknown.
     description : str
-        What is being done, such as ``"reading spectra"``.
+        Description of the activity, such as ``"reading spectra"``.
     progress : bool, optional
-        Whether to show it; by default only if the output is a terminal.
+        Whether to show the bar; by default only if the output is a terminal.
     **options
         Other options of `tqdm.tqdm`.
 
     Returns
     -------
     tqdm.tqdm
-        To be used in a ``with`` block; its ``update(n)`` moves it on.
+        The bar, for use in a ``with`` block; its ``update(n)`` advances it.
 
     Examples
     --------

@@ -1,11 +1,14 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Training runs that a TOML file describes: its template, its checks, the run."""
+"""Training runs with options from a TOML file: template, checks and training."""
 
 import json
+import os
 import textwrap
 import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from astropayne.grids.grid import SpectralGrid
 from astropayne.models.model import PayneModel
@@ -16,25 +19,25 @@ from astropayne.utils.suggestions import require_known
 __all__ = ["configuration_template", "read_configuration", "train_as_configured"]
 
 _GRID = {
-    "paths": ([], "Folders or files of spectra, all of one grid; the command line's come first."),
-    "format": (None, "Format of the spectra; found out if not given."),
-    "labels": ([], 'Labels wanted in place of the grid\'s own: ["A(Li)"] instead of [Li/Fe].'),
+    "paths": ([], "Folders or files of spectra of one grid, after those of the command line."),
+    "format": (None, "Format of the spectra; identified by default."),
+    "labels": ([], 'Labels that replace those of the grid: ["A(Li)"] instead of [Li/Fe].'),
     "train_fraction": (
         0.9,
         "Fraction of the spectra to train on; the others choose the best network.",
     ),
 }
 _RUN = {
-    "device": (None, "Device: auto, cpu, cuda, cuda:1 or mps; by default the configuration's."),
-    "checkpoint": (None, "File to keep the last and the best network in during training."),
+    "device": (None, "Device: auto, cpu, cuda, cuda:1 or mps; by default that of astropayne.conf."),
+    "checkpoint": (None, "File for the last and the best network during training."),
     "resume": (
         None,
-        "Checkpoint to go on from, with the same grids and options. With true, training goes on "
-        "from the checkpoint if that exists, and otherwise begins anew.",
+        "Checkpoint to continue from, with the same grids and options. With true, training "
+        "continues from the checkpoint if it exists, and starts from the beginning otherwise.",
     ),
 }
 _MODEL = {
-    name: (None, f"{name.capitalize()}, kept in the model.")
+    name: (None, f"{name.capitalize()}, stored in the model.")
     for name in ("author", "license", "citation")
 }
 
@@ -54,7 +57,7 @@ def _described(options):
     return {f.name: (f.default, f.metadata["description"]) for f in fields(options)}
 
 
-def configuration_template():
+def configuration_template() -> str:
     """Return a commented TOML file with every option and its default.
 
     Returns
@@ -69,8 +72,9 @@ def configuration_template():
     'gelu'
     """
     lines = [
-        "# Options of a training run, as astropayne train takes them.",
-        "# Options behind a # have no default; false stands for none, but where true is possible.",
+        "# Options of a training run for astropayne train.",
+        "# Options after a # have no default. The value false stands for none, except for options",
+        "# that can be true.",
         "",
     ]
     for section, options in _sections().items():
@@ -82,25 +86,27 @@ def configuration_template():
     return "\n".join(lines)
 
 
-def read_configuration(path=None, changes=None):
-    """Read a run's options from a TOML file; what it does not say has its default.
+def read_configuration(
+    path: str | os.PathLike | None = None, changes: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Read the options of a training run from a TOML file; other options have their defaults.
 
     Parameters
     ----------
     path : path-like, optional
-        By default, there are only defaults.
+        Without a file, all options have their defaults.
     changes : mapping of str to value, optional
-        Options that go before the file's, such as ``{"training.seed": 1}``.
+        Options that override those of the file, such as ``{"training.seed": 1}``.
 
     Returns
     -------
     dict of str to dict
-        By section and name; an option may be `None`.
+        Options by section and name; an option may be `None`.
 
     Raises
     ------
     TypeError, ValueError
-        If the file is not TOML, an option is not known, or not a list where it has to be one.
+        If the file is not TOML, an option is unknown, or an option must be a list and is not.
 
     Examples
     --------
@@ -130,44 +136,50 @@ def _toml(path):
 
 
 def _take(known, given, origin=""):
-    """Put options in the place of those that are known."""
+    """Replace known options by given ones."""
     for section, options in given.items():
         require_known(section, known, f"{origin}section")
         if not isinstance(options, dict):
-            raise TypeError(f"{origin}[{section}] has to be a section, got {options!r}")
+            raise TypeError(f"{origin}[{section}] must be a section, got {options!r}")
         for name, value in options.items():
             require_known(name, known[section], f"{origin}option of [{section}]")
             of_several = isinstance(known[section][name], list | tuple)
             if of_several and not isinstance(value, list | tuple):
                 what = f"{origin}{name} of [{section}]"
-                raise TypeError(f"{what} has to be a list, such as [{value!r}], got {value!r}")
+                raise TypeError(f"{what} must be a list, such as [{value!r}], got {value!r}")
             none = value is False and not isinstance(known[section][name], bool)
             known[section][name] = None if none else value
 
 
-def train_as_configured(configuration, paths=(), *, progress=None, say=None):
-    """Train a model as a configuration says.
+def train_as_configured(
+    configuration: Mapping[str, Mapping[str, Any]],
+    paths: Sequence[str | os.PathLike] = (),
+    *,
+    progress: bool | None = None,
+    say: Callable[[str], object] | None = None,
+) -> PayneModel:
+    """Train a model with the options of a configuration.
 
     Parameters
     ----------
     configuration : dict
-        As of `read_configuration`.
+        Options, as `read_configuration` returns them.
     paths : sequence of path-like
-        Of the grid, before those of the configuration.
+        Paths of the grid, in addition to those of the configuration.
     progress : bool, optional
-        Whether to show progress bars; by default on a terminal only.
+        Whether to show progress bars; by default, only on a terminal.
     say : callable, optional
-        Takes each line of the story.
+        Function that is called with each line of the report on the progress.
 
     Returns
     -------
     `~astropayne.PayneModel`
-        Its ``meta["configuration"]`` is the configuration used, without what is `None`.
+        The trained model. Its ``meta["configuration"]`` contains the options that are not `None`.
 
     Raises
     ------
     ValueError
-        If there is no grid, or an option makes no sense.
+        If there is no grid, or an option is invalid.
     """
     say = say or (lambda line: None)
     of_grid = configuration["grid"]

@@ -262,7 +262,7 @@ def test_flux_may_be_in_percent_and_in_any_order_of_bytes(sample):
     ("value", "match"),
     [
         (np.nan, "has labels that are missing or not finite: logg; take all such out"),
-        (-9999, "has labels that no star has: logg = -9999; take all such out"),
+        (-9999, "has impossible labels: logg = -9999; take all such out"),
         (4.0, r"'logg' ranges from 4.0 to 4.0: .* del labels\['logg'\]"),
     ],
 )

@@ -137,8 +137,11 @@ def _without(*names):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda c: c | {"model_architecture": "Linear-GELU-Linear-Sigmoid"}, "says that it is"),
-        (_without("model_architecture"), "does not say its architecture; only .* give arch"),
+        (
+            lambda c: c | {"model_architecture": "Linear-GELU-Linear-Sigmoid"},
+            "has the architecture",
+        ),
+        (_without("model_architecture"), "contains no architecture; only .* give arch"),
         (_without("w_array_3", "b_array_3"), "4 layers .* needs the arrays"),
         (lambda c: c | {"w_array_4": c["w_array_3"]}, "needs the arrays"),
         (lambda c: c | {"w_array_1": c["w_array_1"].T}, "layer 1 has weights of shape"),
@@ -165,9 +168,9 @@ def test_the_two_formats_are_not_mixed_up(one_payne, the_payne, tmp_path):
     one, the = (_saved(tmp_path / f"{i}.npz", c) for i, c in enumerate((one_payne, the_payne)))
     assert PayneModel.read(one).meta["read_from"] == "one_payne"
     assert PayneModel.read(the).meta["read_from"] == "the_payne"
-    with pytest.raises(ValueError, match="says that it is 'Linear-SiLU"):
+    with pytest.raises(ValueError, match="has the architecture 'Linear-SiLU"):
         PayneModel.read(one, format="the_payne")
-    with pytest.raises(ValueError, match="does not say its architecture"):
+    with pytest.raises(ValueError, match="contains no architecture"):
         PayneModel.read(the, format="one_payne")
     with pytest.raises(ValueError, match="needs the arrays"):
         PayneModel.read(the, format="one_payne", architecture=one_payne["model_architecture"])

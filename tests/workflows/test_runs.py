@@ -16,7 +16,7 @@ def test_a_file_is_checked_before_the_command_line(tmp_path):
     assert found["training"]["compile"] is False
     assert found["grid"]["labels"] == ["A(Li)"]
     assert found["model"]["author"] == "A. N."
-    with pytest.raises(TypeError, match=r"run.toml: \[training\] has to be a section, got 3"):
+    with pytest.raises(TypeError, match=r"run.toml: \[training\] must be a section, got 3"):
         read("training = 3", {"training.seed": 4})
     with pytest.raises(ValueError, match=r"run.toml: option of \[training\] 'sed'.* mean 'seed'"):
         read("[training]\nsed = 3", {"training.sead": 4})
@@ -24,7 +24,7 @@ def test_a_file_is_checked_before_the_command_line(tmp_path):
         read("[training]\nseed = 3", {"training.sead": 4})
     with pytest.raises(ValueError, match=r"^section 'trainin' is not one of grid, network"):
         read("", {"trainin.seed": 4})
-    with pytest.raises(TypeError, match=r"labels of \[grid\] has to be a list, such as \['Li"):
+    with pytest.raises(TypeError, match=r"labels of \[grid\] must be a list, such as \['Li"):
         read('[grid]\nlabels = "Li_Fe"')
 
 

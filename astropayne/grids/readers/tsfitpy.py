@@ -127,7 +127,7 @@ def _metadata(
 def _same_for_all(
     folder: Path, files: Sequence[str], rows: "pd.DataFrame", excluded: Sequence[str]
 ) -> dict[str, float]:
-    """Return what headers and columns of the run say of all spectra."""
+    """Return the values in headers and columns of the run that apply to all spectra."""
     columns = [name for name in _OF_THE_RUN if name in rows and name not in excluded]
     same = {**_most_frequent(folder, files), **_constants(rows[columns])}
     return {name: value for name, value in same.items() if name not in excluded}

@@ -2,6 +2,7 @@
 """Models as ASDF files: everything about a model in plain values, tables and arrays."""
 
 import copy
+import os
 
 import astropy.units as u
 import numpy as np
@@ -34,19 +35,20 @@ _PARTS = (
 )
 
 
-def write_asdf(model, path, overwrite=False):
-    """Write a `~astropayne.PayneModel`.
+def write_asdf(model: PayneModel, path: str | os.PathLike, overwrite: bool = False) -> None:
+    """Write a `~astropayne.PayneModel` to an ASDF file.
 
     Parameters
     ----------
     model : `~astropayne.PayneModel`
     path : path-like
     overwrite : bool
+        Whether to replace an existing file.
 
     Raises
     ------
     FileExistsError
-        If the file is there and ``overwrite`` is not set.
+        If the file exists and ``overwrite`` is false.
     ValueError
         If the model is not trained, or its ``meta`` cannot be stored.
     """
@@ -81,17 +83,21 @@ def write_asdf(model, path, overwrite=False):
     write_container(path, "PayneModel", tree, overwrite)
 
 
-def read_asdf(path):
-    """Read a `~astropayne.PayneModel`.
+def read_asdf(path: str | os.PathLike) -> PayneModel:
+    """Read a `~astropayne.PayneModel` from an ASDF file.
 
     Parameters
     ----------
     path : path-like
 
+    Returns
+    -------
+    `~astropayne.PayneModel`
+
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, it is not a model, or it is damaged.
+        If the file does not exist, is not a model, or is damaged.
     """
     path = getattr(path, "name", path)  # astropy opens the file where it looks for the format
     tree = read_container(path, "PayneModel")
@@ -162,7 +168,7 @@ def _error(tree, wavelength):
 
 
 def _compact(array):
-    """Return float32 in half precision if that holds it exactly: it takes half the bytes."""
+    """Return float32 in half precision if it is exact, which takes half the space."""
     if array is None or array.dtype != np.float32:
         return array
     with np.errstate(over="ignore", under="ignore"):
@@ -179,7 +185,7 @@ def _full(array):
 
 
 def _fingerprint(network):
-    """Return a few inputs and what the network makes of them, computed in double precision."""
+    """Return a few inputs and the flux of the network for them, from double precision."""
     n_labels = network.architecture["n_labels"]
     inputs = np.random.default_rng(1).uniform(-0.5, 0.5, (4, n_labels))
     return {"inputs": inputs, "flux": _double(network, inputs).astype(np.float32)}

@@ -1,12 +1,14 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Networks of one_payne and of The_Payne: ``.npz`` files of weights, read and written.
+"""Networks of one_payne and The_Payne: reading and writing of ``.npz`` files of weights.
 
-Each of the two programs evaluates one architecture only, whatever is in the file; so a network of
-any other is refused here, in both directions. Nothing is unpickled.
+Each of the two programs supports only one architecture, and does not check that of a file.
+Therefore other networks are neither read nor written. Nothing is unpickled.
 """
 
 import json
+import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import astropy.units as u
@@ -27,13 +29,13 @@ __all__ = ["read_one_payne", "read_the_payne", "write_one_payne", "write_the_pay
 
 @dataclass(frozen=True)
 class _Convention:
-    """What a program takes for granted about its files."""
+    """Properties of networks that a program assumes and its files do not contain."""
 
     format: str
     n_hidden: int
     activation: str
     output: str
-    architecture: str  # as one_payne's files call it
+    architecture: str  # its name in the files of one_payne
     teff_unit: u.UnitBase
     medium: str
 
@@ -69,15 +71,15 @@ def _apogee_wavelength():
 
 
 def read_one_payne(
-    path,
+    path: str | os.PathLike,
     *,
-    architecture=None,
-    labels=None,
-    wavelength=None,
-    medium=None,
-    resolution=None,
-    solar_scale=None,
-):
+    architecture: str | None = None,
+    labels: Sequence[str] | None = None,
+    wavelength: u.Quantity | None = None,
+    medium: str | None = None,
+    resolution: float | None = None,
+    solar_scale: str | None = None,
+) -> PayneModel:
     """Read a network that one_payne has trained.
 
     Parameters
@@ -86,17 +88,17 @@ def read_one_payne(
         An ``.npz`` file with the weights, ``x_min``, ``x_max``, ``wavelength``, ``label_names``
         and ``model_architecture``.
     architecture : str, optional
-        What to take for ``model_architecture`` where a file does not say it.
+        Architecture of the network, if the file does not contain it.
     labels : sequence of str, optional
-        Names of the labels where the file does not say them.
+        Names of the labels, if the file does not contain them.
     wavelength : `~astropy.units.Quantity`, optional
-        Wavelengths of the pixels where the file does not say them.
+        Wavelengths of the pixels, if the file does not contain them.
     medium : {"air", "vacuum"}, optional
-        Medium of the wavelengths; by default the file's, or air.
+        Medium of the wavelengths; by default that of the file, or air.
     resolution : float, optional
-        λ/FWHM of the training spectra; by default the file's, or not known.
+        λ/FWHM of the training spectra; by default that of the file, or unknown.
     solar_scale : str, optional
-        Name of the solar abundances; by default the file's, if it says so.
+        Name of the solar abundances; by default that of the file, if it has one.
 
     Returns
     -------
@@ -105,8 +107,8 @@ def read_one_payne(
     Raises
     ------
     ValueError
-        If the network is not one that one_payne would evaluate rightly, or the file is damaged
-        or lacks something.
+        If the network has another architecture than those of one_payne, or the file is damaged
+        or incomplete.
     """
     return _read(
         path, _ONE_PAYNE, architecture, labels, wavelength, medium, resolution, solar_scale
@@ -114,12 +116,18 @@ def read_one_payne(
 
 
 def read_the_payne(
-    path, *, labels=None, wavelength=None, medium=None, resolution=None, solar_scale=None
-):
+    path: str | os.PathLike,
+    *,
+    labels: Sequence[str] | None = None,
+    wavelength: u.Quantity | None = None,
+    medium: str | None = None,
+    resolution: float | None = None,
+    solar_scale: str | None = None,
+) -> PayneModel:
     """Read a network of The_Payne.
 
-    Its files hold weights, ``x_min`` and ``x_max`` only. A network with 25 labels or 7214 pixels
-    is taken for one of APOGEE's; for any other the labels and wavelengths have to be given.
+    Its files contain only weights, ``x_min`` and ``x_max``. The labels and wavelengths of networks
+    with 25 labels and 7214 pixels are those for APOGEE by default; for others they must be given.
 
     Parameters
     ----------
@@ -134,8 +142,8 @@ def read_the_payne(
     Raises
     ------
     ValueError
-        If the network is not one that The_Payne would evaluate rightly, or the file is damaged
-        or lacks something.
+        If the network has another architecture than those of The_Payne, or the file is damaged
+        or incomplete.
     """
     return _read(
         path,
@@ -181,25 +189,25 @@ def _facts(content):
 
 
 def _load(path):
-    """Return all arrays of a file; one of Python objects is an error, not unpickled."""
+    """Return all arrays of a file; arrays of Python objects raise an error."""
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise
-    except Exception as error:  # whatever numpy makes of a file that is not whole
+    except Exception as error:  # numpy raises any error for a damaged file
         raise ValueError(f"{path} cannot be read as an .npz file of numbers: {error}") from error
 
 
 def _network(content, convention, architecture):
-    """Make the network, after checking that it is the one architecture."""
+    """Make the network, after checking its architecture."""
     n_layers = convention.n_hidden + 1
     said = str(content["model_architecture"]) if "model_architecture" in content else architecture
     if said != convention.architecture:
-        given = "does not say its architecture" if said is None else f"says that it is {said!r}"
+        given = "contains no architecture" if said is None else f"has the architecture {said!r}"
         raise ValueError(
             f"it {given}; only {convention.architecture!r} ({convention.text}) can be read"
-            + ("; give architecture= if you know that it is this" if said is None else "")
+            + ("; give architecture= if the network has this one" if said is None else "")
         )
     expected = {f"{kind}_array_{i}" for kind in "wb" for i in range(n_layers)}
     expected |= {"x_min", "x_max"}
@@ -259,40 +267,43 @@ def _wavelength(content, given, n_pixels):
     return wavelength
 
 
-def write_one_payne(model, path, overwrite=False):
-    """Write a network as one_payne keeps its own.
+def write_one_payne(model: PayneModel, path: str | os.PathLike, overwrite: bool = False) -> None:
+    """Write a network in the format of one_payne.
 
-    A basis of spectra (``components``) is multiplied into the last layer, which changes nothing.
+    A basis of spectra (``components``) is multiplied into the last layer, which does not change
+    the flux.
 
     Parameters
     ----------
     model : `~astropayne.PayneModel`
-        With three hidden layers of SiLU and a sigmoid behind the last.
+        A model with three hidden layers, SiLU activation and sigmoid output.
     path : path-like
     overwrite : bool
+        Whether to replace an existing file.
 
     Raises
     ------
     ValueError
-        If the network is of another architecture, which one_payne would evaluate wrongly.
+        If the network has another architecture, which one_payne does not support.
     """
     _write(model, path, _ONE_PAYNE, overwrite)
 
 
-def write_the_payne(model, path, overwrite=False):
-    """Write a network as The_Payne keeps its own.
+def write_the_payne(model: PayneModel, path: str | os.PathLike, overwrite: bool = False) -> None:
+    """Write a network in the format of The_Payne.
 
     Parameters
     ----------
     model : `~astropayne.PayneModel`
-        With two hidden layers of leaky ReLU and nothing behind the last.
+        A model with two hidden layers, leaky ReLU activation and linear output.
     path : path-like
     overwrite : bool
+        Whether to replace an existing file.
 
     Raises
     ------
     ValueError
-        If the network is of another architecture, which The_Payne would evaluate wrongly.
+        If the network has another architecture, which The_Payne does not support.
     """
     _write(model, path, _THE_PAYNE, overwrite)
 
@@ -345,7 +356,7 @@ def _layers(network):
 
 
 def _one_layer(layer, first):
-    """Return weight and bias of a layer; of networks side by side, those of one wide network."""
+    """Return weight and bias of a layer, where parallel networks are joined to a wide one."""
     if isinstance(layer, nn.Linear):
         return layer.weight, layer.bias
     weight = layer.weight.flatten(0, 1) if first else torch.block_diag(*layer.weight)
@@ -360,13 +371,13 @@ def _to_components(network):
     weight, bias = layer.weight / members, layer.bias.mT / members
     if network.assembly is not None:
         part = network.assembly.weight.unflatten(1, (network.parts, -1)).movedim(1, 0)
-        part = part.repeat(members, 1, 1)  # of each of the networks side by side
+        part = part.repeat(members, 1, 1)  # for each of the parallel networks
         weight, bias = part @ weight, part @ bias
     return weight.permute(1, 0, 2).flatten(1), bias.sum(dim=0)[:, 0]
 
 
 def _identifier(n_layers):
-    """Return a function that says whether a file is an ``.npz`` with so many layers."""
+    """Return a function that identifies ``.npz`` files with ``n_layers`` layers."""
 
     def identify(origin, path, fileobj, *args, **kwargs):
         if origin != "read" or not isinstance(path, str) or not zipfile.is_zipfile(path):
