@@ -98,8 +98,8 @@ class GridRead(UnifiedReadWrite):
     Examples
     --------
     >>> from astropayne import SpectralGrid
-    >>> SpectralGrid.read.list_formats()["Format"][0]
-    'astropayne'
+    >>> print(SpectralGrid.read.list_formats()["Format"][0])
+    astropayne
     """
 
     def __init__(self, instance: Any, cls: type) -> None:

@@ -99,7 +99,7 @@ def test_processes_that_have_not_the_same_are_refused(sample, tmp_path):
     """
     codes, errors = _run_two(tmp_path, code)
     assert codes == [1, 1]
-    assert all("or only some have one: they need" in error for error in errors)
+    assert all("or only some of them have a checkpoint: they need" in error for error in errors)
 
 
 def test_processes_on_one_machine_share_its_memory(monkeypatch):

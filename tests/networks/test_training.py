@@ -247,7 +247,7 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
         _train(data, resume=tmp_path / "nothing.npz")
     with pytest.raises(FileNotFoundError, match="no folder for the checkpoint"):
         _train(data, checkpoint=tmp_path / "nowhere" / "run.npz")
-    with pytest.raises(IsADirectoryError, match="is a folder: name a file, such"):
+    with pytest.raises(IsADirectoryError, match="is a folder: give a file, such"):
         _train(data, checkpoint=tmp_path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"is not a checkpoint, or is damaged: it is no whole"):

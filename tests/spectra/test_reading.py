@@ -278,7 +278,9 @@ def test_gaps_that_are_filled_with_zeros_are_not_used():
 
 def test_desi_has_many_targets(observed_folder):
     path = observed_folder / "desi_coadd_5_targets.fits"
-    with pytest.raises(ValueError, match="has 5 targets: give target=0 to target=4, or an ident"):
+    with pytest.raises(
+        ValueError, match="has 5 targets: give target=0 to target=4, or their ident"
+    ):
         read_spectrum(path)
     arms = read_spectrum(path, target=2)
     assert [arm.meta["band"] for arm in arms] == ["b", "r", "z"]
