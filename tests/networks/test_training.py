@@ -250,7 +250,7 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
     with pytest.raises(IsADirectoryError, match="is a folder: give a file, such"):
         _train(data, checkpoint=tmp_path)
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(ValueError, match=r"is not a checkpoint, or is damaged: it is not a complete"):
+    with pytest.raises(ValueError, match=r"damaged: it is not a complete"):
         _train(data, max_epochs=5, resume=path)
     np.savez(path, x=1)
     with pytest.raises(ValueError, match="is not a checkpoint"):
