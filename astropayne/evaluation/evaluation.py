@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def evaluate(
     snr: npt.ArrayLike = 100.0,
     thresholds: Mapping[str, float] | None = None,
     progress: bool | None = None,
-    **options,
+    **options: Any,
 ) -> Evaluation:
     """Evaluate a model on the spectra of a grid.
 

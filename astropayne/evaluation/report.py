@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy.typing as npt
 
@@ -29,7 +30,7 @@ def write_report(
     snr: npt.ArrayLike = 100.0,
     thresholds: Mapping[str, float] | None = None,
     progress: bool | None = None,
-    **options,
+    **options: Any,
 ) -> dict[str, Evaluation]:
     """Evaluate one or several models, and write a page of HTML with the results.
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""What a fit did with a star, and what to do next, in sentences."""
+"""Sentences that describe the fit of a star, and advice for its flags."""
 
 from collections.abc import Sequence
 

@@ -72,7 +72,7 @@ class Broadening:
 
 @cache
 def _disc(n):
-    """Return Gauss–Legendre angles from the disc's centre (t = sin θ) and their weights."""
+    """Return Gauss–Legendre angles from the disc's center (t = sin θ) and their weights."""
     nodes, weights = np.polynomial.legendre.leggauss(n)
     return (nodes + 1) * math.pi / 4, weights * math.pi / 4
 
@@ -124,7 +124,7 @@ def rotation_macroturbulence(
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Transfer function of a rotating, radially and tangentially turbulent, limb-darkened disc.
 
-    Rotation and macroturbulence act together: at distance t from the disc's centre, with
+    Rotation and macroturbulence act together: at distance t from the disc's center, with
     μ² = 1 − t², it is the mean over the disc, weighted by 1 − ε + εμ, of
     ½ [exp(−(πζμs)²) + exp(−(πζts)²)] J₀(2πs·vsini·t) (Hirano et al. 2011, ApJ 742, 69, eq. 12).
     The product of the separate functions of the two effects, which

@@ -36,7 +36,7 @@ def canonical_labels(labels: Table | Mapping[str, Any] | Any) -> QTable:
     Raises
     ------
     ValueError
-        If there is no label, a label is there twice, or a column does not hold numbers.
+        If there is no label, a label is given twice, or a column does not hold numbers.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def canonical_labels(labels: Table | Mapping[str, Any] | Any) -> QTable:
     for given in labels.colnames:
         label = Label(given)
         if label.name in table.colnames:
-            raise ValueError(f"label {label.name!r} is there twice (once as {given!r})")
+            raise ValueError(f"label {label.name!r} is given twice (once as {given!r})")
         values = label.to_value(labels[given])
         if values.ndim != 1:
             raise ValueError(

@@ -94,10 +94,10 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     Raises
     ------
     ValueError
-        If a path is there twice.
+        If a path is given twice.
     """
     short = [path.absolute().name for path in paths]
     names = short if len(set(short)) == len(paths) else [str(path) for path in paths]
     if len(set(names)) < len(paths):
-        raise ValueError(f"{', '.join(names)}: one path is there twice and would be read twice")
+        raise ValueError(f"{', '.join(names)}: one path is given twice and would be read twice")
     return names

@@ -292,7 +292,7 @@ def open_grid_file(path: str | os.PathLike, verify: bool | None = None) -> GridS
     if missing:
         raise ValueError(
             f"{path} is not a grid as this version writes them: it has no {', '.join(missing)}. "
-            "Write it again with the version of astropayne that wrote it, or make it anew"
+            "Write it again with the version of astropayne that wrote it, or create it again"
         )
     shape, dtype = (tree["n_spectra"], len(tree["wavelength"])), np.dtype(tree["dtype"])
     flux = FluxFile(path, _offset(path, shape, dtype), shape, dtype)

@@ -12,7 +12,7 @@ _FIELDS = ("medium", "resolution", "solar_scale", "flux_unit", "constant_labels"
 
 @dataclass(frozen=True)
 class GridInfo:
-    """What holds for all spectra of a grid.
+    """Metadata that apply to all spectra of a grid.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ _OF_ALL = ("medium", "resolution", "solar_scale", "normalized", "flux_unit", "co
 
 @dataclass(frozen=True)
 class Effort:
-    """How spectra are loaded.
+    """Options of the loading of spectra.
 
     Attributes
     ----------
@@ -193,7 +193,7 @@ def read_blocks(
     wavelength : numpy.ndarray
         The wavelengths that all spectra must have, Å.
     rejected : dict
-        Is filled with name and reason of every spectrum that is set aside.
+        Name and reason of every spectrum that is set aside are added to it.
     effort : Effort
 
     Yields

@@ -88,7 +88,7 @@ class GridView:
 
     @property
     def info(self) -> GridInfo:
-        """What holds for all spectra: medium, resolution, solar scale, and so on."""
+        """Metadata that apply to all spectra: medium, resolution, solar scale, and so on."""
         return self._data.info
 
     @property

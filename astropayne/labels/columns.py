@@ -174,7 +174,7 @@ def label_columns(
         label, unit = _label(name, columns, units)
         if label.name in labels.colnames:
             raise ValueError(
-                f"label {label.name!r} is there twice (once as {name!r}): leave one column "
+                f"label {label.name!r} is given twice (once as {name!r}): leave one column "
                 f"out, with ignore=({name!r},)"
             )
         labels[label.name] = label.column(_numbers(label, name, values, unit))

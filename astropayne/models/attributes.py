@@ -122,7 +122,7 @@ class ModelAttributes:
 
     @property
     def calibration(self) -> Calibration | None:
-        """Corrections of lines for real stars; `None` if there are none."""
+        """Corrections of lines for real stars; `None` for a model without calibration."""
         return getattr(self._emulator, "calibration", None)
 
     @property

@@ -116,7 +116,7 @@ class PayneModel(ModelLabels):
         It is for FGK stars at R = 20000 in the windows of `SpectralGrid.sample`, with A(Li), and
         was trained on the grid that the sample is a part of. ``meta["held_out"]`` has its error on
         spectra that it was not trained on, ``meta["untrusted"]`` where the grid differs from the
-        Sun. Its ``calibration`` was learnt from the Sun, 18 Sco and Procyon.
+        Sun. Its ``calibration`` was learned from the Sun, 18 Sco and Procyon.
 
         Examples
         --------
@@ -244,7 +244,7 @@ class PayneModel(ModelLabels):
         resume : path-like or bool, optional
             Checkpoint to go on from, with the same grids and options; the result is that of
             training without the interruption. `True` goes on from ``checkpoint`` if that exists,
-            and otherwise begins anew, so that a script can be run again.
+            and starts from the beginning otherwise, so that a script can be run again.
         author, license, citation : str, optional
             Texts for ``meta``.
         progress : bool, optional
@@ -287,7 +287,10 @@ class PayneModel(ModelLabels):
             *(self._architecture, options, train_fraction, start, device, checkpoint, resume),
             *(author, license, citation, progress),
         )
-        with no_default_device(), torch.inference_mode(False):  # whatever the caller has set
+        with (
+            no_default_device(),
+            torch.inference_mode(False),
+        ):  # independent of the caller's settings
             emulator, run = train_emulator(request, grid, validation)
         self.__dict__.update(self._of(emulator).__dict__)
         report_stop(run)

@@ -47,7 +47,7 @@ __all__ = [
     "training_options",
 ]
 
-#: Medians of normalized flux, whatever its lines and its noise.
+#: Range of medians of normalized flux, with any lines and noise.
 ABOUT_ONE = (0.1, 1.5)
 
 _FUNCTION = "PayneModel.train"
@@ -294,7 +294,7 @@ def _scaled_labels(
 def _untrained(
     architecture: Architecture, labels: LabelSpace, grid: SpectralGrid, seed: int
 ) -> SpectralNetwork:
-    """Return a network with random weights; torch's own generator stays as it is."""
+    """Return a network with random weights; torch's global generator is not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         return SpectralNetwork(len(labels), len(grid.wavelength), **asdict(architecture))
@@ -382,7 +382,7 @@ def _require_plain_flux(grid: SpectralGrid) -> None:
 def _warn_of_level(grid: SpectralGrid) -> None:
     """Warn of flux that cannot be compared with normalized spectra."""
     level = np.nanmedian(np.abs(_spread_flux(grid)))
-    if level < ABOUT_ONE[0] or level > ABOUT_ONE[1]:  # not so for NaN, which is refused later
+    if level < ABOUT_ONE[0] or level > ABOUT_ONE[1]:  # False for NaN, which raises an error later
         warnings.warn(
             f"the flux of the grid is {level:.3g} in the median, not about one: the model cannot "
             "be fitted to normalized spectra. Normalize the grid to the continuum, unless the "

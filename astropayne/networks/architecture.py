@@ -19,7 +19,7 @@ def _described(default: object, description: str) -> object:
 
 @dataclass(frozen=True)
 class Architecture:
-    """The layers of a network, whatever its labels and pixels are.
+    """The layers of a network, independent of its labels and pixels.
 
     The fields are the parameters of `astropayne.PayneModel`; each one's description is in
     ``dataclasses.fields(Architecture)[i].metadata["description"]``.

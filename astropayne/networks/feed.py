@@ -115,7 +115,7 @@ class SpectraFeed:
         n : int
             Number of spectra; of streamed flux, as many as ``memory`` allows.
         least : int
-            Number of spectra that are returned whatever ``memory`` is.
+            Minimum number of spectra, which are returned for any ``memory``.
         """
         n = min(n, len(self) if self.resident else max(self._block_rows, min(least, len(self))))
         if n >= len(self) and self.resident:

@@ -30,7 +30,7 @@ class _Layer(nn.Linear):
     """
 
     def __init__(self, n_in, n_out):
-        super().__init__(n_in, n_out, dtype=torch.float32)  # whatever the caller's default is
+        super().__init__(n_in, n_out, dtype=torch.float32)  # independent of the caller's default
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.addmm(self.bias[:, None], self.weight, x)

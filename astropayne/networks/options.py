@@ -78,7 +78,7 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained.
+    """Options of the training of a network.
 
     Values are checked and converted to Python's own numbers. The description of each field, which
     templates of options show, is in its ``metadata["description"]``.

@@ -160,7 +160,7 @@ class TrainingState:
             if option.name not in _MAY_CHANGE and old != new:
                 raise ValueError(
                     f"{path} was written by training with {option.name}={old!r}, not {new!r}: "
-                    "resume with the same options; start= begins anew from a trained model"
+                    "resume with the same options, or use start= to train a trained model further"
                 )
         self.network.load_state_dict(tensors["network"])
         device = self.network.pixels.weight.device

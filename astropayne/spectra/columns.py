@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Which columns of a table hold wavelength, flux, uncertainty and mask, by their names."""
+"""Identification of columns of wavelength, flux, uncertainty and mask by their names."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -41,7 +41,7 @@ def guessed_noise(spectrum: Spectrum, observation: Observation) -> np.ndarray:
 def _difference_of_neighbors(observation: Observation) -> float:
     """Return the noise of all good pixels; zero for a spectrum without noise.
 
-    This is DER_SNR (Stoehr et al. 2008, ASP Conf. Ser. 394, 505), by way of specutils.
+    This is DER_SNR (Stoehr et al. 2008, ASP Conf. Ser. 394, 505), as implemented in specutils.
     """
     from specutils.analysis import snr_derived
 

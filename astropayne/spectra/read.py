@@ -122,7 +122,7 @@ def read_spectrum(
         return read_by_specutils(path, options)
     except ValueError as error:
         reason = str(error)
-        if is_text:  # of which specutils says nothing of use
+        if is_text:  # errors of specutils do not help here
             reason = "lines that are not numbers must start with #, except one of names"
         raise ValueError(
             f"{path} is neither text with columns of wavelength, flux and uncertainty, nor what "

@@ -25,7 +25,7 @@ _OF_STARS = (100.0, 1e8)  # Å; other numbers are logarithms or in another unit
 def find_windows(wavelength: npt.ArrayLike) -> list[slice]:
     """Split an axis where it has gaps.
 
-    A gap is a step more than three times as wide as the narrower of its neighbours.
+    A gap is a step more than three times as wide as the narrower of its neighbors.
 
     Parameters
     ----------

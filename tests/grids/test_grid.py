@@ -154,7 +154,7 @@ def test_shapes_that_do_not_match_are_refused(sample):
         SpectralGrid(sample.wavelength, sample.flux[:5], sample.labels[:4])
     with pytest.raises(ValueError, match="increasing"):
         SpectralGrid(sample.wavelength[::-1], sample.flux[:5], sample.labels[:5])
-    with pytest.raises(ValueError, match="'feh' is there twice"):
+    with pytest.raises(ValueError, match="'feh' is given twice"):
         SpectralGrid([1, 2] * u.nm, [[1, 1]], QTable({"feh": [0.0], "[Fe/H]": [0.0]}))
 
 

@@ -99,7 +99,7 @@ def test_names_of_labels_are_not_taken_for_units():
     [
         ({"a b": [1.0]}, {}, r"column 'a b' .* columns=\{'a b': 'its label'\}.*ignore=\('a b',\)"),
         ({"vmac": [1.0]}, {}, "cannot be a label: that is a velocity"),
-        ({"feh": [1.0], "[Fe/H]": [1.0]}, {}, r"'feh' is there twice .*ignore=\('\[Fe/H\]',\)"),
+        ({"feh": [1.0], "[Fe/H]": [1.0]}, {}, r"'feh' is given twice .*ignore=\('\[Fe/H\]',\)"),
         ({"feh": ["", "?"]}, {}, "'feh' of the table of labels holds no number"),
         ({"feh": np.ma.masked_all(2)}, {}, "holds no number"),
         ({"feh": [1.0]}, {"ignore": "feh"}, "has no label, only feh"),
@@ -405,7 +405,7 @@ def test_one_payne_faults_are_found_and_named(sample, one_payne):
         ({"wvl": np.arange(5.0)}, "wvl 5 pixels"),
         ({"label_names": None}, "array 'label_names'"),
         ({"label_names": np.array(["teff", None] * 6, dtype=object)}, "never unpickled"),
-        ({"label_names": np.array(["teff"] * 12)}, "there twice"),
+        ({"label_names": np.array(["teff"] * 12)}, "given twice"),
         ({"label_names": np.array(["teff", "?"] * 6)}, "'\\?' is not a label.*label_names="),
         ({"flxn": np.ones(6)}, "two-dimensional array of numbers"),
     ],

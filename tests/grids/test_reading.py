@@ -563,7 +563,7 @@ def test_masked_labels_are_missing(read):
         ({"labels": {"teff": ["hot", "cool", "?"]}}, "'teff' must be numeric: could not"),
         ({"labels": {"teff": np.ones((3, 2))}}, "'teff' has 2 dimensions"),
         ({"labels": {"teff": [1, 2, 3] * u.m}}, "in K, but was given in m"),
-        ({"labels": {"feh": [0, 1, 2], "[Fe/H]": [0, 1, 2]}}, "'feh' is there twice"),
+        ({"labels": {"feh": [0, 1, 2], "[Fe/H]": [0, 1, 2]}}, "'feh' is given twice"),
         ({"labels": {"resolution": [0, 1, 2]}}, "'resolution' cannot be a label"),
         ({"meta": {"medium": "Air"}}, "medium is 'Air'; it can be 'air' or 'vacuum'"),
         ({"meta": {"resolution": -5}}, "resolution is -5; it can be a positive number"),
@@ -741,7 +741,7 @@ def test_selections_of_a_file_stay_on_disk(sample, on_disk):
 
 
 def test_a_file_is_not_read_twice(on_disk, tmp_path):
-    with pytest.raises(ValueError, match="one path is there twice"):
+    with pytest.raises(ValueError, match="one path is given twice"):
         SpectralGrid.read([tmp_path / "grid.asdf", tmp_path / "grid.asdf"])
 
 

@@ -30,7 +30,7 @@ def test_columns_are_selected():
         ({"teff": [5.0]}, {}, r"temperatures up to 5 K: if they are in kK, give units=\{'teff'"),
         ({"teff": [5000.0]}, {"ignore": "x"}, "has no column 'x'; it has teff"),
         ({"teff": ["?", ""]}, {}, r"holds no number: if it is not a label, give ignore=\('teff',"),
-        ({"teff": [5e3], "Teff": [5e3]}, {}, "'teff' is there twice .*leave one column out"),
+        ({"teff": [5e3], "Teff": [5e3]}, {}, "'teff' is given twice .*leave one column out"),
         ({"rv": [3.0]}, {}, r"column 'rv' of the table of labels: 'rv' cannot be a label"),
         ({"rv": [3.0]}, {"ignore": "rv"}, "has no label, only rv"),
         ({"teff": [5e3]}, {"units": {"teff": "parsecs"}}, "column 'teff' of the table of labels"),

@@ -350,7 +350,7 @@ def _rival(highest, row, peak):
 
 
 def _vertex(total, best):
-    """Return the offset of the parabola's vertex through each maximum and its neighbours."""
+    """Return the offset of the parabola's vertex through each maximum and its neighbors."""
     inner = best.clamp(1, total.shape[2] - 2)
     low, mid, high = (total.gather(2, (inner + k)[..., None])[..., 0] for k in (-1, 0, 1))
     curvature = low - 2 * mid + high

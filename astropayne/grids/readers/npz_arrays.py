@@ -168,7 +168,7 @@ def labels_of_array(names: Sequence[str], values: npt.ArrayLike) -> "QTable":
     Raises
     ------
     ValueError
-        If a name is not that of a label, or is there twice.
+        If a name is not that of a label, or is given twice.
     """
     from astropy.table import QTable
 
@@ -182,7 +182,7 @@ def labels_of_array(names: Sequence[str], values: npt.ArrayLike) -> "QTable":
         except ValueError as error:
             raise ValueError(f"{error}; give label_names=, the labels in their order") from None
         if label.name in labels.colnames:
-            raise ValueError(f"label {label.name!r} is there twice (once as {name!r})")
+            raise ValueError(f"label {label.name!r} is given twice (once as {name!r})")
         if label.name == "teff" and is_in_kilokelvin(column):
             column = 1000 * column
         labels[label.name] = label.column(column)

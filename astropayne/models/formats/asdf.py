@@ -141,7 +141,7 @@ def _model(tree):
 
 
 def _of_calibration(calibration):
-    """Return what a file holds of a calibration; models without one have no such part."""
+    """Return the part of a file that describes a calibration; empty without one."""
     if calibration is None:
         return {}
     stars = [{**star, "labels": dict(star["labels"])} for star in calibration.stars]
@@ -177,7 +177,7 @@ def _compact(array):
 
 
 def _full(array):
-    """Return an array of a file as it was before `_compact`."""
+    """Return an array of a file in the precision before `_compact`."""
     if array is None:
         return None
     array = np.array(array)

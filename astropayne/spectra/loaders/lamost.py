@@ -7,6 +7,8 @@ LAMOST data release notes, https://www.lamost.org/dr8/v1.1/doc/lr-data-productio
 and mr-data-production-description (MRS).
 """
 
+from typing import Any
+
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
@@ -21,7 +23,7 @@ _ROWS = 5  # flux, inverse variance, wavelength, and-mask, or-mask
 _ARMS = ("COADD_B", "COADD_R")
 
 
-def _identify_image(origin: str, *args, **kwargs) -> bool:
+def _identify_image(origin: str, *args: Any, **kwargs: Any) -> bool:
     """Return whether a file has the image of five rows of LAMOST DR1 to DR7."""
     with read_fileobj_or_hdulist(*args, **kwargs) as hdus:
         header = hdus[0].header
@@ -31,7 +33,7 @@ def _identify_image(origin: str, *args, **kwargs) -> bool:
 @data_loader(
     "LAMOST LRS image", identifier=_identify_image, dtype=Spectrum, extensions=["fits"], priority=10
 )
-def lamost_image_loader(file_obj: object, **kwargs) -> Spectrum:
+def lamost_image_loader(file_obj: object, **kwargs: Any) -> Spectrum:
     """Load a low-resolution spectrum of LAMOST DR1 to DR7.
 
     Parameters
@@ -55,7 +57,7 @@ def lamost_image_loader(file_obj: object, **kwargs) -> Spectrum:
     )
 
 
-def _identify_mrs(origin: str, *args, **kwargs) -> bool:
+def _identify_mrs(origin: str, *args: Any, **kwargs: Any) -> bool:
     """Return whether a file has the coadded arms of the medium-resolution survey."""
     with read_fileobj_or_hdulist(*args, **kwargs) as hdus:
         return hdus[0].header.get("TELESCOP") == "LAMOST" and any(arm in hdus for arm in _ARMS)
@@ -64,7 +66,7 @@ def _identify_mrs(origin: str, *args, **kwargs) -> bool:
 @data_loader(
     "LAMOST MRS", identifier=_identify_mrs, dtype=SpectrumList, extensions=["fits"], priority=10
 )
-def lamost_mrs_loader(file_obj: object, **kwargs) -> SpectrumList:
+def lamost_mrs_loader(file_obj: object, **kwargs: Any) -> SpectrumList:
     """Load the coadded blue and red arm of a medium-resolution spectrum of LAMOST.
 
     Parameters
