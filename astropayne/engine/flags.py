@@ -14,7 +14,7 @@ class NamedFlag(enum.IntFlag):
         return self.name or "none"
 
     @classmethod
-    def _missing_(cls, value):
+    def _missing_(cls, value: object) -> object:
         return super()._missing_(int(value) if isinstance(value, numbers.Integral) else value)
 
 

@@ -131,7 +131,7 @@ def vsini_limits(
     k = free.index("vsini")
     others = torch.arange(len(free)) != k
 
-    def excess(rows, velocity):
+    def excess(rows: np.ndarray, velocity: np.ndarray) -> np.ndarray:
         """Return the increase of χ² above its minimum with vsini at a velocity."""
         if not len(rows):
             return np.zeros(0)

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+import torch
 
 from astropayne.wavelengths.velocity import VELOCITIES
 
 __all__ = ["is_label", "labels_of", "parameter_names", "velocities_of", "velocity_of"]
 
 _N = len(VELOCITIES)
-_Vectors = TypeVar("_Vectors")  # numpy.ndarray or torch.Tensor
+_Vectors = TypeVar("_Vectors", np.ndarray, torch.Tensor)
 
 
 def parameter_names(labels: Sequence[str]) -> tuple[str, ...]:

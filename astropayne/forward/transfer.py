@@ -71,13 +71,13 @@ class Broadening:
 
 
 @cache
-def _disc(n):
+def _disc(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return Gauss–Legendre angles from the disc's center (t = sin θ) and their weights."""
     nodes, weights = np.polynomial.legendre.leggauss(n)
     return (nodes + 1) * math.pi / 4, weights * math.pi / 4
 
 
-def _n_nodes(s, vsini, vmac):
+def _n_nodes(s: torch.Tensor, vsini: torch.Tensor, vmac: torch.Tensor) -> int:
     """Return the number of angles that make the sum accurate to 1e-7.
 
     J₀ oscillates more often in faster rotators, and stronger turbulence makes a narrower peak at
@@ -267,7 +267,7 @@ def instrument_fwhm(
     resolution = np.asarray(resolution, dtype=float)
     if not (resolution > 0).all():  # NaN neither
         raise ValueError(f"resolution={resolution} must be positive (λ/FWHM)")
-    if not is_reachable(resolution, model_resolution).all():
+    if not np.all(is_reachable(resolution, model_resolution)):
         raise ValueError(
             f"resolution={resolution.max():g} is higher than the model's own, "
             f"{model_resolution:g}: a model cannot be sharpened. Degrade the observed spectrum to "

@@ -113,7 +113,7 @@ def scale_at_spread(coefficients: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return np.exp(log_factor) * spread**power
 
 
-def _terms(x):
+def _terms(x: npt.ArrayLike) -> np.ndarray:
     x = np.clip(np.asarray(x, dtype=float), -0.5, 0.5)
     return np.hstack([x, x**2])
 
@@ -234,7 +234,8 @@ def white_rest(residual: np.ndarray, n_components: int, wavelength: npt.ArrayLik
     return np.sqrt(np.mean(left**2, axis=0) * _correlated_pixels(left, wavelength))
 
 
-def _left(known, tried, n_components):
+def _left(known: np.ndarray, tried: np.ndarray, n_components: int) -> np.ndarray:
+    """Return residuals without the components of others."""
     mean = known.sum(axis=0) / max(len(known), 1)  # one spectrum alone has no other half
     components = leading_components(known - mean, n_components)
     size = np.linalg.norm(components, axis=1, keepdims=True)
@@ -243,7 +244,7 @@ def _left(known, tried, n_components):
     return tried - (tried @ directions.T) @ directions
 
 
-def _correlated_pixels(left, wavelength):
+def _correlated_pixels(left: np.ndarray, wavelength: npt.ArrayLike) -> float:
     """Return the correlation length of errors in pixels: the sum of their correlations."""
     size = np.sqrt(np.mean(left**2, axis=0))
     scaled = left / np.where(size > 0, size, 1)

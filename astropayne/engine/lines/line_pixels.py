@@ -71,7 +71,7 @@ class LinePixels:
         self.inverse = inverse_of(self.information)
         self.map = nuisance
 
-    def _take(self, used):
+    def _take(self, used: np.ndarray) -> None:
         """Select the pixels of the lines, in as few columns as possible."""
         ends = np.cumsum([p.wavelength.shape[1] for p in self.stars.pixels])
         parts = np.split(used, ends[:-1], axis=1)
@@ -93,7 +93,7 @@ class LinePixels:
         self.scale = self.take(self.stars.scale)
         self.observed = self.take(self.stars.observed)
 
-    def _cut(self):
+    def _cut(self) -> None:
         """Cut the model to the wavelengths that the lines and their broadening need."""
         stars = self.stars
         rv, vsini, vmac = velocities_of(stars.theta).T

@@ -4,6 +4,7 @@
 import numpy as np
 
 from astropayne.engine.likelihood import Likelihood
+from astropayne.engine.parameters import Parameters
 from astropayne.forward.parameters import is_label, velocities_of, velocity_of
 from astropayne.wavelengths.axis import pixel_width
 from astropayne.wavelengths.velocity import doppler_factor
@@ -61,7 +62,7 @@ class LinearizedStars:
         self.fitted, self.chain = fitted & (self.weight > 0), chain
         self._collect(likelihood.parameters, flux)
 
-    def _collect(self, parameters, flux):
+    def _collect(self, parameters: Parameters, flux: np.ndarray) -> None:
         """Collect the information on all parameters from all fitted pixels and the priors."""
         mask = self.fitted[..., None]
         self.residual = self.observed - self.scale * flux
@@ -81,7 +82,7 @@ class LinearizedStars:
         self.information = self.information + np.diag(np.array(everything, dtype=float))
         self.gradient[:, :k] += precision * (mean - self.theta[:, index])
 
-    def _model(self):
+    def _model(self) -> tuple[np.ndarray, ...]:
         """Return flux and Jacobian over all arms."""
         parts = [
             self.forward.forward_and_jacobian(self.theta, p, r)
