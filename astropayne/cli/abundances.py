@@ -3,7 +3,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -62,9 +62,20 @@ _OF_ELEMENTS = (
 @overwrite_option
 @pass_console
 def abundances(
-    console: Console, stars, model_file, output, elements, stages, lines, stellar_lines, reference,
-    resolutions, plot, overwrite, **options,
-) -> None:  # fmt: skip
+    console: Console,
+    stars: tuple[str, ...],
+    model_file: str,
+    output: str,
+    elements: str | None,
+    stages: str | None,
+    lines: str | None,
+    stellar_lines: str | None,
+    reference: str | None,
+    resolutions: tuple[float, ...],
+    plot: str | None,
+    overwrite: bool,
+    **options: Any,
+) -> None:
     """Measure abundances from selected lines, or upper limits.
 
     Stellar labels are fitted to the whole spectrum, each element then to the windows of its lines.

@@ -9,6 +9,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -68,7 +69,7 @@ class Console:
         """Whether to show progress bars; `None` shows them on a terminal only."""
         return False if self.quiet else None
 
-    def warning(self, message: Warning | str, category: type[Warning], *_, **__) -> None:
+    def warning(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         """Print a warning; has the signature of `warnings.showwarning`."""
         if not self.quiet:
             text = self.with_flags(str(message))
@@ -127,7 +128,7 @@ def _keep_examples(help_text: str | None) -> str:
 class Command(click.Command):
     """A command that prints one sentence for an error, or with ``--debug`` its traceback."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.help = _keep_examples(self.help)
         for names, text in (
@@ -178,6 +179,6 @@ class Group(click.Group):
 
     command_class = Command
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.help = _keep_examples(self.help)

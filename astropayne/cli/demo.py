@@ -21,7 +21,13 @@ __all__ = ["demo"]
 @click.option("--epochs", default=1200, show_default=True, help="Passes over the training spectra.")
 @click.option("--seed", default=42, show_default=True, help="Seed of the random numbers.")
 @pass_console
-def demo(console: Console, output, stars, epochs, seed) -> None:
+def demo(
+    console: Console,
+    output: str,
+    stars: int,
+    epochs: int,
+    seed: int,
+) -> None:
     """Train a network on the sample grid and measure stars with it.
 
     Trains on 240 synthetic spectra that ship with the package, predicts the Sun, and fits spectra

@@ -2,7 +2,7 @@
 """The command ``astropayne evaluate``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +36,15 @@ __all__ = ["evaluate"]
 @overwrite_option
 @pass_console
 def evaluate(
-    console: Console, model_file, others, grid_path, output, everything, check, overwrite, **options
+    console: Console,
+    model_file: str,
+    others: tuple[str, ...],
+    grid_path: str,
+    output: str,
+    everything: bool,
+    check: bool,
+    overwrite: bool,
+    **options: Any,
 ) -> None:
     """Measure the accuracy of a model: pictures and a verdict.
 

@@ -53,7 +53,14 @@ __all__ = ["end_after_fits", "end_if_interrupted", "fit"]
 @overwrite_option
 @pass_console
 def fit(
-    console: Console, stars, model_file, output, resolutions, plot, overwrite, **options
+    console: Console,
+    stars: tuple[str, ...],
+    model_file: str,
+    output: str,
+    resolutions: tuple[float, ...],
+    plot: str | None,
+    overwrite: bool,
+    **options: Any,
 ) -> None:
     """Measure stars: many files to one table, a row per star.
 

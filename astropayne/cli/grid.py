@@ -4,7 +4,7 @@
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,7 +33,15 @@ __all__ = ["describe_grid", "grid"]
 @overwrite_option
 @pass_console
 def grid(
-    console: Console, paths, output, format, options, labels, workers, strict, overwrite
+    console: Console,
+    paths: tuple[str, ...],
+    output: str,
+    format: str | None,
+    options: tuple[tuple[str, Any], ...],
+    labels: tuple[str, ...],
+    workers: int,
+    strict: bool,
+    overwrite: bool,
 ) -> None:
     """Read synthetic spectra into one grid file.
 

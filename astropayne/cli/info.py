@@ -14,7 +14,10 @@ __all__ = ["info"]
 @click.command(cls=Command)
 @click.argument("path", type=click.Path(exists=True), metavar="FILE")
 @pass_console
-def info(console: Console, path) -> None:
+def info(
+    console: Console,
+    path: str,
+) -> None:
     """Describe a model file or a grid file.
 
     Prints its labels with their ranges, its wavelengths and its metadata.

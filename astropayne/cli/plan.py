@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """The command ``astropayne plan``."""
 
+from typing import Any
+
 import click
 
 from astropayne.cli.console import Command, Console, pass_console
@@ -21,7 +23,15 @@ __all__ = ["plan"]
 @file_option("--plot", help="Picture of the errors.")
 @overwrite_option
 @pass_console
-def plan(console: Console, labels, model_file, output, plot, overwrite, **options) -> None:
+def plan(
+    console: Console,
+    labels: tuple[tuple[str, Any], ...],
+    model_file: str,
+    output: str | None,
+    plot: str | None,
+    overwrite: bool,
+    **options: Any,
+) -> None:
     """Predict the errors of a measurement before the star is observed.
 
     Errors are the Cramér-Rao bounds when all labels are fitted; "alone" is the bound when all

@@ -2,6 +2,7 @@
 """The command ``astropayne predict``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,7 +38,14 @@ __all__ = ["predict"]
 @overwrite_option
 @pass_console
 def predict(
-    console: Console, labels, model_file, table_file, output, plot, overwrite, **options
+    console: Console,
+    labels: tuple[tuple[str, Any], ...],
+    model_file: str,
+    table_file: str | None,
+    output: str,
+    plot: str | None,
+    overwrite: bool,
+    **options: Any,
 ) -> None:
     """Predict spectra.
 

@@ -2,6 +2,7 @@
 """The command ``astropayne train``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,7 +29,14 @@ __all__ = ["train"]
 @overwrite_option
 @pass_console
 def train(
-    console: Console, paths, output, config, write_config, overwrite, labels, **training
+    console: Console,
+    paths: tuple[str, ...],
+    output: str | None,
+    config: str | None,
+    write_config: str | None,
+    overwrite: bool,
+    labels: tuple[str, ...],
+    **training: Any,
 ) -> None:
     """Train a network on a grid.
 
