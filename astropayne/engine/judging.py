@@ -79,7 +79,7 @@ def judged(
         outcome, theta=theta, errors=errors, covariance=everything, flags=flags,
         message=outcome.message if converged else "the optimizer stopped before it converged",
         limits={
-            name: f"< {at_low:g}" if value < 0.5 * (at_low + at_high) else f"> {at_high:g}"
+            name: f"< {at_low:.3g}" if value < 0.5 * (at_low + at_high) else f"> {at_high:.3g}"
             for name, value, at_low, at_high in zip(
                 names[limits].tolist(), x[limits], low[limits], high[limits], strict=True
             )

@@ -23,6 +23,7 @@ from astropayne.wavelengths.velocity import C_KMS, FASTEST_RV, doppler_factor
 __all__ = ["Preparation", "Prepared"]
 
 _TARGET = 0.995  # of the model's resolution, that sharper spectra are smoothed to
+_FINEST = 12  # pixels in the width of a profile that smoothing starts from, at most about
 _PER_FWHM = 4.0  # pixels that are kept in the width of a profile after smoothing
 _SHARPER = -8.0  # (km/s)²; lines with a variance smaller by so much are narrower than the model's
 _BROADER = 8.0  # (km/s)²; lines with a variance larger by so much may be those of the instrument
@@ -167,6 +168,7 @@ class Preparation:
         noise = sigma if known else guessed_noise(spectrum, seen)[seen.good].min()
         noise = np.broadcast_to(noise, flux.shape) * np.sqrt(alike)
         goal = _TARGET * self._model.resolution
+        wavelength, flux, noise, alike = _averaged(wavelength, flux, noise, alike, goal)
         flux, sigma, shared = degrade(wavelength, flux, max(own, 1.001 * goal), goal, sigma=noise)
         total = np.sqrt(shared**2 + alike**2 - 1)
         sigma = np.where(alike > 1, sigma * np.sqrt(shared / total), sigma)
@@ -233,6 +235,20 @@ def _without_blemishes(spectrum, seen: Observation):
             good &= ~spikes
             notes += (_counted(spikes, axis, "spikes, such as cosmic rays, were left out"),)
     return good, notes
+
+
+def _averaged(wavelength, flux, noise, alike, resolution):
+    """Return means over pixels that are many to an element of the resolution: twelve are enough."""
+    steps = np.diff(np.log(wavelength))
+    n = int(1 / (_FINEST * resolution * np.median(steps)))
+    if n < 2:
+        return wavelength, flux, noise, alike
+    size = len(wavelength) // n * n
+    groups = wavelength[:size].reshape(-1, n)
+    whole = np.ptp(groups, axis=1) < 2 * n * np.median(steps) * groups[:, 0]  # without a gap
+    means = [a[:size].reshape(-1, n)[whole] for a in (wavelength, flux, noise**2, alike)]
+    wavelength, flux, variance, alike = (values.mean(axis=1) for values in means)
+    return wavelength, flux, np.sqrt(variance / n), np.maximum(alike / n, 1.0)
 
 
 def _counted(which, axis, what):

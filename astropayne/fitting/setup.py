@@ -142,6 +142,8 @@ class FitSetup:
         """Return an outcome with the notes on how its spectra were prepared."""
         if self.options.degree == "auto" and any(arm.estimated for arm in prepared):
             outcome = outcome.with_flag(Flag.RESOLUTION_ESTIMATED)
+            if any(arm.smoothed for arm in prepared):
+                outcome = _without_vsini(outcome, self.names)
         return replace(outcome, notes=account_of(outcome, prepared))
 
     def _calibrated(
@@ -187,6 +189,16 @@ class FitSetup:
             raise ValueError(outcome.message)
         arms = [arm.spectrum for arm in prepared]
         return type(spectrum)(arms) if isinstance(spectrum, list) else arms[0], star, outcome
+
+
+def _without_vsini(outcome: Outcome, names: Sequence[str]) -> Outcome:
+    """Return an outcome whose vsini, which contains an unknown resolution, is an upper limit."""
+    i, theta, errors = names.index("vsini"), outcome.theta.copy(), outcome.errors.copy()
+    limit = theta[i] + 1.645 * np.nan_to_num(errors[i])
+    if not errors[i] > 0:  # fixed, or not measured anyway
+        return outcome
+    theta[i] = errors[i] = np.nan
+    return replace(outcome, theta=theta, errors=errors, vsini_limit=float(limit))
 
 
 def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -> FitProblem:
