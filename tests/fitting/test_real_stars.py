@@ -1,4 +1,4 @@
-"""Observed spectra of stars whose labels are known; the recipe is that of docs/fitting.rst."""
+"""Observed spectra of stars whose labels are known; with options and without."""
 
 import astropy.units as u
 import numpy as np
@@ -8,7 +8,14 @@ from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 from specutils import SpectralRegion, Spectrum
 
-from astropayne import PayneModel, degrade_spectrum, fit_spectra, fit_spectrum
+from astropayne import (
+    Flag,
+    PayneModel,
+    degrade_spectrum,
+    fit_spectra,
+    fit_spectrum,
+    read_spectrum,
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +94,29 @@ def test_what_is_left_out_moves_with_the_star(model):
     assert np.abs(table["Ca_Fe"]) == pytest.approx(0, abs=0.005)
     assert np.all(np.abs(spoiled["Ca_Fe"]) > 0.05)
     assert np.all(table["dof"] < spoiled["dof"])
+
+
+NO_OPTIONS = {
+    "sun_HARPS_ganymede.fits": (5772, 4.44, 0.0),
+    "18sco_HARPS_R32K.fits": (5810, 4.44, 0.03),
+    "procyon_HARPS_GBOG.fits": (6554, 4.00, 0.01),
+}
+
+
+@pytest.mark.parametrize("name", NO_OPTIONS)
+def test_no_options_are_needed(observed_folder, model, name):
+    result = fit_spectrum(read_spectrum(observed_folder / name), model)
+    for label, true, most in zip(
+        ("teff", "logg", "feh"), NO_OPTIONS[name], (100, 0.15, 0.1), strict=True
+    ):
+        away = abs(result.labels[label].value - true)
+        assert away < most
+        assert away < 3 * result.errors[label].value
+    assert any("smoothed" in note for note in result.notes)
+
+
+def test_a_star_outside_the_grid_is_not_measured(observed_folder, model):
+    result = fit_spectrum(read_spectrum(observed_folder / "hd122563_MIKE.fits"), model)
+    assert result.flags & Flag.OUT_OF_RANGE
+    assert result.limits["feh"] == "< -2"
+    assert all(np.isnan(result.labels[name]) for name in ("teff", "logg", "feh"))
