@@ -153,7 +153,7 @@ def test_it_does_not_matter_where_the_spectrum_is_not_used(model):
     assert found["odd"].labels["teff"].value == pytest.approx(5600, abs=1)
     assert found["odd"].chi2 == pytest.approx(found["finite"].chi2, rel=0.05, abs=0.05)
     values[500] = np.nan
-    with pytest.raises(ValueError, match="has to be positive"):
+    with pytest.raises(ValueError, match="must be positive"):
         exact_fit_spectrum(longer, model, resolution=values)
 
 
