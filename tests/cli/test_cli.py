@@ -407,7 +407,6 @@ def test_spectra_sharper_than_the_model_are_degraded(model_file, folder):
     coarse.write("coarse.asdf")
     _run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "--vsini", 3, "-q")
     words = ("fit", "sun.txt", "-m", "coarse.asdf", "-o", "a.ecsv", "--overwrite")
-    result = _run(*words)
     assert _run(*words, "-R", 20000).exit_code == 0  # smoothed to just below the model's
     smoothed = QTable.read("a.ecsv")
     result = _run(*words, "--degrade-from", 20000)
