@@ -77,7 +77,8 @@ def excess_variance(
         observed = _power(axis, np.log(wavelength[inside]), flux[inside][None])[0]
         known = _power(axis, np.log(model_wavelength[window]), model_flux[:, window]).mean(axis=0)
         nyquist = 0.5 / (np.median(np.diff(np.log(wavelength[inside]))) * C_KMS)
-        noise = np.median(observed[(frequency > 0.7 * nyquist) & (frequency < nyquist)])
+        beyond = observed[(frequency > 0.7 * nyquist) & (frequency < nyquist)]
+        noise = np.median(beyond) if len(beyond) else 0.0  # of pixels that are finer
         x = 2 * np.pi * sigma * frequency
         band = (x > _LOW) & (x < _HIGH) & (observed > _ABOVE_NOISE * noise)
         band &= frequency < 0.6 * nyquist
