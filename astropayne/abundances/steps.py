@@ -79,8 +79,8 @@ def restricted_to_lines(
     windows = lines.in_medium(model.medium).region()
     ends = u.Quantity([windows.lower, windows.upper, *model.wavelength[[0, -1]]])
     outside = windows.invert(ends.min() - 1 * u.AA, ends.max() + 1 * u.AA)
-    if options.exclude_at_rest is not None:
-        outside += options.exclude_at_rest
+    if (excluded := options.region_left_out(model)) is not None:
+        outside += excluded
     return replace(options, exclude_at_rest=outside)
 
 

@@ -119,6 +119,16 @@ class FitOptions:
             return _AUTOMATIC
         return int(self.continuum) if _is_degree(self.continuum) else None
 
+    def region_left_out(self, model: Any) -> Any:
+        """Region in the star's frame that is left out, `None` if there is none.
+
+        Parameters
+        ----------
+        model : `~astropayne.PayneModel`
+        """
+        excluded = self.exclude_at_rest
+        return model.untrusted if _is_automatic(excluded) else excluded
+
     @classmethod
     def from_call(
         cls,

@@ -215,8 +215,7 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
         {**constraints.start, **constraints.fixed}, _lowest_resolution(model, options),
     )  # fmt: skip
     untrusted = np.zeros(len(model.wavelength), dtype=bool)
-    excluded = options.exclude_at_rest
-    excluded = model.untrusted if isinstance(excluded, str) else excluded
+    excluded = options.region_left_out(model)
     if excluded is not None:
         untrusted = inside_regions(model.wavelength, excluded, model.medium)
     error = model.error

@@ -131,9 +131,9 @@ FAULTS = {
     "label missing": (_cell(""), "missing or not finite"),
     "label is text": (_cell("hot"), "missing or not finite"),
     "label infinite": (_cell("inf"), "missing or not finite"),
-    "label that stands for none": (_cell("-9999", "logg"), "no star has: logg = -9999"),
-    "another one": (_cell("99.99", "Mg_Fe"), "no star has: Mg_Fe = 99.99"),
-    "temperature that stands for none": (_cell("-999"), "no star has: teff = -999"),
+    "label that stands for none": (_cell("-9999", "logg"), "has impossible labels: logg = -9999"),
+    "another one": (_cell("99.99", "Mg_Fe"), "has impossible labels: Mg_Fe = 99.99"),
+    "temperature that stands for none": (_cell("-999"), "has impossible labels: teff = -999"),
     "label row missing": (_table(lambda t: t.drop(index=2)), "no row in the table"),
     "label row doubled": (
         _table(lambda t: pd.concat([t, t.iloc[[2]]])),
