@@ -248,6 +248,7 @@ def _spectrum(axis=WAVE * u.AA, flux=FLUX, **options):
     return Spectrum(spectral_axis=axis, flux=flux * u.one, **options)
 
 
+@pytest.mark.filterwarnings("ignore:Physical type may be ambiguous")  # of gwcs with specutils 2.0
 def test_velocities_are_converted_if_they_can_be():
     axis = SpectralAxis(WAVE * u.AA).to(
         u.km / u.s, doppler_rest=5161 * u.AA, doppler_convention="relativistic"
