@@ -18,7 +18,6 @@ extensions += ["myst_nb", "sphinx_design"]
 automodapi_inheritance_diagram = False
 automodapi_toctreedirnm = "api/generated"
 exclude_patterns += ["scripts", "changes/*.*.rst", "changes/README.rst"]
-html_static_path = ["_static"]
 
 # Notebooks are executed by the build; an error in one fails it.
 nb_execution_mode = "auto"
