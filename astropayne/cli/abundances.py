@@ -18,7 +18,7 @@ from astropayne.cli.options import (
     reading_options,
     resolutions_option,
 )
-from astropayne.cli.outputs import count, refuse_existing, refuse_pictures, save_axes
+from astropayne.cli.outputs import count, refuse_pictures, refuse_table, save_axes
 
 if TYPE_CHECKING:
     from astropy.table import Row
@@ -37,7 +37,7 @@ _OF_ELEMENTS = (
 @click.command(cls=Command)
 @click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
 @model_option
-@file_option("-o", "--output", required=True, help="Table: *.ecsv, *.fits, *.csv, *.txt.")
+@file_option("-o", "--output", help="Table to write: *.ecsv, *.fits, *.csv, *.txt.")
 @click.option("-e", "--elements", help="Symbols: Mg,Li.")
 @file_option("--stages", help="Or an analysis in stages: *.toml.")
 @click.option("-l", "--lines", metavar="FILE", help="Line list. [default: the package's own]")
@@ -65,7 +65,7 @@ def abundances(
     console: Console,
     stars: tuple[str, ...],
     model_file: str,
-    output: str,
+    output: str | None,
     elements: str | None,
     stages: str | None,
     lines: str | None,
@@ -93,12 +93,11 @@ def abundances(
     from astropayne.abundances.lines import LineList
     from astropayne.abundances.stages import read_stages
     from astropayne.engine.flags import Flag
-    from astropayne.io.result_tables import writable_suffix, write_table
+    from astropayne.io.result_tables import write_table
     from astropayne.spectra.files import file_names, files_of, read_star
     from astropayne.workflows.fit_files import fit_files, measured
 
-    writable_suffix(output)
-    refuse_existing(output, overwrite)
+    refuse_table(output, overwrite)
     if bool(elements) == bool(stages):
         raise click.UsageError("Give --elements, as in Mg,Li, or --stages FILE: one of the two.")
     analysis = read_stages(stages) if stages else elements.replace(",", " ").split()
@@ -118,7 +117,9 @@ def abundances(
         stars, model, read=read, measure=measure, progress=console.progress, **options
     )
     models = [f"{e}_{what}" for e in elements for what in ("best_fit", "without")] if plot else []
-    write_table(table[[n for n in table.colnames if n not in models]], output, overwrite=overwrite)
+    if output:
+        columns = [name for name in table.colnames if name not in models]
+        write_table(table[columns], output, overwrite=overwrite)
     good = measured(table)
     for row, yes in zip(table, good, strict=True):
         message = console.with_flags(str(row["message"]))
@@ -128,8 +129,8 @@ def abundances(
         for element in elements if yes else ():
             name = own["convention"].replace("X", element)
             console(f"  {abundance_text(row, name, element)}")
-    end_if_interrupted(table, stars, output, console)
-    written = [output]
+    written = [output] if output else []
+    end_if_interrupted(table, stars, written, console)
     if plot:
         shown = [(files, name, row) for files, name, row, yes
                  in zip(stars, pictures, table, good, strict=True) if yes]  # fmt: skip

@@ -19,7 +19,7 @@ from astropayne.cli.options import (
     regions_of,
     resolutions_option,
 )
-from astropayne.cli.outputs import count, refuse_existing, refuse_pictures, save_figure
+from astropayne.cli.outputs import count, refuse_pictures, refuse_table, save_figure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ __all__ = ["end_after_fits", "end_if_interrupted", "fit"]
 @click.command(cls=Command)
 @click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
 @model_option
-@file_option("-o", "--output", required=True, help="Table: *.ecsv, *.fits, *.csv, *.txt.")
+@file_option("-o", "--output", help="Table to write: *.ecsv, *.fits, *.csv, *.txt.")
 @resolutions_option
 @observed_options
 @click.option("--free", multiple=True, metavar="NAME", help="Fit what is fixed by default: vmac.")
@@ -56,31 +56,31 @@ def fit(
     console: Console,
     stars: tuple[str, ...],
     model_file: str,
-    output: str,
+    output: str | None,
     resolutions: tuple[float, ...],
     plot: str | None,
     overwrite: bool,
     **options: Any,
 ) -> None:
-    """Measure stars: many files to one table, a row per star.
+    """Measure stars, and write one table with a row per star.
 
     Reads the formats of specutils, and text with columns of wavelength, flux and its uncertainty.
     No initial guess is needed: velocity and labels are searched for. Files joined by a comma,
     without a space, are the arms of one star. A file that cannot be read or fitted has its row,
     too, with the reason, and the exit code is then 3, or 1 if no star was measured.
 
+      astropayne fit sun.fits
       astropayne fit sun.fits -o sun.ecsv --plot pictures
       astropayne fit stars/*.fits -m model.asdf -o stars.ecsv -R 18000 --medium vacuum
       astropayne fit star.txt -o star.csv --fixed teff=5777 --free vmac --report "A(Mg)"
       astropayne fit blue.fits,red.fits -o star.ecsv -R 20000 -R 18000
       astropayne fit sharp.fits -o star.ecsv -R 115000
     """
-    from astropayne.io.result_tables import writable_suffix, write_table
+    from astropayne.io.result_tables import write_table
     from astropayne.spectra.files import file_names, files_of
     from astropayne.workflows.fit_files import describe_fits, fit_files, measured
 
-    writable_suffix(output)
-    refuse_existing(output, overwrite)
+    refuse_table(output, overwrite)
     for name in ("start", "bounds", "priors"):
         options[name] = dict(options[name])
     for name in ("regions", "exclude"):
@@ -91,12 +91,13 @@ def fit(
     pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
     refuse_pictures(plot, pictures, overwrite)
     table = fit_files(stars, model, read=read, progress=console.progress, **options)
-    write_table(table, output, overwrite=overwrite)
+    if output:
+        write_table(table, output, overwrite=overwrite)
     for line in describe_fits(table, everything=console.verbose):
         console(console.with_flags(line))
-    end_if_interrupted(table, stars, output, console)
+    written = [output] if output else []
+    end_if_interrupted(table, stars, written, console)
     good = measured(table)
-    written = [output]
     if plot:
         shown = [both for *both, yes in zip(stars, pictures, good, strict=True) if yes]
         written.append(_plot_fits(shown, plot, model, read, options))
@@ -123,15 +124,21 @@ def _plot_fits(
     return f"{count(len(stars), 'picture')} in {folder}"
 
 
-def end_if_interrupted(table: "QTable", stars: list, output: str, console: Console) -> None:
+def end_if_interrupted(table: "QTable", stars: list, written: list[str], console: Console) -> None:
     """Exit, without pictures, if the table that was written does not have all stars."""
     if len(table) < len(stars):
-        console(f"written   {output}")
+        _say_written(written, console)
         raise click.exceptions.Exit(INTERRUPTED)
 
 
 def end_after_fits(written: list[str], good: "np.ndarray", console: Console) -> None:
     """Print the names of written files, and set the exit code if not all stars were measured."""
-    console(f"written   {', '.join(written)}")
+    _say_written(written, console)
     if not good.all():
         raise click.exceptions.Exit(INCOMPLETE if good.any() else 1)
+
+
+def _say_written(written: list[str], console: Console) -> None:
+    """Print the names of written files, if there are any."""
+    if written:
+        console(f"written   {', '.join(written)}")

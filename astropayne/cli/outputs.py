@@ -18,6 +18,7 @@ __all__ = [
     "refuse_existing",
     "refuse_picture",
     "refuse_pictures",
+    "refuse_table",
     "save_axes",
     "save_figure",
 ]
@@ -32,6 +33,15 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
         raise click.ClickException(f"{path} may not be written: its folder is read-only for you")
     if Path(path).exists() and not overwrite:
         raise click.ClickException(f"{path} exists already; --overwrite replaces it")
+
+
+def refuse_table(path: str | Path | None, overwrite: bool) -> None:
+    """Raise an error if a table is to be written and cannot be."""
+    from astropayne.io.result_tables import writable_suffix
+
+    if path is not None:
+        writable_suffix(path)
+        refuse_existing(path, overwrite)
 
 
 def refuse_ending(path: str | Path, endings: Sequence[str], what: str) -> None:

@@ -41,9 +41,13 @@ class _SideBySide(nn.Module):
 
     def __init__(self, members, n_in, n_out):
         super().__init__()
-        layers = [_Layer(n_in, n_out) for _ in range(members)]
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
-        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+        # Filled one by one: on the meta device torch.stack imports torch's compiler, a second.
+        self.weight = nn.Parameter(torch.empty(members, n_out, n_in, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.empty(members, 1, n_out, dtype=torch.float32))
+        for weight, bias in zip(self.weight.data, self.bias.data, strict=True):
+            layer = _Layer(n_in, n_out)
+            weight.copy_(layer.weight.data)
+            bias.copy_(layer.bias.data)
 
     @property
     def out_features(self):

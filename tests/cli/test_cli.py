@@ -145,6 +145,16 @@ def test_a_signal_interrupts_a_command_and_nothing_is_left(monkeypatch, tsfitpy_
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize("words", [("fit",), ("abundances", "-e", "Na")])
+def test_stars_are_measured_without_a_table(model_file, folder, words):
+    _run("predict", *SUN, "-m", model_file, "-o", "sun.txt")
+    result = _run(*words, "sun.txt", "-m", model_file)
+    assert result.exit_code == 0
+    assert "sun.txt" in result.stdout
+    assert "written" not in result.output
+    assert [path.name for path in Path().iterdir()] == ["sun.txt"]
+
+
 @pytest.mark.parametrize("words", [("fit", "--plot", "pictures"), ("abundances", "-e", "Na")])
 def test_what_is_measured_before_an_interrupt_is_kept(monkeypatch, model_file, folder, words):
     _run("predict", *SUN, "-m", model_file, "-o", "sun.txt")
