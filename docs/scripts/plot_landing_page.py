@@ -12,9 +12,9 @@ from pathlib import Path
 
 import astropy.units as u
 import matplotlib.pyplot as plt
-from specutils import SpectralRegion
 
-from astropayne import PayneModel, degrade_spectrum, fit_spectrum, read_spectrum
+from astropayne import PayneModel, fit_spectrum, read_spectrum
+from astropayne.wavelengths.media import to_air
 
 OBSERVED, MODEL, RESIDUALS = "0.1", "#D55E00", "0.5"
 SHOWN = (5161.0, 5199.0)  # Angstrom
@@ -22,18 +22,9 @@ LINES = {5167.32: "Mg I", 5172.68: "Mg I", 5183.60: "Mg I", 5169.03: "Fe II", 51
 
 
 def fit_18_sco(folder):
-    """Fit 18 Sco as the page about real stars does."""
+    """Fit 18 Sco without options, and return the fit and the regions that it excludes."""
     model = PayneModel.sample()
-    observed = read_spectrum(Path(folder) / "18sco_HARPS_R32K.fits")
-    result = fit_spectrum(
-        degrade_spectrum(observed, 20000, resolution=32000),
-        model,
-        continuum=3,
-        noise_floor=0.02,
-        regions=SpectralRegion(5160 * u.AA, 5240 * u.AA),
-        exclude_at_rest=model.untrusted,
-        fixed={"vsini": 2.2, "vmac": 3.5},
-    )
+    result = fit_spectrum(read_spectrum(Path(folder) / "18sco_HARPS_R32K.fits"), model)
     excluded = [
         (low.to_value(u.AA), high.to_value(u.AA)) for low, high in model.untrusted.subregions
     ]
@@ -42,7 +33,8 @@ def fit_18_sco(folder):
 
 def plot(result, excluded):
     """Draw the observed spectrum, the best fit and the residuals; the fit excludes gray regions."""
-    wavelength = result.observed.spectral_axis.to_value(u.AA)
+    # Spectra that a fit smooths are in vacuum.
+    wavelength = to_air(result.observed.spectral_axis.to_value(u.AA))
     observed, fitted = result.observed.flux.value, result.best_fit.flux.value
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(10, 4), sharex=True, height_ratios=(4, 1), layout="constrained"
@@ -65,7 +57,7 @@ def plot(result, excluded):
         lower.axvspan(low, high, color="0.92", zorder=0)
     upper.legend(loc="lower left", bbox_to_anchor=(0.34, 0), frameon=False, ncols=2, fontsize=9)
     upper.set(xlim=SHOWN, ylim=(0, 1.15), ylabel="normalized flux")
-    lower.set(ylim=(-0.12, 0.12), xlabel="wavelength in air (Å)", ylabel="residual")
+    lower.set(ylim=(-0.06, 0.06), xlabel="wavelength in air (Å)", ylabel="residual")
     return figure
 
 
