@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""From solutions to outcomes: flags, errors, and NaN for what was not measured."""
+"""Flags and errors of fits; values that could not be measured become NaN."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def judged(
     determined: np.ndarray,
     beyond: tuple[np.ndarray, np.ndarray],
 ) -> Outcome:
-    """Return an outcome with its errors, its flags, and NaN for what was not measured.
+    """Return an outcome with its errors and flags, and with NaN for values without information.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def judged(
 def _within_range(
     covariance: np.ndarray, bounded: np.ndarray, beyond: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the covariance given that labels lie within their range, and which do not.
+    """Return the covariance if labels are within their ranges, and which labels are outside.
 
-    The errors of other parameters cover what a label does to them that lies beyond its range.
+    The errors of other parameters include the effect of labels outside.
     """
     step, pull = beyond
     outside = bounded & (np.abs(pull) > _OUTSIDE)

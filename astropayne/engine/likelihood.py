@@ -1,9 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """χ² of a batch of stars, and its normal equations.
 
-What is linear is never a parameter of the search: the continuum's coefficients and those of the
-emulator's error are solved for, or marginalised, at every step. Plain numpy and torch, no units:
-wavelengths are Å in vacuum, velocities km/s, labels in their own units.
+Linear parameters, the coefficients of the continuum and of the emulator error, are solved for or
+marginalized in every step. Wavelengths are in Å in vacuum, velocities in km/s.
 """
 
 import copy
@@ -43,24 +42,24 @@ class Likelihood:
     forward : `~astropayne.forward.model.ForwardModel`
     parameters : Parameters
     arms : sequence of Arm
-        What was observed.
+        The observations.
     theta : numpy.ndarray, shape (n, n_names)
-        All parameters: where the pixels are placed, the continuum is first measured and the
-        emulator's error is broadened; the values of those that are not free.
+        All parameters. They determine the positions of pixels, the first continuum and the
+        broadening of the emulator error, and are the values of fixed parameters.
     continuum : int, optional
-        Degree of the polynomials; `None` for normalised flux.
+        Degree of the polynomials; `None` for normalized flux.
     error : numpy.ndarray, shape (n_model_pixels,), optional
-        The emulator's own error, pixel by pixel.
+        Emulator error in each pixel.
     rest, modes : numpy.ndarray, shape (n_model_pixels,) and (k, n_model_pixels), optional
-        The same apart: as white noise of pixels as wide as the model's, and errors that pixels
-        share, each one standard deviation large.
+        The same error in two parts: white noise of pixels with the width of the model's, and
+        errors that pixels share, as standard deviations.
     scale : numpy.ndarray, shape (n,)
-        How large these are for each star.
+        Size of the emulator error of each star.
     terms : Terms, optional
         Priors on the continuum and errors of the model's lines.
     loss : {"linear", "huber"}
     coarse : bool
-        Whether derivatives are, see `~astropayne.forward.model.ForwardModel.forward_and_jacobian`.
+        See `~astropayne.forward.model.ForwardModel.forward_and_jacobian`.
     """
 
     def __init__(
@@ -133,20 +132,20 @@ class Likelihood:
         return len(self.theta)
 
     def of(self, parameters):
-        """Return the same likelihood of other parameters."""
+        """Return the likelihood of the same stars with other parameters."""
         other = copy.copy(self)
         other.parameters, other._moving = parameters, parameters.moving
         return other
 
     def with_forward(self, forward):
-        """Return the same likelihood of another forward model, of the same labels and pixels."""
+        """Return the likelihood with another forward model of the same labels and pixels."""
         other = copy.copy(self)
         other.forward = forward
         return other
 
     @property
     def at_once(self):
-        """How many stars are best computed at a time."""
+        """Number of stars that are computed at a time."""
         block = _BLOCK if self.flux.device.type == "cpu" else _LARGE_BLOCK
         return max(1, block // max(1, self.flux.shape[1]))
 
@@ -154,7 +153,7 @@ class Likelihood:
         return torch.as_tensor(values, dtype=self.forward.dtype, device=self.forward.device)
 
     def _blocks(self, parts):
-        """Put arms below each other, and their coefficients beside each other."""
+        """Stack arms along pixels, each with its own coefficients."""
         widths = [part.shape[2] for part in parts]
         rows = [
             np.pad(part, ((0, 0), (0, 0), (sum(widths[:i]), sum(widths[i + 1 :]))))
@@ -163,7 +162,7 @@ class Likelihood:
         return self._tensor(np.concatenate(rows, axis=1))
 
     def _emulator(self, error, rest):
-        """Return the emulator's error at all pixels, of either kind, for a continuum of one."""
+        """Return the emulator error at all pixels for a continuum of one."""
         if rest is not None:
             width = np.sqrt(pixel_width(self.forward.wavelength[None])[0])
             parts = [
@@ -177,10 +176,10 @@ class Likelihood:
         return np.concatenate(parts, axis=1)
 
     def _effective_arms(self, sigma, level):
-        """Return how many arms like its own, by the photon noise, see what each pixel does.
+        """Return the effective number of arms with the wavelength of each pixel.
 
-        The emulator is as wrong in one epoch as in another: its error does not become less with
-        their number, as photon noise does. So its variance is larger in each, by this factor.
+        The emulator error is common to all epochs and does not average out as photon noise does,
+        so that its variance is multiplied by this number.
         """
         axes = [pixels.wavelength for pixels in self.pixels]
         width = np.concatenate(list(map(pixel_width, axes)), axis=1)
@@ -194,8 +193,7 @@ class Likelihood:
     def _shared_errors(self, modes, velocities, size):
         """Return the errors of the emulator that pixels share, over σ: (n, n_pixels, n_modes).
 
-        Nobody knows their shapes to a tenth. So they are broadened once for all stars that have
-        about the same widths; where pixels lie is each star's own.
+        Their shapes are approximate, so that stars of similar widths share the broadening.
         """
         size = self.weight * self._tensor(size)
         shared, spectra = size.new_empty(*size.shape, len(modes)), self.forward.spectra_of(modes)
@@ -218,10 +216,10 @@ class Likelihood:
         return shared
 
     def _set_shares(self, noise, errors, sigma, elements):
-        """Keep which parts of the squares of residuals noise and inadequacy are expected to make.
+        """Store the expected parts of noise and of inadequacy in the squares of residuals.
 
-        Errors of the model are correlated over an element. As white noise of the same power,
-        which pixels are weighted with, they are larger in each pixel.
+        Errors of the model are correlated over an element. The white noise of the same power,
+        which weights pixels, is larger in each pixel.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             self.noise_share = np.nan_to_num((noise / sigma) ** 2)
@@ -229,7 +227,7 @@ class Likelihood:
             self.inadequacy_share = _IN_PIXELS * shrunk * np.nan_to_num((errors / sigma) ** 2)
 
     def _prior_of_continuum(self, terms):
-        """Return inverse variances and means of all coefficients beforehand, (n, n_basis) each."""
+        """Return inverse variances and means of the prior of coefficients, (n, n_basis) each."""
         if terms is None or self.basis is None:
             return None
         n_polynomials = self.basis.shape[2] // (terms.highest + 1)
@@ -238,12 +236,12 @@ class Likelihood:
         )
 
     def _flux_at_first(self):
-        """Return the model's flux at the parameters the fit starts from, without derivatives."""
+        """Return the flux of the model at the initial parameters."""
         blocks = torch.arange(len(self)).split(8 * self.at_once)
         return torch.cat([self._model(self.theta[r.numpy()], r, ())[0] for r in blocks])
 
     def _level_at_first(self, sigma, flux):
-        """Return the continuum at the parameters the fit starts from."""
+        """Return the continuum at the initial parameters."""
         if self.basis is None:
             return np.ones_like(sigma)
         finite = np.isfinite(sigma)
@@ -259,7 +257,7 @@ class Likelihood:
 
     def _model(self, theta, rows, by):
         """Return flux and Jacobian over all arms."""
-        everything = len(rows) == len(self) or len(self) == 1  # one star's pixels go for all
+        everything = len(rows) == len(self) or len(self) == 1  # stars may share the pixels of one
         i, parts = as_slice(rows), []
         for pixels, resolution in zip(self.pixels, self.resolution, strict=True):
             if not everything:
@@ -273,9 +271,9 @@ class Likelihood:
         return tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))
 
     def _solve_continuum(self, flux, rows):
-        """Return the coefficients that fit best, the continuum they make, and what they multiply.
+        """Return the best coefficients, their continuum and their design matrix over σ.
 
-        Shapes (n, n_basis), (n, n_pixels) and (n, n_pixels, n_basis); the last is over σ.
+        Shapes (n, n_basis), (n, n_pixels) and (n, n_pixels, n_basis).
         """
         basis, weight = self.basis[rows], self.weight[rows]
         m = basis.shape[2]
@@ -292,16 +290,16 @@ class Likelihood:
         return coefficients, level, columns[..., :m]
 
     def normal_equations(self, free, rows, *, derivatives=True):
-        """Return χ² and what Levenberg–Marquardt needs of it.
+        """Return χ², its gradient and its Hessian for Levenberg–Marquardt, on the CPU.
 
         Parameters
         ----------
         free : torch.Tensor, shape (n, n_free), float64
-            On the CPU, as all that is returned.
+            Free parameters, on the CPU.
         rows : torch.Tensor of int, shape (n,)
-            Which stars of the batch.
+            Stars of the batch.
         derivatives : bool
-            Whether gradient and Hessian are wanted; without, they are `None`.
+            Whether to return gradient and Hessian; otherwise they are `None`.
 
         Returns
         -------
@@ -309,7 +307,7 @@ class Likelihood:
         gradient : torch.Tensor, shape (n, n_free)
             Jᵀr.
         hessian : torch.Tensor, shape (n, n_free, n_free)
-            JᵀJ, what is linear eliminated.
+            JᵀJ after elimination of linear parameters.
         """
         products, k, excess, coefficients = self.products(free, rows, derivatives=derivatives)
         if self._prior is not None:
@@ -317,7 +315,7 @@ class Likelihood:
         return self._eliminate(products, k, free, excess)
 
     def products(self, free, rows, *, derivatives=True):
-        """Return products in pairs of all columns: derivatives, continuum, residual.
+        """Return products of all pairs of columns: derivatives, continuum, residual.
 
         The errors of the emulator that pixels share are marginalized; priors are not included.
 
@@ -334,7 +332,7 @@ class Likelihood:
         excess : torch.Tensor, shape (n,)
             Loss minus these squares.
         coefficients : torch.Tensor, shape (n, n_basis), or None
-            Of the continuum, at which the residual is.
+            Coefficients of the continuum in the residual.
         """
         vector = free.numpy()
         base = self.theta[rows.numpy()]
@@ -376,13 +374,13 @@ class Likelihood:
     def in_blocks(
         self, free: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return `normal_equations` of many stars, so many at a time as suits the device."""
+        """Return `normal_equations` of many stars, `at_once` stars at a time."""
         blocks = zip(*(part.split(self.at_once) for part in (free, rows)), strict=True)
         parts = [self.normal_equations(*block) for block in blocks]
         return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
     def _eliminate(self, products, k, free, excess):
-        """Eliminate the continuum from the products of all columns, and add the priors.
+        """Eliminate the continuum from the products of all columns and add the priors.
 
         The first ``k`` columns are derivatives, the last one is the residual.
         """
@@ -401,7 +399,7 @@ class Likelihood:
         return chi2, gradient, reduced[:, :-1, :-1] + torch.diag(precision)
 
     def _linear_part(self, flux, rows):
-        """Solve for what is linear: the continuum, and with a robust loss all of it.
+        """Solve for the continuum and, with a robust loss, for all linear parameters.
 
         Returns
         -------
@@ -410,11 +408,11 @@ class Likelihood:
         residual : torch.Tensor, shape (n, n_pixels)
             Model minus observed flux over σ.
         design : torch.Tensor, shape (n, n_pixels, n_basis)
-            What the continuum's coefficients multiply.
+            Design matrix of the continuum.
         root : torch.Tensor, shape (n, n_pixels), or None
-            Roots of the weights by which squares of residuals count, if they differ.
+            Square roots of the weights of squared residuals, with a robust loss.
         excess : torch.Tensor, shape (n,)
-            What the loss is more than these squares.
+            Loss minus the weighted squares.
         coefficients : torch.Tensor, shape (n, n_basis), or None
             Of the continuum.
         """
@@ -435,9 +433,9 @@ class Likelihood:
         return level, residual, design, root, excess, coefficients
 
     def _reweighted(self, residual, linear):
-        """Minimise Huber's loss over what is linear, by squares that are weighted again and again.
+        """Minimize Huber's loss over linear parameters by iteratively reweighted least squares.
 
-        Otherwise the loss would depend on where its weights come from, and no longer fall
+        The iteration converges, so that the loss depends on the parameters only and decreases
         towards its minimum.
         """
         best, coefficients = residual, None
@@ -458,24 +456,21 @@ class Likelihood:
         return coefficients, root, excess
 
     def _with_priors(self, normal):
-        """Add the priors of the emulator's errors, standard deviations of one, to JᵀJ."""
+        """Add the unit Gaussian priors of the emulator error to JᵀJ."""
         n_modes = 0 if self.modes is None else self.modes.shape[2]
         diagonal = torch.arange(normal.shape[1] - n_modes, normal.shape[1])
         normal[:, diagonal, diagonal] += 1
         return normal
 
     def roots(self, theta):
-        """Return roots of the weights by which squares of residuals count: (n, n_pixels).
-
-        With a robust loss, that is less for what is far away at parameters (n, n_names).
-        """
+        """Return square roots of the weights of squared residuals at parameters: (n, n_pixels)."""
         if self.loss == "linear":
             return torch.ones_like(self.weight)
         rows = torch.arange(len(self))
         return self._linear_part(self._model(theta, rows, ())[0], rows)[3]
 
     def at(self, theta):
-        """Return flux of the model and continuum at parameters: (n, n_pixels) each, as numpy."""
+        """Return flux of the model and continuum at parameters (n, n_names): (n, n_pixels) each."""
         rows = torch.arange(len(self))
         flux = self._model(theta, rows, ())[0]
         level = self._linear_part(flux, slice(None))[0]
@@ -483,7 +478,7 @@ class Likelihood:
         return flux, np.broadcast_to(torch.as_tensor(level).cpu().numpy(), flux.shape)
 
     def n_continuum(self) -> np.ndarray:
-        """Return how many coefficients of the continuum each star determines: (n,)."""
+        """Return the number of coefficients of the continuum of each star: (n,)."""
         if self.basis is None:
             return np.zeros(len(self), dtype=int)
         free = (self.basis != 0).any(dim=1).cpu().numpy()
@@ -492,7 +487,7 @@ class Likelihood:
         return free.sum(axis=1)
 
     def coefficients(self, theta):
-        """Return the continuum's coefficients at parameters (n, n_names); `None` without one."""
+        """Return the coefficients of the continuum at parameters (n, n_names), if there are any."""
         if self.basis is None:
             return None
         rows = torch.arange(len(self))

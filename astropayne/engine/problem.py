@@ -101,8 +101,7 @@ class FitProblem:
     def range_precision(self) -> np.ndarray:
         """Inverse variances of the free parameters that follow from the labels' ranges: (k,).
 
-        They matter where the spectrum says little. A range counts as a Gaussian with the variance
-        of a uniform distribution over it.
+        A range is a Gaussian prior with the variance of a uniform distribution over it.
         """
         index = self.parameters.index
         width = (self.high - self.low)[index]

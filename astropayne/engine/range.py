@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Parameters at the bounds of their ranges: how far beyond the optimum is, and what that does."""
+"""Parameters at the bounds of their ranges: distance to the optimum and effect on errors."""
 
 import numpy as np
 from scipy.special import log_ndtr
@@ -33,10 +33,10 @@ def beyond_bounds(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray
 
 
 def truncated(covariance: np.ndarray, bounded: np.ndarray, pull: np.ndarray) -> np.ndarray:
-    """Return the covariance of parameters if some lie on one side of their bounds for certain.
+    """Return the covariance of parameters of which some are limited by a bound.
 
-    The distribution of a parameter at its bound is a Gaussian, cut off there. What it is
-    correlated with is known better for it.
+    The distribution of a parameter at its bound is a truncated Gaussian, which also reduces the
+    variances of parameters that are correlated with it.
 
     Parameters
     ----------

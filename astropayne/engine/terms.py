@@ -167,7 +167,7 @@ def chosen_degrees(terms, likelihood, theta):
 
 
 def terms_differ(terms, others):
-    """Return which stars' amplitudes differ by so much that a fit has to be repeated: (n,)."""
+    """Return which stars must be fitted again because their amplitudes differ: (n,)."""
     relative, absolute = _SAME
     one, other = terms.inadequacy, others.inadequacy
     change = np.abs(one.amplitude - other.amplitude)

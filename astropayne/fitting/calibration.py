@@ -24,7 +24,7 @@ _ELEMENT = 5e-5  # width of a resolution element in ln λ, where the model's res
 
 @dataclass(frozen=True)
 class _Residuals:
-    """What one star shows: wavelengths at rest, observed minus model, depth of the model, noise."""
+    """Residuals of one star: rest wavelengths, observed minus model, depth of the model, noise."""
 
     name: str
     wavelength: np.ndarray
@@ -43,10 +43,10 @@ def calibrate(
 ) -> PayneModel:
     """Return a model whose lines are corrected by spectra of stars with known labels.
 
-    The labels of each star are held, velocity, rotation and continuum are fitted. What the stars'
-    lines have in common is learnt as a relative correction of their depths over a resolution
-    element; lines that the model lacks are added. Each star is then fitted with the corrections of
-    the others: the differences to its labels are part of the errors of later fits.
+    Velocity, rotation and continuum of each star are fitted with its labels fixed. The residuals
+    that the stars have in common determine a relative correction of the depths of lines and the
+    depths of missing lines. Each star is then fitted with the corrections derived from the others;
+    the differences from its labels are included in the errors of later fits.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def calibrate(
     Returns
     -------
     PayneModel
-        With a ``calibration``; fits use it for stars whose residuals show what it corrects.
+        With a ``calibration``, which fits use for stars whose residuals resemble it.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def calibrate(
 
 
 def _residuals(model, name, spectrum, values, options):
-    """Return what a star shows beyond the model at its labels."""
+    """Return the residuals of a star from the model with its labels."""
     fixed = dict(zip(model.labels.names, values.tolist(), strict=True))
     setup = FitSetup.of(model, replace(options, fixed=fixed, exclude_at_rest=None))
     with without_gradients(), one_thread():

@@ -30,82 +30,82 @@ def fit_spectrum(
 ) -> FitResult:
     """Fit one observed star.
 
-    The velocity is found by cross-correlation over ±1000 km/s and the labels are started from
-    several points of their range; nothing has to be guessed. Pixels whose model would depend on
-    wavelengths beyond the model's windows are left out.
+    The velocity is searched between −1000 and 1000 km/s, and initial labels are estimated from the
+    spectrum, so that no initial guess is needed. Pixels for which the model depends on wavelengths
+    beyond its windows are excluded.
 
     Parameters
     ----------
     observed : `~specutils.Spectrum` or `~specutils.SpectrumList`
-        Any spectral unit, class of uncertainty and mask. A list is several orders, arms or
-        epochs of one star, which are fitted together; they may overlap.
+        Any spectral unit, class of uncertainty and mask. A list contains orders, arms or epochs
+        of one star, which are fitted together and may overlap.
     model : `~astropayne.PayneModel`
     options : FitOptions, optional
-        Options to start from; the keywords that follow change them.
+        Options, which the following keywords override.
     resolution : float, array_like, callable, or sequence of these, optional
-        λ/FWHM of the spectrum, or a sequence of those of each of a list; by default its
-        ``meta["resolution"]``, and without that estimated from the widths of its lines.
-        Spectra that are sharper than the model are smoothed. Where it varies, an array with a
-        value a pixel, or a function of the spectral axis; any value will do for bad pixels, and
-        for those far from the model's windows.
+        λ/FWHM of the spectrum, or a sequence with a value for each spectrum of a list. The
+        default is ``meta["resolution"]``; if it is missing, the resolution is estimated from the
+        widths of lines. A varying resolution is an array with a value for each pixel or a function
+        of the spectral axis. Its values at bad pixels and far from the windows of the model are
+        not used. Spectra of higher resolution than the model are smoothed.
     fixed : mapping of str to value, optional
-        Labels or velocities that are known, labels in any convention: with ``{"[Mg/H]": 0.1}``,
-        [Mg/Fe] follows from [Fe/H]. The macroturbulence ``vmac`` is fixed at 0 unless it
-        is given here or in ``free``: at usual resolutions it cannot be told from rotation.
+        Known labels, in any convention, or velocities. With ``{"[Mg/H]": 0.1}``, [Mg/Fe] follows
+        from [Fe/H]. The macroturbulence ``vmac`` is fixed at 0 unless it is given here or in
+        ``free``, because it can rarely be distinguished from rotation.
     free : sequence of str, optional
-        What to fit although it is fixed by default: ``("vmac",)``.
+        Parameters to fit that are fixed by default: ``("vmac",)``.
     start : mapping of str to value, optional
-        Where to start, labels in any convention, instead of the search; a velocity is looked for
-        within 100 km/s.
+        Initial values instead of those of the search; labels in any convention. The velocity is
+        searched within 100 km/s of its initial value.
     tied : mapping of str to callable, optional
-        Labels or velocities that follow from the others: a function of a mapping of all names to
-        arrays, in their own units: ``{"Ca_Fe": lambda star: star["Mg_Fe"]}``. They may follow from
-        tied ones, but not in a circle.
+        Labels or velocities that are functions of the others: ``{"Ca_Fe": lambda star:
+        star["Mg_Fe"]}``. A function receives a mapping of all names to arrays in their own units.
+        It may use other tied parameters, but not in a circle.
     bounds : mapping of str to (low, high), optional
-        Narrower ranges than the model's. Labels in another convention need the others that go
-        into it to be fixed: A(Mg) needs [Fe/H].
+        Narrower ranges than those of the model. A label in another convention requires that the
+        other labels in its conversion are fixed: [Fe/H] for A(Mg).
     priors : mapping of str to (mean, sigma), optional
-        Gaussian priors, of labels as in ``bounds``.
+        Gaussian priors; labels as in ``bounds``.
     continuum : "auto", int, array_like or callable, or a list of the last two, or None
-        "auto" fits polynomials of the degree that has the highest evidence. Otherwise the
-        degree of a Chebyshev polynomial in each window that multiplies the model, 50 at
-        most; or
-        what multiplies it, a value a pixel; or a function that gives these of a spectrum, such as
-        ``lambda s: fit_generic_continuum(s)(s.spectral_axis)``; a list of continua goes with a
-        list of arms; `None` for a continuum of exactly one.
+        Factor that multiplies the model: the degree, at most 50, of a Chebyshev polynomial in each
+        window; an array with a value for each pixel; or a function that returns one for a
+        spectrum, such as ``lambda s: fit_generic_continuum(s)(s.spectral_axis)``. A list contains
+        the continua of several arms. "auto" selects the degree with the highest evidence. `None`
+        is a continuum of exactly one.
     inadequacy : "auto", float or None
-        Errors of the model's lines, as a part of their depth, correlated over a resolution
-        element. "auto" estimates them for each star by maximum likelihood; `None` stands for
-        lines that are exact.
+        Errors of the model's lines, as a fraction of their depth, correlated over a resolution
+        element. "auto" estimates them for each star by maximum likelihood; `None` assumes that
+        lines are exact.
     regions, exclude : `~specutils.SpectralRegion`, optional
-        Use only these parts of the spectrum; leave these out. They are where they are observed,
-        whatever the star's velocity; windows of lines move with it in
-        `~astropayne.fit_abundances`, as ``stellar_lines``.
+        Parts of the spectrum, in the observed frame, to use or to exclude. The windows of
+        ``stellar_lines`` in `~astropayne.fit_abundances` move with the star.
     exclude_at_rest : `~specutils.SpectralRegion`, "auto" or None
-        Leave out these parts of the star's spectrum, wherever its velocity moves them, in the
-        model's medium: "auto" stands for ``model.untrusted``, where the model is known to be wrong.
+        Parts to exclude in the frame of the star and in the medium of the model. "auto" excludes
+        ``model.untrusted``, where the model is known to be wrong.
     medium : {"air", "vacuum"}, optional
-        What the spectrum's wavelengths are measured in; by default its ``meta["medium"]``, and
-        without that the model's.
+        Medium of the wavelengths. The default is ``meta["medium"]`` of the spectrum; if it is
+        missing, the medium of the model.
     noise_floor : float
-        Error added to that of every pixel in quadrature, a fraction of the flux around it.
+        Error that is added in quadrature to that of every pixel, as a fraction of the flux
+        around it.
     loss : {"linear", "huber"}
-        "huber" counts what is more than three standard deviations away by its size, not its
-        square: cosmic rays and wrong lines pull less.
+        "huber" reduces the weight of pixels more than three standard deviations from the model,
+        such as cosmic rays.
     report : sequence of str, optional
-        More labels to give, in any convention that transforms reach from the model's: with errors
-        from the covariance, ``("A(Mg)", "[Ca/H]")``.
+        Additional labels in the result, such as ``("A(Mg)", "[Ca/H]")``, in any convention to
+        which transforms lead from the labels of the model. Their errors follow from the covariance.
     systematic : mapping of str to value, optional
-        What the method's own errors are, from comparisons with well-known stars:
-        ``{"teff": 50 * u.K}``; by default the model's ``meta["systematic"]``. They are given
-        apart, and never go into errors.
+        Systematic errors of the method, such as ``{"teff": 50 * u.K}``; by default
+        ``meta["systematic"]`` of the model. They are returned separately and are not included in
+        the other errors.
     limb_darkening : float
         Linear coefficient ε.
     macroturbulence : {"joint", "product", "fwhm"}
-        What ``vmac`` is: ζ, over the disc together with rotation; ζ of a kernel apart from that of
-        rotation; or the full width at half maximum of that kernel, as in TSFitPy and one_payne.
+        Definition of ``vmac``: ζ, integrated over the disk together with rotation; ζ of a
+        separate kernel; or the full width at half maximum of that kernel, as in TSFitPy and
+        one_payne.
     device : str
-        Where to compute: "cpu", "cuda", "auto"…
+        Device of the computation: "cpu", "cuda", "auto"…
 
     Returns
     -------
@@ -114,9 +114,9 @@ def fit_spectrum(
     Raises
     ------
     ValueError
-        If an option makes no sense, or the spectrum has no pixel that can be used.
+        If an option has an invalid value, or the spectrum has no usable pixel.
     TypeError
-        If the model, the spectrum or an option is of a wrong kind.
+        If the model, the spectrum or an option has the wrong type.
 
     Examples
     --------
@@ -151,38 +151,39 @@ def fit_spectra(
     ----------
     spectra : iterable of `~specutils.Spectrum` or `~specutils.SpectrumList`
         A list, a `~specutils.SpectrumCollection`, a generator, or a `~specutils.Spectrum` with
-        flux of shape (n_spectra, n_pixels). Each has its own pixels. A
-        `~specutils.SpectrumList` inside is one star in several arms; on its own it is many stars.
+        flux of shape (n_spectra, n_pixels). The pixels may differ. A `~specutils.SpectrumList`
+        within a list contains the arms of one star; by itself it contains many stars.
     model : `~astropayne.PayneModel`
     progress : bool, optional
         Whether to show a progress bar; by default on a terminal only.
     covariances : bool
-        Whether to add a column ``covariance``, whose axes ``meta["free"]`` names.
+        Whether to add a column ``covariance``; ``meta["free"]`` lists its axes.
     models : bool
-        Whether to add a column ``best_fit``: the model at the star's pixels, arms one after
-        another, filled up with NaN to the longest.
+        Whether to add a column ``best_fit`` with the model at the pixels of the star. Arms are
+        concatenated, and shorter rows are padded with NaN.
     options : FitOptions, optional
-        Options to start from; the keywords change them.
+        Options, which the keywords override.
     **keywords
         Options of the fit, as in `fit_spectrum`.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A row a spectrum, in their order: ``name`` (its ``meta["name"]``, in that of a collection a
-        list of them, or its number), labels and velocities with their errors (``teff_err``;
-        ``teff_sys`` where ``systematic`` has it), χ², degrees of freedom, flags, ``at_bound``,
-        ``low_information``, ``vsini_limit``, iterations and message. A spectrum that cannot be
-        fitted has a row of NaN, the flag ``BAD_INPUT``, and its reason in ``message``.
+        One row for each spectrum, in the order of the input. The columns are ``name`` (from
+        ``meta["name"]``, which is a list for a collection, or the number of the spectrum), labels
+        and velocities with errors (``teff_err``) and systematic errors (``teff_sys``), ``chi2``,
+        ``dof``, ``flags``, ``iterations``, ``at_bound``, ``low_information``, ``vsini_limit``,
+        ``limits``, ``notes`` and ``message``. A spectrum that cannot be fitted has a row of NaN,
+        the flag ``BAD_INPUT`` and the reason in ``message``.
 
     Raises
     ------
     TypeError, ValueError
-        If the model or an option makes no sense, or there is something else in place of spectra,
-        such as the name of a file.
+        If the model or an option is invalid, or the input contains no spectra, for example the
+        name of a file.
     Interrupted
-        If Ctrl-C ends it: a `KeyboardInterrupt` with the ``table`` of the spectra before, which are
-        fitted some hundred at a time.
+        If Ctrl-C is pressed. It is a `KeyboardInterrupt` with the ``table`` of the spectra of
+        complete batches.
 
     Examples
     --------

@@ -32,10 +32,9 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class FitOptions:
     """The options of a fit.
 
-    Each field is the keyword of the same name of `~astropayne.fit_spectrum`, which describes it.
-    The public functions make one of their keywords, or take one as ``options``, which suits
-    pipelines that call them with the same options many times. It does not change afterwards:
-    `dataclasses.replace` makes another.
+    Each field is the keyword of `~astropayne.fit_spectrum` with the same name. Functions that fit
+    spectra also accept an instance as ``options``. Instances are immutable; `dataclasses.replace`
+    returns one with other values.
 
     Raises
     ------
@@ -106,21 +105,18 @@ class FitOptions:
 
     @property
     def broadening(self) -> Broadening:
-        """How rotation and macroturbulence broaden lines."""
+        """Limb darkening and definition of the macroturbulence."""
         return Broadening(self.limb_darkening, self.macroturbulence)
 
     @property
     def degree(self) -> int | str | None:
-        """Degree of the polynomials that are fitted as the continuum; `None` if none are.
-
-        "auto" if the fit chooses it.
-        """
+        """Degree of the continuum polynomials: "auto" if the fit selects it, `None` without any."""
         if _is_automatic(self.continuum):
             return _AUTOMATIC
         return int(self.continuum) if _is_degree(self.continuum) else None
 
     def region_left_out(self, model: Any) -> Any:
-        """Region in the star's frame that is left out, `None` if there is none.
+        """Return the region in the frame of the star that is excluded; `None` if there is none.
 
         Parameters
         ----------
@@ -142,13 +138,13 @@ class FitOptions:
         Parameters
         ----------
         function : callable
-            What the user called: errors name it.
+            The public function, which errors name.
         options : FitOptions or None
             The argument ``options`` of the call.
         keywords : mapping of str to value
-            The other keywords of the call, which take precedence.
+            Other keywords of the call, which take precedence.
         also : iterable of str
-            Other options that the function takes among its keywords.
+            Further keywords that the function accepts.
 
         Raises
         ------
@@ -174,10 +170,10 @@ class FitOptions:
 
 
 def takes_fit_options(function: _Function) -> _Function:
-    """Show the fields of `FitOptions` in the signature of a function that takes them as keywords.
+    """Add the fields of `FitOptions` to the signature of a function that takes them as keywords.
 
-    The function ends in ``options=None, **keywords``, and makes its options by
-    `FitOptions.from_call`. ``help`` and the completion of names then list every option.
+    The parameters of the function end with ``options=None, **keywords``. ``help`` and
+    completion then list every option.
     """
     signature = inspect.signature(function)
     kinds = inspect.Parameter

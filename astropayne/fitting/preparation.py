@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Observed spectra made ready for a fit: blemishes left out, resolution found and lowered.
+"""Preparation of observed spectra for fits.
 
-A fit needs a spectrum whose lines are at least as wide as the model's. Sharper spectra are smoothed
-here, within reach of the model's windows only, and every change is noted.
+Bad pixels are excluded, an unknown resolution is estimated, and spectra of higher resolution than
+that of the model are smoothed near the windows of the model. Every change has a note.
 """
 
 from dataclasses import dataclass
@@ -34,16 +34,17 @@ _TEMPLATES = 24  # spectra of the model that line widths are compared with
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spectrum that is ready for a fit, and what was done to it.
+    """A spectrum that was prepared for a fit.
 
     Attributes
     ----------
     spectrum : `~specutils.Spectrum`
-        The one that was given, if nothing had to be changed.
+        The input spectrum if no change was necessary.
     resolution : float, numpy.ndarray or None
         λ/FWHM, a value or one for each pixel.
     excess : float
-        Variance of its line profiles over the model's, (km/s)², if the resolution is not known.
+        Variance of its line profiles minus that of the model, (km/s)², if its resolution is
+        unknown; otherwise NaN.
     notes : tuple of str
         Sentences for the user.
     """
@@ -65,7 +66,7 @@ class Prepared:
 
 
 class Preparation:
-    """Makes the spectra of a run ready for fits with one model.
+    """Prepares spectra for fits with one model.
 
     Parameters
     ----------
@@ -127,9 +128,9 @@ class Preparation:
         return Prepared(made, made.meta["resolution"], excess, notes)
 
     def lower_resolutions(self, arms):
-        """Return resolutions to try for a star whose lines are broader than the model's.
+        """Return lower resolutions to fit a star with, if its lines are broader than the model's.
 
-        Lines are broad because of the instrument or the star. The likelihood tells which.
+        Either the instrument or the star broadens the lines; the likelihood decides.
         """
         excess = [arm.excess for arm in arms if arm.estimated and not arm.smoothed]
         if len(excess) < len(arms) or min(excess) < _BROADER:
@@ -138,13 +139,13 @@ class Preparation:
         return [C_KMS / FWHM / np.sqrt(own + part * min(excess)) for part in (0.5, 1.0)]
 
     def _usual(self, stated, order):
-        """Return one resolution for the pixels near the model's windows, `None` if not known."""
+        """Return the median resolution near the windows of the model; `None` if unknown."""
         if stated is None:
             return None
         return float(np.median(stated[order] if np.ndim(stated) and len(order) else stated))
 
     def _reach(self, wavelength):
-        """Say which pixels are within reach of the model's windows at any velocity."""
+        """Return which pixels are within reach of the model's windows at any velocity."""
         near = np.zeros(len(wavelength), dtype=bool)
         ends = np.array([-1, 1]) * (FASTEST_RV + _BORDER)
         for window in find_windows(self._axis):

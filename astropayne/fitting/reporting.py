@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""`Report`: names, units, values and errors of what a fit reports."""
+"""`Report`: names, units, values and errors in the results of fits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _KMS = u.km / u.s
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a fit reports: the model's labels, labels in other conventions, velocities.
+    """Labels of the model, labels in other conventions and velocities in the results of fits.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Report:
 
     @classmethod
     def from_options(cls, model: PayneModel, options: FitOptions, parameters: Parameters) -> Self:
-        """Check what is to be reported.
+        """Return the report that the options select.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Report:
         return cls(parameters, units, conversion, _systematic(model, options, units))
 
     def values(self, outcomes: Sequence[Outcome]) -> tuple[np.ndarray, np.ndarray]:
-        """Return values and errors of everything that is reported: (n, n_units) each."""
+        """Return values and errors of all reported quantities: (n, n_units) each."""
         theta = np.array([outcome.theta for outcome in outcomes])
         errors = np.array([outcome.errors for outcome in outcomes])
         if self.conversion is None:
@@ -157,5 +157,5 @@ def _size(name: str, value: Any, units: Mapping[str, u.Unit | None]) -> u.Quanti
     accepted = (units[name],) if units[name] else (u.dimensionless_unscaled, u.dex)
     size = strip_unit(value, name, *accepted)
     if not 0 <= size < np.inf:
-        raise ValueError(f"systematic: {name} = {size} has to be zero or positive")
+        raise ValueError(f"systematic: {name} = {size} must be zero or positive")
     return u.Quantity(size, units[name] or u.dimensionless_unscaled)

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""How sharp a spectrum is: its line widths beside those of a model, from power spectra."""
+"""Line widths of a spectrum relative to those of a model, from power spectra."""
 
 import numpy as np
 
@@ -39,10 +39,11 @@ def excess_variance(
     model_flux: np.ndarray,
     resolution: float,
 ) -> float:
-    """Return by how much the variance of line profiles is larger than in a model, in (km/s)².
+    """Return the variance of line profiles minus that of a model, in (km/s)².
 
-    A Gaussian broadens the Fourier transform of a spectrum by its own transform, so that the
-    ratio of two power spectra falls with the square of the frequency; velocity does not matter.
+    A Gaussian profile multiplies the Fourier transform of a spectrum by its own, so that the
+    logarithm of the ratio of two power spectra is proportional to the square of the frequency. It
+    does not depend on the velocity.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def excess_variance(
     Returns
     -------
     float
-        Negative if the lines of the spectrum are narrower; NaN if that cannot be told.
+        Negative if the lines of the spectrum are narrower; NaN if it cannot be determined.
     """
     sigma = C_KMS / resolution / FWHM
     ratios, frequencies = [], []

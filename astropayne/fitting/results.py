@@ -66,11 +66,11 @@ class FitResult:
     Attributes
     ----------
     labels : mapping of str to `~astropy.units.Quantity`
-        All labels, and rv, vsini and vmac; fitted or fixed. NaN for what was not measured. Labels
-        are found in any spelling: ``labels["[Fe/H]"]``.
+        All labels, and rv, vsini and vmac, fitted or fixed; NaN if not measured. Labels are found
+        in any notation: ``labels["[Fe/H]"]``.
     errors : mapping of str to `~astropy.units.Quantity`
-        Standard deviations from the covariance: photon noise and emulator error, the continuum
-        marginalized, never rescaled by χ². NaN for what was fixed or not measured.
+        Standard deviations from the covariance, with the continuum marginalized. They are never
+        rescaled by χ². NaN if the value was fixed or not measured.
     covariance : numpy.ndarray, shape (n_free, n_free)
         Of the ``free`` parameters, in their own units.
     free : tuple of str
@@ -83,24 +83,26 @@ class FitResult:
     at_bound, low_information : tuple of str
         Parameters at an end of their range, and those that the spectrum hardly constrains.
     vsini_limit : `~astropy.units.Quantity`
-        Upper limit of vsini, one-sided at 95 %, where it cannot be told from zero; NaN where it
-        is measured.
+        One-sided upper limit of vsini at 95 % if vsini cannot be distinguished from zero; NaN if
+        vsini was measured.
     systematic : mapping of str to `~astropy.units.Quantity`
-        Systematic errors, as given by ``systematic=`` or the model; part of no other error.
+        Systematic errors from the option ``systematic`` or from the model. They are not included
+        in ``errors``.
     iterations : int
         Evaluations of the model and its derivatives in the last pass.
     limits : mapping of str to str
-        Limits, as "< -2", of labels that lie beyond the range of the model.
+        Limits such as "< -2" of labels that are beyond the range of the model.
     notes : tuple of str
-        What was done to the spectrum, and what to do next.
+        Choices that the fit made, and advice for flags that are set.
     message : str
-        What is wrong with the fit; empty if nothing is.
+        Description of a problem; empty if there is none.
     observed : `~specutils.Spectrum` or `~specutils.SpectrumList`
-        What was fitted.
+        The spectrum that was fitted.
     best_fit : `~specutils.Spectrum` or `~specutils.SpectrumList`
-        The model at the observed pixels, continuum included; NaN where it is not supported.
+        The model multiplied by the continuum, at the observed pixels; NaN where the model is not
+        supported.
     used : numpy.ndarray of bool, or list of these
-        Pixels that took part.
+        Pixels that were used.
     """
 
     labels: Mapping[str, u.Quantity]
@@ -136,14 +138,14 @@ class FitResult:
     def plot(self, **options: Any) -> Any:
         """Plot the spectrum, its fit and the residuals.
 
-        Keywords and what is returned are those of `~astropayne.plotting.spectra.plot_fit`.
+        Parameters and return value are those of `~astropayne.plotting.plot_fit`.
         """
         from astropayne.plotting.spectra import plot_fit
 
         return plot_fit(self, **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        # What specutils makes of an axis does not pickle; what it makes it of does.
+        # Spectral axes of specutils cannot be pickled; their values and units can.
         spectra = {name: _taken_apart(getattr(self, name)) for name in ("observed", "best_fit")}
         return {**self.__dict__, **spectra}
 
@@ -153,7 +155,7 @@ class FitResult:
 
 
 def result_of(report: Report, observed: "Spectrum | SpectrumList", outcome: Outcome) -> FitResult:
-    """Return the result of a fit, from its outcome."""
+    """Return the result of a fit from its outcome."""
     labels, errors = report.quantities(outcome)
     several = isinstance(observed, list)
     arms = list(observed) if several else [observed]
@@ -195,13 +197,13 @@ def _model_spectrum(
 
 
 def _taken_apart(spectrum: Any) -> Any:
-    """Return what a spectrum, or each of a list, is made of, as far as it can be pickled."""
+    """Return the parts of a spectrum, or of each spectrum of a list, that can be pickled."""
     if isinstance(spectrum, list):
         return [_taken_apart(part) for part in spectrum]
     parts = {name: getattr(spectrum, name) for name in ("flux", "mask")}
     parts["spectral_axis"] = u.Quantity(spectrum.spectral_axis, subok=False)
     parts["uncertainty"] = spectrum.uncertainty
-    if spectrum.uncertainty is not None:  # it refers to the spectrum it belongs to
+    if spectrum.uncertainty is not None:  # its parent is the spectrum
         size = spectrum.uncertainty
         parts["uncertainty"] = type(size)(size.array, unit=size.unit)
     parts["meta"] = {n: value for n, value in spectrum.meta.items() if _is_picklable(value)}

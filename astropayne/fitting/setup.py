@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""`FitSetup`: what a model and options make of each other, ready for any number of stars."""
+"""`FitSetup`: a model and options that were checked against each other, for fits of any stars."""
 
 import functools
 import itertools
@@ -40,20 +40,20 @@ _RESEMBLES = 0.3  # of the corrections of a calibration, that residuals show of 
 
 @dataclass(frozen=True, eq=False)
 class FitSetup:
-    """A model and options that fit together.
+    """A model and options that were checked against each other.
 
     Attributes
     ----------
     model : `~astropayne.PayneModel`
     options : FitOptions
     preparation : Preparation
-        From spectra to spectra that are ready for a fit.
+        Prepares spectra for a fit.
     reader : StarReader
-        From these to arrays.
+        Converts prepared spectra to arrays.
     problem : `~astropayne.engine.problem.FitProblem`
-        From arrays to outcomes.
+        Fits arrays.
     report : Report
-        From outcomes to values with names and units.
+        Converts outcomes to values with names and units.
     """
 
     model: PayneModel
@@ -70,7 +70,7 @@ class FitSetup:
         Raises
         ------
         TypeError, ValueError
-            If the model is no trained one, or an option does not suit it.
+            If the model is not trained, or an option is invalid for it.
         """
         require_model(model)
         reader = StarReader(model, options)
@@ -87,14 +87,14 @@ class FitSetup:
     def fit(
         self, spectra: "Sequence[Spectrum | SpectrumList]", *, best_fits: bool = False
     ) -> list[Outcome]:
-        """Fit some stars; those that cannot be unpacked get an outcome with the reason."""
+        """Fit some stars; the outcome of a star that cannot be unpacked contains the reason."""
         stars: dict[int, Star] = {}
         prepared: dict[int, list[Prepared]] = {}
         outcomes: list[Any] = [None] * len(spectra)
         for i, spectrum in enumerate(spectra):
             try:
                 prepared[i], stars[i] = self._unpack(spectrum)
-            except Exception as error:  # whatever is wrong with one star is that star's
+            except Exception as error:  # a bad star must not end the fits of the others
                 outcomes[i] = self.problem.rejected(str(error) or type(error).__name__)
 
         def kind(i):
@@ -109,12 +109,12 @@ class FitSetup:
         return outcomes
 
     def unpack(self, spectrum: "Spectrum | SpectrumList", outcome: Outcome) -> Star:
-        """Return a star as arrays, at the resolution that its fit has found."""
+        """Return a star as arrays, with the resolution that its fit determined."""
         star = self._unpack(spectrum)[1]
         return star if outcome.resolution is None else replace(star, resolution=outcome.resolution)
 
     def _unpack(self, spectrum: "Spectrum | SpectrumList") -> tuple[list[Prepared], Star]:
-        """Return the prepared arms of a star, and the star as arrays."""
+        """Return the prepared arms of a star and the star as arrays."""
         arms = list(spectrum) if isinstance(spectrum, list) else [spectrum]
         resolutions = for_each(self.options.resolution, arms, "resolutions")
         prepared = [self.preparation.prepare(*pair) for pair in zip(arms, resolutions, strict=True)]
@@ -123,7 +123,7 @@ class FitSetup:
     def _fit_group(
         self, stars: Sequence[Star], prepared: Sequence[list[Prepared]], best_fits: bool
     ) -> list[Outcome]:
-        """Fit stars with as many arms each, also at lower resolutions if theirs is not known."""
+        """Fit stars with the same number of arms, at several resolutions if theirs is unknown."""
         stars = list(stars)
         outcomes = list(fit_batch(self.problem, stars, best_fits=best_fits))
         for i, lower in enumerate(map(self.preparation.lower_resolutions, prepared)):
@@ -139,7 +139,7 @@ class FitSetup:
         return [self._noted(*pair) for pair in zip(outcomes, prepared, strict=True)]
 
     def _noted(self, outcome: Outcome, prepared: list[Prepared]) -> Outcome:
-        """Return an outcome with the notes on how its spectra were prepared."""
+        """Return an outcome with notes on the preparation of its spectra."""
         if self.options.degree == "auto" and any(arm.estimated for arm in prepared):
             outcome = outcome.with_flag(Flag.RESOLUTION_ESTIMATED)
             if any(arm.smoothed for arm in prepared):
@@ -149,7 +149,7 @@ class FitSetup:
     def _calibrated(
         self, stars: Sequence[Star], outcomes: list[Outcome], best_fits: bool
     ) -> list[Outcome]:
-        """Fit stars again that show what the model's calibration corrects."""
+        """Repeat the fits of stars whose residuals resemble the corrections of the calibration."""
         real = [i for i, outcome in enumerate(outcomes) if outcome.resemblance > _RESEMBLES]
         if not real:
             return outcomes
@@ -162,7 +162,7 @@ class FitSetup:
 
     @functools.cached_property
     def problem_of_real_stars(self) -> FitProblem:
-        """The problem with the calibrated model, whose label errors are part of the errors."""
+        """The problem with the calibrated model and the label errors of its calibration."""
         calibration, width = self.model.calibration, self.model.labels.width
         covariance = calibration.covariance * np.outer(width, width)
         shift = self.problem.shift
@@ -176,7 +176,7 @@ class FitSetup:
     def fit_one(
         self, spectrum: "Spectrum | SpectrumList"
     ) -> "tuple[Spectrum | SpectrumList, Star, Outcome]":
-        """Fit one star, and return its prepared spectra, its arrays and its outcome.
+        """Fit one star and return its prepared spectra, its arrays and its outcome.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class FitSetup:
 
 
 def _without_vsini(outcome: Outcome, names: Sequence[str]) -> Outcome:
-    """Return an outcome whose vsini, which contains an unknown resolution, is an upper limit."""
+    """Return an outcome with an upper limit of vsini, which includes the unknown resolution."""
     i, theta, errors = names.index("vsini"), outcome.theta.copy(), outcome.errors.copy()
     limit = theta[i] + 1.645 * np.nan_to_num(errors[i])
     if not errors[i] > 0:  # fixed, or not measured anyway
@@ -207,7 +207,7 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
         "dtype": torch.float32, "device": pick_device(options.device),
     }  # fmt: skip
     forward = model.forward_model(**broadening)
-    # Corrections are of the errors of lines: without these, the model is taken as it is.
+    # Without inadequacy, lines are assumed to be exact, and corrections do not apply.
     calibrated = model.calibration is not None and options.inadequacy != 0
     templates = functools.partial(
         templates_of,
@@ -219,7 +219,7 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
     if excluded is not None:
         untrusted = inside_regions(model.wavelength, excluded, model.medium)
     error = model.error
-    apart = error is not None and error.components is not None  # not of networks from elsewhere
+    apart = error is not None and error.components is not None  # others have none
     return FitProblem(
         forward=forward, parameters=constraints.parameters, make_templates=templates,
         low=constraints.low, high=constraints.high, fixed=constraints.fixed,
@@ -234,7 +234,7 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
 
 
 def _lowest_resolution(model: PayneModel, options: FitOptions) -> float | None:
-    """Return the lowest resolution that is given, checked, or `None` if some are not known."""
+    """Return the lowest given resolution after a check, or `None` if one is unknown."""
     given = options.resolution
     arms = given if isinstance(given, list | tuple) else [given]
     lowest = [_lowest_of_arm(model, resolution) for resolution in arms]
@@ -242,7 +242,7 @@ def _lowest_resolution(model: PayneModel, options: FitOptions) -> float | None:
 
 
 def _lowest_of_arm(model: PayneModel, resolution: Any) -> float | None:
-    """Return that of an arm; where it varies, its pixels are checked with their spectrum."""
+    """Return the lowest resolution of an arm; varying ones are checked with their spectrum."""
     if callable(resolution):
         try:
             resolution = resolution_at(resolution, model.wavelength)

@@ -21,7 +21,7 @@ _NO_LIGHT = 1e12  # times the continuum, from which on a value is not flux but f
 
 
 class StarReader:
-    """Makes a `Star` of spectra, with the options that all stars of a run have in common.
+    """Converts spectra to a `Star`, with the options of a fit.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class StarReader:
         return observation.wavelength, flux, sigma, scale, level, 1 / alike
 
     def _scale(self, spectrum, observation, continuum):
-        """Return what an arm is divided by: its continuum if that is known, or about that."""
+        """Return the divisor of an arm: its continuum if known, otherwise its median flux."""
         if continuum is not None:
             return _given_continuum(continuum, spectrum, observation)
         if self.degree is None or not observation.good.any():
@@ -121,7 +121,7 @@ class StarReader:
         return resolution, replace(observation, good=observation.good & reachable)
 
     def _near(self, observation):
-        """Say which pixels are within the model's windows at usual velocities."""
+        """Return which pixels are within the model's windows at usual velocities."""
         axis, near = self.model.vacuum_wavelength, np.zeros(observation.good.shape, dtype=bool)
         for window in find_windows(axis):
             low, high = axis[window][[0, -1]] * doppler_factor(np.array([-1, 1]) * FASTEST_RV)
@@ -177,7 +177,7 @@ def _given_continuum(continuum, spectrum, observation):
 
 
 def _level(wavelength, flux):
-    """Return about what the flux is around each pixel: its median within some Ångströms."""
+    """Return the median flux around each pixel, within some Ångströms."""
     level = np.full(len(flux), np.nanmedian(np.abs(np.append(flux, 0.0))))
     order = np.argsort(wavelength)
     for window in find_windows(wavelength[order]):

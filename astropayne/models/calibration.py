@@ -64,7 +64,7 @@ class Calibration:
         return QTable(columns, meta=meta)
 
     def require_sizes(self, n_labels: int, n_pixels: int) -> None:
-        """Raise a `ValueError` unless the calibration is of so many labels and pixels."""
+        """Raise a `ValueError` if the numbers of labels or pixels differ from the calibration."""
         expected = {
             "strength": (n_pixels,), "missing": (n_pixels,), "covariance": (n_labels, n_labels)
         }  # fmt: skip
