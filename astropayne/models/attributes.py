@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import astropy.units as u
 import numpy as np
@@ -33,7 +33,7 @@ class ModelAttributes:
     """Base of `~astropayne.PayneModel` with its parts and attributes.
 
     Attributes cannot be set, and arrays and ``meta`` cannot be changed in place. Before training,
-    attributes are `None`.
+    attributes are `None`; annotations are those of trained models.
     """
 
     _architecture: Architecture
@@ -78,7 +78,7 @@ class ModelAttributes:
     @property
     def _trained(self) -> Emulator:
         self.require_trained()
-        return self._emulator
+        return cast(Emulator, self._emulator)
 
     @property
     def network(self) -> SpectralNetwork | None:
@@ -86,12 +86,12 @@ class ModelAttributes:
         return None if self._emulator is None else copy.deepcopy(self._emulator.network)
 
     @property
-    def labels(self) -> LabelSpace | None:
+    def labels(self) -> LabelSpace:
         """Names, units and ranges of the labels."""
         return getattr(self._emulator, "labels", None)
 
     @property
-    def wavelength(self) -> u.Quantity | None:
+    def wavelength(self) -> u.Quantity:
         """Wavelengths of the pixels, Å, in ``medium``."""
         return getattr(self._emulator, "wavelength", None)
 
@@ -101,7 +101,7 @@ class ModelAttributes:
         return self._trained.vacuum_wavelength
 
     @property
-    def medium(self) -> str | None:
+    def medium(self) -> str:
         """Medium of the wavelengths: "air" or "vacuum"."""
         return getattr(self._emulator, "medium", None)
 
@@ -191,12 +191,12 @@ class ModelAttributes:
         """Return the error at vacuum wavelengths (Å) in the rest frame; zero if it is not known."""
         return np.zeros(np.shape(wavelength)) if self.error is None else self.error.at(wavelength)
 
-    def error_scale_at(self, values: npt.ArrayLike) -> np.ndarray:
+    def error_scale_at(self, values: np.ndarray) -> np.ndarray:
         """Return the size of errors at labels, relative to the rms of all; one if it is not known.
 
         Parameters
         ----------
-        values : array_like, shape (n, n_labels)
+        values : numpy.ndarray, shape (n, n_labels)
             In the model's own labels and units.
 
         Returns
@@ -207,14 +207,14 @@ class ModelAttributes:
             return np.ones(len(values))
         return self.error.scale_at(self.labels.scale(values), self._trained.network)
 
-    def error_shift_at(self, values: npt.ArrayLike) -> np.ndarray:
+    def error_shift_at(self, values: np.ndarray) -> np.ndarray:
         """Return the covariance of label changes that are equivalent to emulator errors.
 
         Labels from a fit have these errors in addition to those from noise.
 
         Parameters
         ----------
-        values : array_like, shape (n, n_labels)
+        values : numpy.ndarray, shape (n, n_labels)
             In the model's own labels and units.
 
         Returns
