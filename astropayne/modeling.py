@@ -10,7 +10,7 @@ import numpy.typing as npt
 from astropy.modeling import Fittable1DModel, Parameter
 
 from astropayne.forward.parameters import velocities_of, velocity_of
-from astropayne.forward.sampling import a_row
+from astropayne.forward.sampling import as_row
 from astropayne.forward.transfer import instrument_fwhm
 from astropayne.labels.columns import one_star
 from astropayne.labels.solar import solar_scale
@@ -203,7 +203,7 @@ class PayneSpectrum(Fittable1DModel):
         )
         x = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
         wavelength = np.ravel(x.to_value(u.AA, self.input_units_equivalencies["x"]))
-        resolution = a_row(resolution_at(self.resolution, wavelength * u.AA))
+        resolution = as_row(resolution_at(self.resolution, wavelength * u.AA))
         pixels = forward.pixels(to_vacuum(wavelength, self.model.medium), rv)
         return forward, pixels, resolution
 

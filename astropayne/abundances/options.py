@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from astropayne.labels.solar import SolarScale
-from astropayne.utils.suggestions import require_known
+from astropayne.utils.suggestions import require_choice
 
 __all__ = ["CONVENTIONS", "AbundanceOptions"]
 
@@ -36,7 +36,7 @@ class AbundanceOptions:
     models: bool = False
 
     def __post_init__(self) -> None:
-        require_known(self.convention, CONVENTIONS, "convention")
+        require_choice(self.convention, CONVENTIONS, "convention")
         if not 0.5 < self.confidence < 1:
             raise ValueError(
                 f"confidence={self.confidence!r} must be greater than 0.5 and less than 1"

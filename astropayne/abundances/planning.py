@@ -21,7 +21,7 @@ from astropayne.forward.parameters import labels_of, velocity_of
 from astropayne.labels.names import Label
 from astropayne.models.model import PayneModel, require_model
 from astropayne.utils.quantities import one_value
-from astropayne.utils.suggestions import require_known
+from astropayne.utils.suggestions import require_choice
 from astropayne.utils.torch_state import one_thread, without_gradients
 from astropayne.wavelengths.velocity import VELOCITIES
 
@@ -160,7 +160,7 @@ def describe_plan(table: QTable) -> Iterator[str]:
 def _parameter_name(name: str, names: Collection[str]) -> str:
     """Return the package's own name of a label or velocity."""
     name = own_name(name)
-    require_known(name, names, "label")
+    require_choice(name, names, "label")
     return name
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from astropayne.abundances.lines import LineList
 from astropayne.fitting.constraints import own_name
-from astropayne.utils.suggestions import require_known
+from astropayne.utils.suggestions import require_choice
 
 __all__ = ["Stage", "read_stages"]
 
@@ -155,7 +155,7 @@ def _stage_from(table: dict[str, Any], folder: Path) -> Stage:
     """Return the stage that a table describes; names of files are relative to a folder."""
     valid = [one.name for one in fields(Stage)]
     for name in table:
-        require_known(name, valid, "key")
+        require_choice(name, valid, "key")
     if isinstance(table.get("lines"), str):
         table["lines"] = LineList.read(folder / table["lines"])
     if isinstance(table.get("tied"), dict):

@@ -43,6 +43,6 @@ def demo(
         max_epochs=epochs,
         seed=seed,
         progress=console.progress,
-        say=console,
+        log=console,
     )
     console(f"written   {output}/: model.asdf, stars.ecsv, sun.png, fit.png, recovery.png")

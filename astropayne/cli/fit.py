@@ -127,18 +127,18 @@ def _plot_fits(
 def end_if_interrupted(table: "QTable", stars: list, written: list[str], console: Console) -> None:
     """Exit, without pictures, if the table that was written does not have all stars."""
     if len(table) < len(stars):
-        _say_written(written, console)
+        _print_written(written, console)
         raise click.exceptions.Exit(INTERRUPTED)
 
 
 def end_after_fits(written: list[str], good: "np.ndarray", console: Console) -> None:
     """Print the names of written files, and set the exit code if not all stars were measured."""
-    _say_written(written, console)
+    _print_written(written, console)
     if not good.all():
         raise click.exceptions.Exit(INCOMPLETE if good.any() else 1)
 
 
-def _say_written(written: list[str], console: Console) -> None:
+def _print_written(written: list[str], console: Console) -> None:
     """Print the names of written files, if there are any."""
     if written:
         console(f"written   {', '.join(written)}")

@@ -68,7 +68,7 @@ def train(
     if labels:
         changes["grid.labels"] = list(labels)
     configuration = read_configuration(config, changes)
-    model = train_as_configured(configuration, paths, progress=console.progress, say=console)
+    model = train_as_configured(configuration, paths, progress=console.progress, log=console)
     model.write(output, overwrite=overwrite)
     console(f"network   {model!r}")
     console(

@@ -67,9 +67,9 @@ class Star:
         One value, or one per pixel; `None` if neither spectrum nor model have a resolution.
     scale : list of float or numpy.ndarray
         Factors by which flux and sigma of each arm have been divided to be of order one.
-    level, worth : list of numpy.ndarray
-        Approximate continuum flux around each pixel, and the number of independent pixels for
-        which each pixel counts.
+    level, n_independent : list of numpy.ndarray
+        Approximate continuum flux around each pixel, and the number of independent pixels that
+        each pixel represents.
     noise_known : bool
         Whether sigma comes from uncertainties; otherwise it is estimated, or zero.
     """
@@ -80,7 +80,7 @@ class Star:
     resolution: list
     scale: list
     level: list
-    worth: list
+    n_independent: list
     noise_known: bool = True
 
     @property

@@ -23,7 +23,7 @@ from astropayne.engine.search.starts import Start, find_starts
 from astropayne.engine.terms import Terms, chosen_degrees, revised_terms, terms_differ
 from astropayne.engine.uncertainties import covariances, vsini_limits
 from astropayne.forward.parameters import velocities_of, velocity_of
-from astropayne.forward.sampling import a_row
+from astropayne.forward.sampling import as_row
 from astropayne.wavelengths.axis import covered_range
 
 __all__ = ["fit_batch", "refit_batch"]
@@ -111,7 +111,7 @@ def _refusal(problem: FitProblem, star: Star, start: Start) -> Outcome | None:
     for wavelength, resolution, sigma in zip(
         star.wavelength, star.resolution, star.sigma, strict=True
     ):
-        reach = problem.reach(theta[None], a_row(resolution), _RESERVE)[0]
+        reach = problem.reach(theta[None], as_row(resolution), _RESERVE)[0]
         margin = problem.forward.margin(wavelength, rv)[0]
         n_pixels += ((margin >= reach) & np.isfinite(sigma)).sum()
     if n_pixels >= problem.least_pixels:
@@ -199,7 +199,7 @@ def _final(
     log_likelihood = scale - 0.5 * solution.chi2
     outcomes = []
     for i, star in enumerate(stars):
-        expected = _expected_squares(likelihood, i, star.worth, used[i])
+        expected = _expected_squares(likelihood, i, star.n_independent, used[i])
         outcome = Outcome(
             theta[i], np.full(len(problem.names), np.nan), covariance[i], Flag(0),
             chi2=float(solution.chi2[i]),
@@ -245,13 +245,15 @@ def _solve_with_terms(
     return theta, solution, likelihood, terms
 
 
-def _expected_squares(likelihood, i, worth, used) -> float:
+def _expected_squares(likelihood, i, n_independent, used) -> float:
     """Return the expected sum of squared residuals of star ``i`` over σ, before a fit."""
-    worth = np.concatenate([w[u] for w, u in zip(worth, used, strict=True)])
+    n_independent = np.concatenate([w[u] for w, u in zip(n_independent, used, strict=True)])
     if likelihood.noise_share is None:
-        return worth.sum()
+        return n_independent.sum()
     good = likelihood.weight[i].cpu().numpy() > 0
-    return np.sum(likelihood.noise_share[i, good] * worth + likelihood.inadequacy_share[i, good])
+    return np.sum(
+        likelihood.noise_share[i, good] * n_independent + likelihood.inadequacy_share[i, good]
+    )
 
 
 def _is_limited_by_model(likelihood: Likelihood, i: int) -> bool:
@@ -314,7 +316,7 @@ def _best_fits(
         for i, star in enumerate(stars):
             rv, vsini, vmac = velocities_of(theta[i])
             pixels = forward.pixels(star.wavelength[a], rv)
-            resolution = a_row(star.resolution[a])
+            resolution = as_row(star.resolution[a])
             flux = forward.forward(theta[i], pixels, resolution)[0].cpu().numpy()
             if coefficients is not None:
                 basis = likelihood.continua[a][i : i + 1].basis(pixels)[0]

@@ -10,7 +10,7 @@ from astropy.table import QTable
 
 from astropayne.labels.names import Label
 from astropayne.utils.statistics import finite_median
-from astropayne.utils.suggestions import require_known
+from astropayne.utils.suggestions import require_choice
 
 __all__ = ["THRESHOLDS", "judge", "limits_of"]
 
@@ -59,7 +59,7 @@ def limits_of(
     """
     valid = sorted({*THRESHOLDS, *(f"scatter_{name}" for name in labels)})
     for name, limit in (thresholds or {}).items():
-        require_known(name, valid, "thresholds:")
+        require_choice(name, valid, "thresholds:")
         if not (isinstance(limit, numbers.Real) and limit >= 0):
             raise ValueError(
                 f"thresholds: {name} is {limit!r}; it must be a number that is zero or positive"

@@ -13,7 +13,7 @@ from astropayne.engine.parameters import Parameters
 from astropayne.fitting.options import FitOptions
 from astropayne.forward.parameters import parameter_names
 from astropayne.labels.conversion import same_label
-from astropayne.labels.known import KnownLabels
+from astropayne.labels.fixed import FixedLabels
 from astropayne.labels.names import Label, parse_label, unknown_label_message
 from astropayne.models.model import PayneModel
 from astropayne.utils.quantities import one_value, strip_unit
@@ -71,9 +71,9 @@ class Constraints:
         if "vmac" not in free and "vmac" not in tied:
             fixed.setdefault("vmac", 0.0)
         _refuse_twice(fixed=fixed, start=start, tied=tied)
-        priors = _pairs(model, options.priors, "priors", labels.say_gaussian)
+        priors = _pairs(model, options.priors, "priors", labels.convert_gaussian)
         parameters = _parameters(model, fixed, tied, priors)
-        bounds = _pairs(model, options.bounds, "bounds", labels.say_range)
+        bounds = _pairs(model, options.bounds, "bounds", labels.convert_range)
         return cls(parameters, fixed, start, *_bounds(model, bounds))
 
 
@@ -133,19 +133,19 @@ def _value(name: str, value: Any, what: str) -> float:
     return value
 
 
-def _fixed(model: PayneModel, options: FitOptions) -> tuple[dict[str, float], KnownLabels]:
+def _fixed(model: PayneModel, options: FitOptions) -> tuple[dict[str, float], FixedLabels]:
     """Return fixed values in the model's own labels, and the labels among them."""
     given = _values(model, options.fixed, "fixed")
     velocities = {name: value for name, value in given.items() if name in VELOCITIES}
     labels = {name: value for name, value in given.items() if name not in VELOCITIES}
-    known = KnownLabels(model.labels.names, labels, model.solar_scale)
-    return {**known.values, **velocities}, known
+    labels_fixed = FixedLabels(model.labels.names, labels, model.solar_scale)
+    return {**labels_fixed.values, **velocities}, labels_fixed
 
 
-def _start(model: PayneModel, options: FitOptions, labels: KnownLabels) -> dict[str, float]:
+def _start(model: PayneModel, options: FitOptions, labels: FixedLabels) -> dict[str, float]:
     """Return starting values in the model's own labels."""
     given = _values(model, options.start, "start")
-    converted = labels.say({n: value for n, value in given.items() if n not in VELOCITIES})
+    converted = labels.convert({n: value for n, value in given.items() if n not in VELOCITIES})
     names = parameter_names(model.labels.names)
     return {name: value for name, value in {**given, **converted}.items() if name in names}
 

@@ -57,9 +57,9 @@ class StarReader:
         if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
             raise ValueError("the resolution varies in one arm and is not known in another")
         columns = zip(*map(self._arm, arms, seen, continua), strict=True)
-        wavelength, flux, sigma, scale, level, worth = map(list, columns)
+        wavelength, flux, sigma, *others = map(list, columns)
         noise_known = known.pop() or self.options.noise_floor > 0
-        return Star(wavelength, flux, sigma, list(resolutions), scale, level, worth, noise_known)
+        return Star(wavelength, flux, sigma, list(resolutions), *others, noise_known)
 
     def _observe(self, spectrum):
         meta = getattr(spectrum, "meta", None) or {}

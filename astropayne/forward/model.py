@@ -111,7 +111,7 @@ class ForwardModel(Broadener):
         table = torch.nn.functional.pad(table, (0, -table.shape[1] % ALIGNED))
         self._weight, self._bias = table[:-1].contiguous(), table[-1].contiguous()
 
-    def around(self, stretches: npt.ArrayLike) -> "ForwardModel":
+    def restricted_to(self, stretches: npt.ArrayLike) -> "ForwardModel":
         """Return the model of parts of its windows, which is faster.
 
         The points of the axis are the same, and so is the flux. The parts must include the margins

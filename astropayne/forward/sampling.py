@@ -49,7 +49,7 @@ def fast_length(n: int) -> int:
     return _EVEN * scipy.fft.next_fast_len(math.ceil(n / _EVEN), real=True)
 
 
-def a_row(resolution: npt.ArrayLike | None) -> npt.ArrayLike | None:
+def as_row(resolution: npt.ArrayLike | None) -> npt.ArrayLike | None:
     """Return the resolution of one star in the shape that methods of models take."""
     return resolution if np.ndim(resolution) == 0 else np.asarray(resolution)[None]
 

@@ -3,7 +3,7 @@
 
 A tree is a plain dict for whoever opens a file. Its tag names its kind and version, and asdf checks
 it by the schema of that tag. The entry points ``asdf.extensions`` and ``asdf.resource_mappings``
-make it known to asdf, so that `asdf.open` reads files of astropayne without a warning.
+register it in asdf, so that `asdf.open` reads files of astropayne without a warning.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Any
 import asdf
 from asdf.extension import Converter, Extension, TagDefinition
 
-__all__ = ["ContainerTree", "extensions", "known_to_asdf", "resource_mappings", "tagged"]
+__all__ = ["ContainerTree", "extension_enabled", "extensions", "resource_mappings", "tagged"]
 
 _URI = "asdf://astropayne.org"
 #: Versions of the trees that have a tag, by kind.
@@ -77,8 +77,8 @@ class AstropayneExtension(Extension):
 
 
 @contextlib.contextmanager
-def known_to_asdf() -> Iterator[None]:
-    """Make the extension known to asdf in a ``with`` block, whether it is installed or not."""
+def extension_enabled() -> Iterator[None]:
+    """Register the extension in asdf in a ``with`` block, whether it is installed or not."""
     with asdf.config_context() as config:
         config.validate_on_read = True
         for mapping in resource_mappings():

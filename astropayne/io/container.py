@@ -15,7 +15,7 @@ import numpy as np
 from astropy.table import Table
 
 from astropayne import __version__
-from astropayne.io.asdf_extension import known_to_asdf, tagged
+from astropayne.io.asdf_extension import extension_enabled, tagged
 from astropayne.io.paths import refuse_existing, replacing
 
 __all__ = ["check_storable", "read_container", "sniff_container", "write_container", "write_tree"]
@@ -65,7 +65,8 @@ def write_tree(path: str | Path, kind: str, tree: Mapping[str, Any]) -> None:
     """
     version = f"astropayne {__version__}"
     header = {"kind": kind, "format_version": _VERSION, "written_by": version, _SEAL: _OPEN}
-    with known_to_asdf(), asdf.AsdfFile({"astropayne": header, kind: tagged(kind, tree)}) as file:
+    content = {"astropayne": header, kind: tagged(kind, tree)}
+    with extension_enabled(), asdf.AsdfFile(content) as file:
         file.write_to(path)
     with open(path, "r+b") as file:
         text = _text(file)
@@ -217,7 +218,7 @@ def _opened(
         # Files written by a newer asdf can be read.
         warnings.simplefilter("ignore", asdf.exceptions.AsdfPackageVersionWarning)
         with (
-            known_to_asdf(),
+            extension_enabled(),
             asdf.open(
                 _without_stream(path), validate_checksums=True, lazy_load=True, memmap=False
             ) as file,

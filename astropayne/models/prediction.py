@@ -12,7 +12,7 @@ import numpy.typing as npt
 from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.forward.parameters import velocities_of
-from astropayne.forward.sampling import a_row
+from astropayne.forward.sampling import as_row
 from astropayne.models.emulator import Emulator
 from astropayne.models.network_blocks import network_flux
 from astropayne.utils.torch_state import without_gradients
@@ -114,7 +114,7 @@ def _broadened(
 ) -> np.ndarray:
     """Return broadened and shifted flux, NaN where it is not supported, in blocks of rows."""
     model = emulator.forward_model()
-    resolution = a_row(resolution)
+    resolution = as_row(resolution)
     flux = np.empty((len(theta), len(wavelength)))
     size = max(1, _BLOCK // len(wavelength))
     for block in (slice(i, i + size) for i in range(0, len(theta), size)):

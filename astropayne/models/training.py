@@ -34,7 +34,7 @@ from astropayne.networks.fine_tuning import adapt_labels, adapt_pixels
 from astropayne.networks.network import SpectralNetwork
 from astropayne.networks.options import TrainingOptions
 from astropayne.networks.training import TrainingRun, train_network
-from astropayne.utils.suggestions import require_known
+from astropayne.utils.suggestions import require_choice
 from astropayne.utils.torch_state import pick_device
 from astropayne.wavelengths.media import to_vacuum
 
@@ -83,7 +83,7 @@ def training_options(options: TrainingOptions | None, changes: Mapping) -> Train
     names = [field.name for field in fields(TrainingOptions)]
     names += [field.name for field in fields(TrainingRequest) if field.name != "architecture"]
     for name in changes:
-        require_known(name, names, f"option of {_FUNCTION}")
+        require_choice(name, names, f"option of {_FUNCTION}")
     return replace(options or TrainingOptions(), **changes)
 
 

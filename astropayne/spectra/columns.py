@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from astropayne.spectra.conventions import exact_names, role_patterns
-from astropayne.utils.suggestions import require_known
+from astropayne.utils.suggestions import require_choice
 
 __all__ = [
     "NOISE_POWERS",
@@ -230,8 +230,8 @@ def _choose_roles(columns: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) 
     """Return the roles of columns; files of one survey share their names."""
     chosen = dict(pairs)
     for role, name in pairs:
-        require_known(role, ROLES, "role of a column")
-        require_known(name, columns, "column")
+        require_choice(role, ROLES, "role of a column")
+        require_choice(name, columns, "column")
     names = {plain_name(name): name for name in reversed(columns)}
     roles = {}
     if not chosen.keys() & {"wavelength", "log_wavelength"} and (axis := _wavelength(names)):

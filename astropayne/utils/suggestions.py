@@ -4,7 +4,7 @@
 import difflib
 from collections.abc import Collection
 
-__all__ = ["require_known", "unknown_name_message", "unknown_option_message"]
+__all__ = ["require_choice", "unknown_name_message", "unknown_option_message"]
 
 
 def unknown_name_message(name: str, valid: Collection[str], what: str) -> str:
@@ -36,7 +36,7 @@ def unknown_name_message(name: str, valid: Collection[str], what: str) -> str:
     return message
 
 
-def require_known(name: str, valid: Collection[str], what: str) -> None:
+def require_choice(name: str, valid: Collection[str], what: str) -> None:
     """Raise an error if a name is not valid; the message suggests the nearest one.
 
     Parameters

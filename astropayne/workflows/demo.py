@@ -34,7 +34,7 @@ def run_demo(
     max_epochs: int = 1200,
     seed: int = 42,
     progress: bool | None = None,
-    say: Callable[[str], object] | None = None,
+    log: Callable[[str], object] | None = None,
 ) -> QTable:
     """Train a model on the sample grid, and measure stars with it.
 
@@ -53,7 +53,7 @@ def run_demo(
         Seed of all random numbers: the same seed gives the same results.
     progress : bool, optional
         Whether to show progress bars; by default on a terminal only.
-    say : callable, optional
+    log : callable, optional
         Function that takes each line of the report, such as `print`.
 
     Returns
@@ -66,15 +66,15 @@ def run_demo(
     KeyboardInterrupt
         If the training is interrupted.
     """
-    say = say or (lambda line: None)
+    log = log or (lambda line: None)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     grid = SpectralGrid.sample().transform_labels("A_Li")
     train, held_out = grid.split(train_fraction=0.8, seed=seed)
-    say(f"grid      {grid}")
+    log(f"grid      {grid}")
     model = _trained(train, max_epochs, seed, progress)
-    say(f"network   {model}")
-    say(_accuracy(model, held_out))
+    log(f"network   {model}")
+    log(_accuracy(model, held_out))
     model.write(folder / "model.asdf", overwrite=True)
     _draw_sun(model, folder / "sun.png")
 
@@ -87,7 +87,7 @@ def run_demo(
     table = _side_by_side(truth, fitted)
     table.write(folder / "stars.ecsv", overwrite=True)
     for line in _summary(truth, fitted, shown):
-        say(line)
+        log(line)
     return table
 
 

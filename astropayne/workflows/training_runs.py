@@ -14,7 +14,7 @@ from astropayne.grids.grid import SpectralGrid
 from astropayne.models.model import PayneModel
 from astropayne.networks.architecture import Architecture
 from astropayne.networks.options import TrainingOptions
-from astropayne.utils.suggestions import require_known
+from astropayne.utils.suggestions import require_choice
 
 __all__ = ["configuration_template", "read_configuration", "train_as_configured"]
 
@@ -138,11 +138,11 @@ def _toml(path):
 def _take(known, given, origin=""):
     """Replace known options by given ones."""
     for section, options in given.items():
-        require_known(section, known, f"{origin}section")
+        require_choice(section, known, f"{origin}section")
         if not isinstance(options, dict):
             raise TypeError(f"{origin}[{section}] must be a section, got {options!r}")
         for name, value in options.items():
-            require_known(name, known[section], f"{origin}option of [{section}]")
+            require_choice(name, known[section], f"{origin}option of [{section}]")
             of_several = isinstance(known[section][name], list | tuple)
             if of_several and not isinstance(value, list | tuple):
                 what = f"{origin}{name} of [{section}]"
@@ -156,7 +156,7 @@ def train_as_configured(
     paths: Sequence[str | os.PathLike] = (),
     *,
     progress: bool | None = None,
-    say: Callable[[str], object] | None = None,
+    log: Callable[[str], object] | None = None,
 ) -> PayneModel:
     """Train a model with the options of a configuration.
 
@@ -168,7 +168,7 @@ def train_as_configured(
         Paths of the grid, in addition to those of the configuration.
     progress : bool, optional
         Whether to show progress bars; by default, only on a terminal.
-    say : callable, optional
+    log : callable, optional
         Function that is called with each line of the report on the progress.
 
     Returns
@@ -181,7 +181,7 @@ def train_as_configured(
     ValueError
         If there is no grid, or an option is invalid.
     """
-    say = say or (lambda line: None)
+    log = log or (lambda line: None)
     of_grid = configuration["grid"]
     paths = [str(path) for path in (*paths, *of_grid["paths"])]
     if not paths:
@@ -193,7 +193,7 @@ def train_as_configured(
     grid = SpectralGrid.read(
         paths, format=of_grid["format"], transform_labels=of_grid["labels"], progress=progress
     )
-    say(f"grid      {grid}")
+    log(f"grid      {grid}")
     fraction = of_grid["train_fraction"]
     model.train(grid, train_fraction=fraction, progress=progress, options=options, **training)
     used = {**configuration, "grid": {**of_grid, "paths": paths}}

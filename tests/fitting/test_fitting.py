@@ -863,7 +863,7 @@ def test_systematic_errors_are_kept_apart(model, exact, rng):
     assert "teff_sys" not in table.colnames
     with pytest.raises(ValueError, match="systematic: label 'A_Mg' is not one of"):
         exact_fit_spectrum(star, model, systematic=systematic)
-    with pytest.raises(ValueError, match=r"systematic: feh = -0\.1 has to be zero or positive"):
+    with pytest.raises(ValueError, match=r"systematic: feh = -0\.1 must be zero or positive"):
         exact_fit_spectrum(star, model, systematic={"feh": -0.1})
 
 

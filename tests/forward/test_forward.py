@@ -213,7 +213,7 @@ def test_a_part_of_the_axis_is_as_good_as_all_of_it(forward, resolution):
     rv, vsini, vmac = THETA[3:]
     lines = np.log([[5164.5, 5165.5], [5165.0, 5166.0], [6090.1, 6093.0]])
     room = float(forward.reach(vsini, vmac, resolution)[0, 0]) / C_KMS
-    some = forward.around(lines + np.array([-room, room]))
+    some = forward.restricted_to(lines + np.array([-room, room]))
     assert some.n_fft < 0.8 * forward.n_fft
     assert len(some.start) == 2  # what overlaps is one
     rest = np.concatenate([np.arange(5164.6, 5166, 0.03), np.arange(6091.5, 6092.9, 0.03)])

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 import pytest
 
-from astropayne.utils.suggestions import require_known, unknown_name_message
+from astropayne.utils.suggestions import require_choice, unknown_name_message
 
 
 def test_the_nearest_name_is_suggested():
@@ -11,6 +11,6 @@ def test_the_nearest_name_is_suggested():
 
 
 def test_known_names_pass():
-    require_known("teff", ["teff"], "label")
+    require_choice("teff", ["teff"], "label")
     with pytest.raises(ValueError, match="label 'tef' is not one of teff; did you mean"):
-        require_known("tef", ["teff"], "label")
+        require_choice("tef", ["teff"], "label")

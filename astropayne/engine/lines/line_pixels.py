@@ -101,7 +101,7 @@ class LinePixels:
         log = np.log(stars.rest_wavelength)
         lines = [log[line] for line in self.problem.lines]
         ends = [(some.min() - room, some.max() + room) for some in lines if len(some)]
-        self.forward = stars.forward.around(ends) if ends else stars.forward
+        self.forward = stars.forward.restricted_to(ends) if ends else stars.forward
         self.pixels = [self.forward.pixels(w, rv) for w in self.wavelength]
 
     def take(self, values: np.ndarray) -> np.ndarray:

@@ -202,12 +202,12 @@ def _load(path):
 def _network(content, convention, architecture):
     """Make the network, after checking its architecture."""
     n_layers = convention.n_hidden + 1
-    said = str(content["model_architecture"]) if "model_architecture" in content else architecture
-    if said != convention.architecture:
-        given = "contains no architecture" if said is None else f"has the architecture {said!r}"
+    stated = str(content["model_architecture"]) if "model_architecture" in content else architecture
+    if stated != convention.architecture:
+        given = "contains no architecture" if stated is None else f"has the architecture {stated!r}"
         raise ValueError(
             f"it {given}; only {convention.architecture!r} ({convention.text}) can be read"
-            + ("; give architecture= if the network has this one" if said is None else "")
+            + ("; give architecture= if the network has this one" if stated is None else "")
         )
     expected = {f"{kind}_array_{i}" for kind in "wb" for i in range(n_layers)}
     expected |= {"x_min", "x_max"}

@@ -11,7 +11,7 @@ from astropayne.labels.conversion import LabelConversion, convert_labels, forbid
 from astropayne.labels.names import unknown_label_message
 from astropayne.labels.solar import SolarLike
 
-__all__ = ["KnownLabels", "LabelTie"]
+__all__ = ["FixedLabels", "LabelTie"]
 
 
 @dataclass(frozen=True)
@@ -22,32 +22,32 @@ class LabelTie:
     ----------
     conversion : LabelConversion
         With that label as its only output.
-    known : dict of str to float
+    fixed : dict of str to float
         The fixed labels.
     """
 
     conversion: LabelConversion
-    known: dict[str, float]
+    fixed: dict[str, float]
 
     @property
     def needs(self) -> set[str]:
         """Labels from which it follows and that are not fixed."""
-        return self.conversion.used - self.known.keys()
+        return self.conversion.used - self.fixed.keys()
 
     def __call__(self, labels: Mapping[str, Any]) -> np.ndarray:
         """Compute the label from the values of the others, by name."""
-        columns = [self.known.get(name, labels.get(name, 0.0)) for name in self.conversion.inputs]
+        columns = [self.fixed.get(name, labels.get(name, 0.0)) for name in self.conversion.inputs]
         return self.conversion(np.stack(np.broadcast_arrays(*columns), axis=-1))[..., 0]
 
 
-class KnownLabels:
+class FixedLabels:
     """Fixed labels in any convention, expressed in a model's own labels.
 
     Parameters
     ----------
     names : sequence of str
         The model's labels.
-    known : mapping of str to float
+    fixed : mapping of str to float
         Fixed values in the labels' own units, by names as `~astropayne.labels.parse_label` returns
         them. Each name must have an equivalent among the model's labels; see
         `~astropayne.labels.same_label`. The same holds for the names in the methods.
@@ -69,33 +69,33 @@ class KnownLabels:
 
     Examples
     --------
-    >>> from astropayne.labels.known import KnownLabels
-    >>> labels = KnownLabels(["teff", "feh", "Mg_Fe"], {"Mg_H": -0.5})
+    >>> from astropayne.labels.fixed import FixedLabels
+    >>> labels = FixedLabels(["teff", "feh", "Mg_Fe"], {"Mg_H": -0.5})
     >>> labels.ties["Mg_Fe"]({"feh": -1.0}).item()
     0.5
-    >>> KnownLabels(["teff", "feh", "Mg_Fe"], {"Mg_H": -0.5, "feh": -1.0}).values
+    >>> FixedLabels(["teff", "feh", "Mg_Fe"], {"Mg_H": -0.5, "feh": -1.0}).values
     {'feh': -1.0, 'Mg_Fe': 0.5}
     """
 
     def __init__(
-        self, names: Iterable[str], known: Mapping[str, float], solar: SolarLike = None
+        self, names: Iterable[str], fixed: Mapping[str, float], solar: SolarLike = None
     ) -> None:
-        if known:
-            forbid_same(known)
+        if fixed:
+            forbid_same(fixed)
         self.names, self.solar = tuple(names), solar
-        self.values = {name: value for name, value in known.items() if name in self.names}
+        self.values = {name: value for name, value in fixed.items() if name in self.names}
         self.ties: dict[str, LabelTie] = {}
-        others = [name for name in known if name not in self.names]
+        others = [name for name in fixed if name not in self.names]
         replaced = [self._own(name) for name in others]
         inputs = [*others, *(name for name in self.names if name not in replaced)]
-        ties = {n: LabelTie(LabelConversion(inputs, [n], solar), dict(known)) for n in replaced}
+        ties = {n: LabelTie(LabelConversion(inputs, [n], solar), dict(fixed)) for n in replaced}
         for name, tie in ties.items():
             if tie.needs:
                 self.ties[name] = tie
             else:
                 self.values[name] = float(tie({}))
 
-    def say(self, labels: Mapping[str, float]) -> dict[str, Any]:
+    def convert(self, labels: Mapping[str, float]) -> dict[str, Any]:
         """Return values of labels, by name, converted to the model's own labels."""
         if not labels:
             return {}
@@ -104,12 +104,12 @@ class KnownLabels:
         others = [self._own(name) for name in labels if name not in self.names]
         return own | convert_labels({**self.values, **labels}, others, self.solar)[0]
 
-    def say_range(self, name: str, pair: Sequence[float]) -> tuple[str, tuple[float, float]]:
+    def convert_range(self, name: str, pair: Sequence[float]) -> tuple[str, tuple[float, float]]:
         """Return the model's label for a range, and the range's lower and upper end in it."""
         own, (low, high) = self._convert(name, pair)
         return own, (min(low, high), max(low, high))
 
-    def say_gaussian(self, name: str, pair: Sequence[float]) -> tuple[str, tuple[float, float]]:
+    def convert_gaussian(self, name: str, pair: Sequence[float]) -> tuple[str, tuple[float, float]]:
         """Return the model's label for a Gaussian prior, and its mean and standard deviation.
 
         Raises
