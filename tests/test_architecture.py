@@ -34,6 +34,7 @@ FLOORS = [
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 ARRAYS_ONLY = ("networks", "forward", "engine")
 SPECTRA = ("spectra", "fitting", "grids", "models", "evaluation", "abundances", "workflows", "cli")
+MAKES_SPECTRA = ("spectra.", "grids.view", "models.prediction", "fitting.prep", "fitting.results")
 
 
 def imports_of(source):
@@ -120,6 +121,9 @@ def test_spectra_are_unpacked_where_they_belong(name):
         other.startswith("specutils.Spectr") for other in imports_of(MODULES[name].read_text())
     )
     assert not uses or name.split(".")[0] in SPECTRA
+    calls = [n for n in ast.walk(ast.parse(MODULES[name].read_text())) if isinstance(n, ast.Call)]
+    makes = any(getattr(c.func, "id", "") in ("Spectrum", "SpectrumList") for c in calls)
+    assert not makes or name.startswith(MAKES_SPECTRA)
 
 
 @pytest.mark.parametrize("name", MODULES)

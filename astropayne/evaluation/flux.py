@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from astropy.table import QTable, hstack, vstack
-from tqdm.auto import tqdm
 
 from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.space import LabelRangeWarning
 from astropayne.models.model import PayneModel
+from astropayne.utils.progress import progress_bar
 
 __all__ = ["compare_flux", "flux_errors"]
 
@@ -80,9 +80,7 @@ def compare_flux(
     model.labels.warn_outside(labels)
     options = _prediction_options(model, grid)
     statistics = _ErrorStatistics(grid)
-    disable = None if progress is None else not progress
-    bar = tqdm(total=len(grid), desc="predicting", disable=disable)
-    first = 0
+    bar, first = progress_bar(len(grid), "predicting", progress), 0
     with bar, warnings.catch_warnings():
         warnings.simplefilter("ignore", LabelRangeWarning)  # warned above, once for all blocks
         for block in grid.blocks():

@@ -3,14 +3,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
 import numpy.typing as npt
-from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable, hstack, vstack
-from specutils import Spectrum
 
 from astropayne.fitting.fit import fit_spectra
 from astropayne.fitting.options import FitOptions, takes_fit_options
@@ -18,7 +16,11 @@ from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.names import Label
 from astropayne.models.model import PayneModel
 from astropayne.spectra.broaden import broaden_spectrum
+from astropayne.spectra.noise import with_noise
 from astropayne.utils.statistics import finite_median, median_and_scatter
+
+if TYPE_CHECKING:
+    from specutils import Spectrum
 
 __all__ = [
     "RecoveryOptions",
@@ -26,7 +28,6 @@ __all__ = [
     "recover_labels",
     "summarize_recovery",
     "true_labels",
-    "with_noise",
 ]
 
 _TRUE = "_true"  # suffix of the columns of true labels
@@ -185,30 +186,18 @@ def recover(
     return vstack(tables, metadata_conflicts="silent")
 
 
-def _stars(grid: SpectralGrid, snr: float, options: RecoveryOptions) -> Iterator[Spectrum]:
+def _stars(grid: SpectralGrid, snr: float, options: RecoveryOptions) -> "Iterator[Spectrum]":
     """Yield the spectra of a grid, broadened and with noise."""
     rng = np.random.default_rng(options.seed)
     for i in range(len(grid)):
         yield with_noise(_broadened(grid[i], options), snr, rng)
 
 
-def _broadened(spectrum: Spectrum, options: RecoveryOptions) -> Spectrum:
+def _broadened(spectrum: "Spectrum", options: RecoveryOptions) -> "Spectrum":
     if options.vsini is None and options.resolution is None:
         return spectrum
     vsini = 0.0 if options.vsini is None else options.vsini
     return broaden_spectrum(spectrum, vsini=vsini, resolution=options.resolution)
-
-
-def with_noise(spectrum: Spectrum, snr: float, rng: np.random.Generator) -> Spectrum:
-    """Return a spectrum with Gaussian noise, of which ``snr`` is that of the continuum, 1."""
-    if not np.isfinite(snr):
-        return spectrum
-    noise = rng.normal(0, 1 / snr, len(spectrum.flux))
-    return Spectrum(
-        spectral_axis=spectrum.spectral_axis, flux=spectrum.flux + noise * spectrum.flux.unit,
-        uncertainty=StdDevUncertainty(np.full(len(noise), 1 / snr)), mask=spectrum.mask,
-        meta=spectrum.meta,
-    )  # fmt: skip
 
 
 def true_labels(recovery: QTable) -> QTable:

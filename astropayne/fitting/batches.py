@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from tqdm.auto import tqdm
 
+from astropayne.utils.progress import progress_bar
 from astropayne.utils.torch_state import one_thread, without_gradients
 
 __all__ = ["Interrupted"]
@@ -70,11 +70,10 @@ def measure_all(
             "read_spectrum reads a file as a Spectrum"
         )
     total = len(spectra) if hasattr(spectra, "__len__") else None
-    bar = tqdm(total=total, desc=what, disable=None if progress is None else not progress)
     names: list[str] = []
     found: list = []
     try:
-        with bar, without_gradients(), one_thread():
+        with progress_bar(total, what, progress) as bar, without_gradients(), one_thread():
             for some in _take_chunks(iter(spectra)):
                 found += measure(some)
                 names += [spectrum_name(one, len(names) + i) for i, one in enumerate(some)]

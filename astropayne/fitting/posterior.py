@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from astropy.table import QTable
-from tqdm.auto import tqdm
 
 from astropayne.engine.flags import Flag
 from astropayne.fitting.options import FitOptions, takes_fit_options
@@ -18,6 +17,7 @@ from astropayne.fitting.results import result_of
 from astropayne.fitting.setup import FitSetup
 from astropayne.forward.parameters import velocity_of
 from astropayne.models.model import PayneModel
+from astropayne.utils.progress import progress_bar
 from astropayne.utils.torch_state import one_thread, without_gradients
 
 if TYPE_CHECKING:
@@ -272,10 +272,9 @@ class Posterior:
         )
         state = emcee.State(self._around(n_walkers, random), random_state=random.get_state())
         total = burn_in + n_steps
-        steps = sampler.sample(state, iterations=total)
-        disable = None if progress is None else not progress
-        for _ in tqdm(steps, total=total, desc="sampling", disable=disable):
-            pass
+        with progress_bar(total, "sampling", progress) as bar:
+            for _ in sampler.sample(state, iterations=total):
+                bar.update()
         with np.errstate(invalid="ignore"):  # of walkers that never moved
             time = sampler.get_autocorr_time(discard=burn_in, quiet=True, tol=0)
         kept = {"discard": burn_in, "thin": thin, "flat": True}

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy.typing as npt
 import torch
-from tqdm.auto import tqdm
 
 from astropayne.networks.distributed import Workers, workers
 from astropayne.networks.feed import SpectraFeed, available_memory
@@ -24,6 +23,7 @@ from astropayne.networks.objectives import (
 )
 from astropayne.networks.options import TrainingOptions
 from astropayne.networks.training_state import TrainingRun, TrainingState
+from astropayne.utils.progress import progress_bar
 
 __all__ = ["TrainingRun", "rms_error", "train_network"]
 
@@ -179,7 +179,10 @@ def _loop(
     batches = train.batches(_epochs(train, batch_size, options), state.step, processes.part)
     # One running sum: losses that are kept would each split memory that batches have freed.
     squares, n_squares = torch.zeros((), device=device), 0
-    with contextlib.closing(batches), _bar(progress, processes) as bar:
+    shown = False if processes.rank else progress  # by the first process only
+    shape = "{desc} {percentage:3.0f}%|{bar}| {elapsed} passed, {remaining} left{postfix}"
+    bar = progress_bar(1.0, "training", shown, bar_format=shape)  # limits are of steps or of time
+    with contextlib.closing(batches), bar:
         while not _finished(state, n_steps):
             seconds = state.seconds
             if options.max_time is not None:
@@ -249,13 +252,6 @@ def _stop_not_finite(state: TrainingState) -> None:
     if state.run.best_state is None:
         raise FloatingPointError(message)
     state.run.stopped = "not finite"
-
-
-def _bar(progress: bool | None, processes: Workers) -> tqdm:
-    """Return a progress bar from 0 to 1: the limits are of steps or of time."""
-    hidden = True if processes.rank else (None if progress is None else not progress)
-    shape = "{desc} {percentage:3.0f}%|{bar}| {elapsed} passed, {remaining} left{postfix}"
-    return tqdm(total=1.0, desc="training", disable=hidden, bar_format=shape)
 
 
 @torch.no_grad()

@@ -1,14 +1,15 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Noise of spectra without uncertainty, and noise that pixels share."""
+"""Noise of spectra without uncertainty, noise that pixels share, and simulated noise."""
 
 import numpy as np
 import numpy.typing as npt
+from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
 
 from astropayne.spectra.info import SpectrumInfo
 from astropayne.spectra.observation import Observation
 
-__all__ = ["guessed_noise", "shared_noise"]
+__all__ = ["guessed_noise", "shared_noise", "with_noise"]
 
 # The median of that sum's size for noise with standard deviation one is 1 / _DER_SNR.
 _DER_SNR = 1.482602 / np.sqrt(6)
@@ -77,3 +78,24 @@ def _of_pixels(stated: npt.ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """
     stated = np.asarray(stated, dtype=float)
     return stated if stated.shape in ((), shape) else np.nanmedian(stated)
+
+
+def with_noise(spectrum: Spectrum, snr: float, rng: np.random.Generator) -> Spectrum:
+    """Return a spectrum with Gaussian noise and its uncertainty.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+        One-dimensional, with a continuum of one.
+    snr : float
+        Signal-to-noise ratio of the continuum; infinite for no noise.
+    rng : numpy.random.Generator
+    """
+    if not np.isfinite(snr):
+        return spectrum
+    noise = rng.normal(0, 1 / snr, len(spectrum.flux))
+    return Spectrum(
+        spectral_axis=spectrum.spectral_axis, flux=spectrum.flux + noise * spectrum.flux.unit,
+        uncertainty=StdDevUncertainty(np.full(len(noise), 1 / snr)), mask=spectrum.mask,
+        meta=spectrum.meta,
+    )  # fmt: skip

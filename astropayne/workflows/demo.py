@@ -10,13 +10,13 @@ import numpy as np
 from astropy.table import QTable, hstack
 from specutils import Spectrum
 
-from astropayne.evaluation.recovery import with_noise
 from astropayne.fitting.fit import fit_spectra, fit_spectrum
 from astropayne.grids.grid import SpectralGrid
 from astropayne.models.model import PayneModel
 from astropayne.plotting.recovery import plot_recovery
 from astropayne.plotting.spectra import plot_fit, plot_spectrum
 from astropayne.spectra.broaden import broaden_spectrum
+from astropayne.spectra.noise import with_noise
 from astropayne.utils.torch_state import one_thread
 
 __all__ = ["run_demo"]
