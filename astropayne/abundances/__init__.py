@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = attach(
         "lines": "LineList",
         "finder": "find",
         "stages": "Stage read_stages",
-        "flags": "ElementFlag",
+        "options": "ElementFlag",
         "fit": "fit_abundances",
         "planning": "describe_plan plan",
         "sensitivities": "sensitivity",

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.table import QTable
 
-from astropayne.abundances.conversion import Conversion
 from astropayne.abundances.measuring import Measurement, StageBatch
-from astropayne.abundances.options import AbundanceOptions
+from astropayne.abundances.options import AbundanceOptions, Conversion
 from astropayne.abundances.stages import Stage
 from astropayne.abundances.steps import PreparedStage, options_of_stage, restricted_to_lines
 from astropayne.abundances.table import add_element, with_flags_first

@@ -157,11 +157,11 @@ def _stages_of(
     stellar_lines: LineList | None,
 ) -> tuple:
     """Return the stages of an analysis, of which symbols of elements are short for two."""
-    elements = (elements,) if isinstance(elements, str | Stage) else tuple(elements)
-    if not any(isinstance(one, Stage) for one in elements):
-        return Stage(lines=stellar_lines), Stage(elements, lines)
+    several: tuple[Any, ...] = (elements,) if isinstance(elements, str | Stage) else tuple(elements)
+    if not any(isinstance(one, Stage) for one in several):
+        return Stage(lines=stellar_lines), Stage(several, lines)
     if lines is not None or stellar_lines is not None:
         raise ValueError(
             "lines and stellar_lines cannot be combined with stages, which have lines of their own"
         )
-    return elements
+    return several

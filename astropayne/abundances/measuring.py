@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
-from astropayne.abundances.conversion import Conversion
-from astropayne.abundances.flags import ElementFlag
-from astropayne.abundances.options import AbundanceOptions
+from astropayne.abundances.options import AbundanceOptions, Conversion, ElementFlag
 from astropayne.abundances.steps import PreparedStage
 from astropayne.engine.arms import Arm, Star, filled
 from astropayne.engine.lines.line_pixels import LineProblem
@@ -162,7 +160,7 @@ class StageBatch:
         lines, model_resolution = self.stage.lines, self.stage.model.resolution
         fwhm = [instrument_fwhm(_lowest_resolution(star), model_resolution) for star in stars]
         vsini, vmac = (velocity_of(theta, name) for name in ("vsini", "vmac"))
-        broadening = np.hypot.reduce([vsini, vmac, fwhm])
+        broadening = np.hypot.reduce([np.asarray(vsini), np.asarray(vmac), np.asarray(fwhm)])
         windows = lines.inside_windows(self.likelihood.rest_wavelength, broadening[:, None])
         has_weight = self.likelihood.weight > 0
         # Coverage is relative to the window itself, in which the star's pixels may end.

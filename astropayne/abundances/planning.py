@@ -183,7 +183,7 @@ class _Observation:
         options = FitOptions(
             resolution=resolution,
             fixed=held,
-            free={"vmac"} & {*free},
+            free=("vmac",) if "vmac" in free else (),
             continuum=continuum,
             inadequacy=None,
             exclude_at_rest=None,

@@ -145,8 +145,11 @@ def read_stages(path: str | PathLike) -> list[Stage]:
 
 def _stage_tables(content: dict[str, Any]) -> list[dict[str, Any]]:
     tables = content.get("stage")
-    valid = isinstance(tables, list) and all(isinstance(table, dict) for table in tables)
-    if set(content) != {"stage"} or not valid:
+    if (
+        set(content) != {"stage"}
+        or not isinstance(tables, list)
+        or not all(isinstance(table, dict) for table in tables)
+    ):
         raise ValueError("the file must consist of tables [[stage]], one for each stage")
     return tables
 

@@ -40,8 +40,8 @@ def options_of_stage(model: PayneModel, before: FitOptions, stage: Stage) -> Fit
     kept = {*map(own_name, before.free)} - {*fixed, *tied}
     return replace(
         before,
-        fixed={n: v for n, v in _own_names(before.fixed).items() if n not in changed} | fixed,
-        tied={n: f for n, f in _own_names(before.tied).items() if n not in changed} | tied,
+        fixed={n: v for n, v in _own_names(before.fixed or {}).items() if n not in changed} | fixed,
+        tied={n: f for n, f in _own_names(before.tied or {}).items() if n not in changed} | tied,
         free=tuple(sorted(kept | free)),
     )
 
@@ -167,7 +167,7 @@ class PreparedStage:
         """Return the lines of the stage, and which of them belong to each element."""
         space = self.model.labels.labels
         symbols = [
-            [space[i].element for i in moved if i < len(space)] for moved in self.moves
+            [space[i].element or "" for i in moved if i < len(space)] for moved in self.moves
         ]  # of the element, and of those tied to it
         if lines is None:
             lines = self._default_lines({*itertools.chain(*symbols)})

@@ -77,8 +77,8 @@ def add_element(
 
 def _masked(values: Sequence) -> MaskedColumn:
     """Return a column in which values that are not finite are masked."""
-    values = np.array(values, dtype=float)
-    return MaskedColumn(values, mask=~np.isfinite(values))
+    array = np.array(values, dtype=float)
+    return MaskedColumn(array, mask=~np.isfinite(array))
 
 
 def _describe(table: QTable, element: str, name: str, confidence: float) -> None:

@@ -100,41 +100,44 @@ def abundances(
     refuse_table(output, overwrite)
     if bool(elements) == bool(stages):
         raise click.UsageError("Give --elements, as in Mg,Li, or --stages FILE: one of the two.")
-    analysis = read_stages(stages) if stages else elements.replace(",", " ").split()
-    elements = [e for stage in analysis for e in stage.elements] if stages else analysis
+    analysis: list[Any] = (elements or "").replace(",", " ").split()
+    symbols: list[str] = analysis
+    if stages:
+        analysis = read_stages(stages)
+        symbols = [e for stage in analysis for e in stage.elements]
     for name, path in (("lines", lines), ("stellar_lines", stellar_lines)):
         options[name] = None if path is None else LineList.read(path)
     model = load_model(model_file, console)
     read = reading_options(model, resolutions, options)
     if reference is not None:
         options["reference"] = read_star(files_of(reference), read)
-    stars = [files_of(star) for star in stars]
-    pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
-    refuse_pictures(plot, [f"{name}-{e}" for name in pictures for e in elements], overwrite)
+    files = [files_of(star) for star in stars]
+    pictures = file_names([*names, "none"][0] for names in files)  # "," has no files
+    refuse_pictures(plot, [f"{name}-{e}" for name in pictures for e in symbols], overwrite)
     own = {name: options.pop(name) for name in _OF_ELEMENTS if name in options}
     measure = partial(fit_abundances, elements=analysis, models=bool(plot), **own)
     table = fit_files(
-        stars, model, read=read, measure=measure, progress=console.progress, **options
+        files, model, read=read, measure=measure, progress=console.progress, **options
     )
-    models = [f"{e}_{what}" for e in elements for what in ("best_fit", "without")] if plot else []
+    models = [f"{e}_{what}" for e in symbols for what in ("best_fit", "without")] if plot else []
     if output:
         columns = [name for name in table.colnames if name not in models]
         write_table(table[columns], output, overwrite=overwrite)
     good = measured(table)
     for row, yes in zip(table, good, strict=True):
         message = console.with_flags(str(row["message"]))
-        doubts = ", ".join(flag.name for flag in Flag(int(row["flags"])))
+        doubts = ", ".join(flag.name for flag in Flag(int(row["flags"])) if flag.name)
         name = f"{row['name']}  {doubts}".rstrip()
         console(name if yes else f"{row['name']} not measured: {message}")
-        for element in elements if yes else ():
+        for element in symbols if yes else ():
             name = own["convention"].replace("X", element)
             console(f"  {abundance_text(row, name, element)}")
     written = [output] if output else []
-    end_if_interrupted(table, stars, written, console)
+    end_if_interrupted(table, files, written, console)
     if plot:
-        shown = [(files, name, row) for files, name, row, yes
-                 in zip(stars, pictures, table, good, strict=True) if yes]  # fmt: skip
-        written.append(_plot_elements(shown, elements, plot, read))
+        shown = [(names, picture, row) for names, picture, row, yes
+                 in zip(files, pictures, table, good, strict=True) if yes]  # fmt: skip
+        written.append(_plot_elements(shown, symbols, plot, read))
     end_after_fits(written, good, console)
 
 
@@ -142,12 +145,12 @@ def abundance_text(row: "Row", name: str, element: str) -> str:
     """Return the abundance of an element, its upper limit, or why it was not measured."""
     from numpy.ma import masked
 
-    from astropayne.abundances.flags import ElementFlag
+    from astropayne.abundances.options import ElementFlag
     from astropayne.labels.names import Label
 
     text, n_lines = Label(name).text, row[f"{element}_n_lines"]
     flags = ElementFlag(int(row[f"{element}_flags"]))
-    doubts = ", ".join(flag.name for flag in flags & ~ElementFlag.UPPER_LIMIT)
+    doubts = ", ".join(flag.name for flag in flags & ~ElementFlag.UPPER_LIMIT if flag.name)
     lines = f"({count(n_lines, 'line')})" + (f"  {doubts}" if doubts else "")
     if row[name] is not masked:
         value = round(float(row[name]), 2) + 0.0  # not minus zero

@@ -87,19 +87,23 @@ def fit(
         options[name] = regions_of(options[name])
     model = load_model(model_file, console)
     read = reading_options(model, resolutions, options)
-    stars = [files_of(star) for star in stars]
-    pictures = file_names([*files, "none"][0] for files in stars)  # "," has no files
+    files = [files_of(star) for star in stars]
+    pictures = file_names([*names, "none"][0] for names in files)  # "," has no files
     refuse_pictures(plot, pictures, overwrite)
-    table = fit_files(stars, model, read=read, progress=console.progress, **options)
+    table = fit_files(files, model, read=read, progress=console.progress, **options)
     if output:
         write_table(table, output, overwrite=overwrite)
     for line in describe_fits(table, everything=console.verbose):
         console(console.with_flags(line))
     written = [output] if output else []
-    end_if_interrupted(table, stars, written, console)
+    end_if_interrupted(table, files, written, console)
     good = measured(table)
     if plot:
-        shown = [both for *both, yes in zip(stars, pictures, good, strict=True) if yes]
+        shown = [
+            (names, picture)
+            for names, picture, yes in zip(files, pictures, good, strict=True)
+            if yes
+        ]
         written.append(_plot_fits(shown, plot, model, read, options))
     end_after_fits(written, good, console)
 

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""The command ``astropayne info``."""
+"""The commands ``astropayne info`` and ``astropayne plugins``."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import click
 from astropayne.cli.console import Command, Console, pass_console
 from astropayne.cli.grid import describe_grid
 
-__all__ = ["info"]
+__all__ = ["info", "plugins"]
 
 
 @click.command(cls=Command)
@@ -38,3 +38,24 @@ def info(
         console(repr(content.labels))
     for key, value in content.meta.items():
         console(f"{key}: {value}")
+
+
+_COLORS = {"loaded": None, "broken": "red", "disabled": "yellow"}
+
+
+@click.command(cls=Command)
+@pass_console
+def plugins(console: Console) -> None:
+    """List plugins, what each provides, and which are broken.
+
+    Plugins provide grid formats and label transforms.
+
+      astropayne plugins
+    """
+    from astropayne.plugins import list_plugins
+
+    for plugin in list_plugins():
+        state = click.style(f"{plugin.state:8s}", fg=_COLORS[plugin.state])
+        console(f"{plugin.name:16s} {state} {plugin.source}")
+        for line in filter(None, (*plugin.gives, plugin.problem)):
+            console(f"{'':16s} {line}")

@@ -10,10 +10,8 @@ from astropayne.cli.demo import demo
 from astropayne.cli.evaluate import evaluate
 from astropayne.cli.fit import fit
 from astropayne.cli.grid import grid
-from astropayne.cli.info import info
-from astropayne.cli.plan import plan
-from astropayne.cli.plugins import plugins
-from astropayne.cli.predict import predict
+from astropayne.cli.info import info, plugins
+from astropayne.cli.predict import plan, predict
 from astropayne.cli.train import train
 
 __all__ = ["main"]

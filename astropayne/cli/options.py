@@ -150,7 +150,8 @@ def regions_of(pairs: Iterable[tuple[float, float]]) -> "SpectralRegion | None":
 
 def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return pairs as a dict; ``NAME.KEY`` becomes an item of a dict called ``NAME``."""
-    options, mappings = {}, {}
+    options: dict[str, Any] = {}
+    mappings: dict[str, dict[str, Any]] = {}
     for name, value in pairs:
         name, dot, key = name.partition(".")
         if dot:

@@ -62,7 +62,9 @@ def refuse_picture(path: str | Path, overwrite: bool) -> None:
 
 def refuse_pictures(folder: str | None, names: Iterable[str], overwrite: bool) -> None:
     """Raise an error if one of the pictures exists in the folder and must not be replaced."""
-    for name in names if folder else ():
+    if folder is None:
+        return
+    for name in names:
         path = Path(folder) / f"{name}.png"
         if path.exists():  # a folder that does not exist is made later
             refuse_existing(path, overwrite)

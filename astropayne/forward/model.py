@@ -14,7 +14,7 @@ from astropayne.forward.broadener import Broadener
 from astropayne.forward.parameters import labels_of, velocities_of
 from astropayne.forward.sampling import ALIGNED, Pixels
 from astropayne.forward.varying_resolution import resolution_may_vary
-from astropayne.networks.activations import OUTPUTS
+from astropayne.networks.architecture import OUTPUTS
 from astropayne.networks.network import SpectralNetwork
 from astropayne.utils.torch_state import without_gradients
 from astropayne.wavelengths.velocity import VELOCITIES

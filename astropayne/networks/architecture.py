@@ -1,18 +1,65 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""`Architecture`: the layers of a network, checked."""
+"""`Architecture`: the layers of a network, and the functions between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
-from astropayne.networks.activations import ACTIVATIONS, OUTPUTS
+import torch
+from torch import nn
 
-__all__ = ["Architecture"]
+__all__ = ["ACTIVATIONS", "OUTPUTS", "VALUES", "Architecture"]
+
+
+def _silu(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    s = torch.sigmoid(z)
+    return z * s, s * (1 + z * (1 - s))
+
+
+def _gelu(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    normal = 0.5 * (1 + torch.erf(z * 0.5**0.5))
+    return z * normal, normal + z * torch.exp(-0.5 * z**2) * (2 * torch.pi) ** -0.5
+
+
+def _tanh(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    t = torch.tanh(z)
+    return t, 1 - t**2
+
+
+def _leaky_relu(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    slope = torch.full_like(z, 0.01).masked_fill(z > 0, 1.0)
+    return z * slope, slope
+
+
+def _sigmoid(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    s = torch.sigmoid(z)
+    return s, s * (1 - s)
+
+
+def _linear(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return z, torch.ones_like(z)
+
+
+#: Functions between layers; each returns its value and its derivative.
+ACTIVATIONS = {"silu": _silu, "gelu": _gelu, "tanh": _tanh, "leaky_relu": _leaky_relu}
+#: Functions behind the last layer: with "sigmoid" the flux stays between 0 and 1.
+OUTPUTS = {"sigmoid": _sigmoid, "linear": _linear}
+# The values alone, by torch's kernels, which read the numbers once.
+VALUES = {
+    "silu": nn.functional.silu,
+    "gelu": nn.functional.gelu,
+    "tanh": torch.tanh,
+    "leaky_relu": nn.functional.leaky_relu,
+    "sigmoid": torch.sigmoid,
+    "linear": nn.Identity(),
+}
+
 
 _MEMBERS, _PARTS = 2, 16  # where networks side by side cost little
 
 
-def _described(default: object, description: str) -> object:
+def _described(default: Any, description: str) -> Any:
     """Return a field of a dataclass with a description, which templates of options show."""
     return field(default=default, metadata={"description": description})
 
@@ -87,10 +134,10 @@ class Architecture:
             self._require_count(what)
 
     def _require_count(self, what: str) -> None:
-        n = getattr(self, what)
+        n: Any = getattr(self, what)
         if n is None and what == "components":
             return
-        if not (isinstance(n, Real) and n >= 1 and n % 1 == 0):
+        if not (_is_count(n)):
             raise ValueError(f"{what}={n!r} must be a whole number of 1 or more")
         if n > 1 and self.components is None:
             raise ValueError(
@@ -98,6 +145,10 @@ class Architecture:
                 f"{what}=1 goes without"
             )
         object.__setattr__(self, what, int(n))
+
+
+def _is_count(n: Any) -> bool:
+    return isinstance(n, Real) and bool(float(n) >= 1 and float(n) % 1 == 0)
 
 
 def _whole_numbers(values: Sequence[int]) -> tuple[int, ...]:

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from astropayne.networks.activations import ACTIVATIONS, OUTPUTS, VALUES
-from astropayne.networks.architecture import Architecture
+from astropayne.networks.architecture import ACTIVATIONS, OUTPUTS, VALUES, Architecture
 
 __all__ = ["SpectralNetwork"]
 

@@ -21,25 +21,25 @@ def _option(default: Any, description: str, check: Callable) -> Any:
 
 
 def _count(name: str, value: Any) -> int:
-    if not (isinstance(value, Real) and value >= 1 and value % 1 == 0):
+    if not (isinstance(value, Real) and float(value) >= 1 and float(value) % 1 == 0):
         raise ValueError(f"{name} must be a whole number of 1 or more, got {_shown(value)}")
-    return int(value)
+    return int(float(value))
 
 
 def _positive(name: str, value: Any) -> float:
-    if not (isinstance(value, Real) and 0 < value < math.inf):
+    if not (isinstance(value, Real) and 0 < float(value) < math.inf):
         raise ValueError(f"{name} must be a positive number, got {_shown(value)}")
     return float(value)  # numpy's own numbers cannot be written as JSON
 
 
 def _not_negative(name: str, value: Any) -> float:
-    if not (isinstance(value, Real) and 0 <= value < math.inf):
+    if not (isinstance(value, Real) and 0 <= float(value) < math.inf):
         raise ValueError(f"{name} must be a number of 0 or more, got {_shown(value)}")
     return float(value)
 
 
 def _seed(name: str, value: Any) -> int:
-    if not (isinstance(value, Integral) and value >= 0):
+    if not (isinstance(value, Integral) and int(value) >= 0):
         raise ValueError(f"{name} must be a whole number of 0 or more, got {_shown(value)}")
     return int(value)
 

@@ -14,8 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
 from astropayne.labels.names import Label
-from astropayne.plotting.axes import legend_above
-from astropayne.plotting.style import ERROR, MODEL, OBSERVED
+from astropayne.plotting.axes import ERROR, MODEL, OBSERVED, legend_above
 from astropayne.plotting.text import spectral_axis_text
 from astropayne.wavelengths.axis import find_windows, without_gaps
 from astropayne.wavelengths.media import to_air, to_vacuum

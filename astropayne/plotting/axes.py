@@ -1,8 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Axes of pictures: panels, units, directions and legends; columns of tables as plain arrays."""
+"""Colors and axes of pictures: panels, units, directions, legends, and columns as plain arrays."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import astropy.units as u
 import matplotlib.pyplot as plt
@@ -16,17 +16,31 @@ from matplotlib.figure import FigureBase
 from astropayne.plotting.text import label_text
 
 __all__ = [
+    "COLORMAP",
+    "ERROR",
+    "MODEL",
+    "OBSERVED",
     "invert_by_convention",
     "legend_above",
     "name_label_axis",
     "panels",
     "plain_values",
+    "series_colors",
     "set_unit",
     "shared_labels",
     "values_in_one_unit",
 ]
 
 _INVERTED = ("teff", "logg")  # drawn from large to small in astronomy
+# The palette of Okabe and Ito, which is made for all kinds of color vision.
+MODEL, OBSERVED, ERROR = "#D55E00", "#222222", "#0072B2"
+COLORMAP = "viridis"  # monotonic in lightness, so also readable for the color-blind and in gray
+_SERIES = (ERROR, MODEL, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+
+
+def series_colors(n: int) -> list[str]:
+    """Return the colors of n series of data; they repeat after six."""
+    return [_SERIES[i % len(_SERIES)] for i in range(n)]
 
 
 def panels(
@@ -67,7 +81,7 @@ def set_unit(axis: Axis, unit: u.UnitBase | None) -> None:
         axis.set_label_text("")  # astropy writes the unit only
 
 
-def name_label_axis(ax: Axes, which: str, name: str, unit: u.UnitBase | None) -> None:
+def name_label_axis(ax: Axes, which: Literal["x", "y"], name: str, unit: u.UnitBase | None) -> None:
     """Name the "x" or "y" axis after a stellar label, and give it its customary direction."""
     set_unit(getattr(ax, f"{which}axis"), unit)
     getattr(ax, f"set_{which}label")(label_text(name, unit), fontsize="small")
@@ -75,7 +89,7 @@ def name_label_axis(ax: Axes, which: str, name: str, unit: u.UnitBase | None) ->
     invert_by_convention(ax, which, name)
 
 
-def invert_by_convention(ax: Axes, which: str, name: str) -> None:
+def invert_by_convention(ax: Axes, which: Literal["x", "y"], name: str) -> None:
     """Invert the "x" or "y" axis if it shows a label that is drawn from large to small."""
     if name in _INVERTED and not getattr(ax, f"{which}axis_inverted")():
         getattr(ax, f"invert_{which}axis")()

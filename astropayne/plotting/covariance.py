@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.patches import Ellipse
 
-from astropayne.plotting.style import ERROR, MODEL
+from astropayne.plotting.axes import ERROR, MODEL
 from astropayne.plotting.text import label_text, number_text
 
 __all__ = ["plot_covariance"]

@@ -11,8 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import FigureBase
 
-from astropayne.plotting.axes import legend_above, name_label_axis, panels, plain_values
-from astropayne.plotting.style import COLORMAP, ERROR, MODEL, OBSERVED, series_colors
+from astropayne.plotting.axes import (
+    COLORMAP,
+    ERROR,
+    MODEL,
+    OBSERVED,
+    legend_above,
+    name_label_axis,
+    panels,
+    plain_values,
+    series_colors,
+)
 from astropayne.plotting.windows import SpectrumFigure
 
 __all__ = [

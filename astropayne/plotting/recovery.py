@@ -10,15 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
 from astropayne.plotting.axes import (
+    COLORMAP,
+    ERROR,
+    MODEL,
     invert_by_convention,
     legend_above,
     panels,
     plain_values,
+    series_colors,
     set_unit,
     shared_labels,
     values_in_one_unit,
 )
-from astropayne.plotting.style import COLORMAP, ERROR, MODEL, series_colors
 from astropayne.plotting.text import bias_and_scatter_text, label_text
 from astropayne.utils.statistics import median_and_scatter
 

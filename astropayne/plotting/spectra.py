@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import FigureBase
 
 from astropayne.labels.columns import one_star
-from astropayne.plotting.style import MODEL, OBSERVED, series_colors
+from astropayne.plotting.axes import MODEL, OBSERVED, series_colors
 from astropayne.plotting.windows import SpectrumFigure, draw_comparison, fit_title
 
 __all__ = ["plot_fit", "plot_spectrum", "plot_variations"]

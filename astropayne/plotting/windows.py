@@ -12,8 +12,7 @@ from matplotlib.figure import FigureBase
 from scipy.ndimage import maximum_filter1d
 from scipy.optimize import isotonic_regression
 
-from astropayne.plotting.axes import set_unit
-from astropayne.plotting.style import ERROR, MODEL, OBSERVED
+from astropayne.plotting.axes import ERROR, MODEL, OBSERVED, set_unit
 from astropayne.plotting.text import label_text, number_text, spectral_axis_text, with_unit
 from astropayne.wavelengths.axis import find_windows
 from astropayne.wavelengths.media import spectral_equivalencies

@@ -28,7 +28,7 @@ from scipy.interpolate import CubicSpline
 from specutils import Spectrum
 
 from astropayne import LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
-from astropayne.abundances.flags import ElementFlag
+from astropayne.abundances.options import ElementFlag
 from astropayne.abundances.stages import Stage
 from astropayne.wavelengths.axis import find_windows
 from astropayne.wavelengths.media import to_vacuum

@@ -608,7 +608,7 @@ def test_the_demo_measures_stars_and_repeats(tmp_path, monkeypatch):
 
 def test_evaluate_writes_a_page_and_judges(model_file, sample, folder, monkeypatch):
     # The pictures of one model are slow, and tested with the page itself.
-    monkeypatch.setattr("astropayne.evaluation.page._recovery_sections", lambda *_: [])
+    monkeypatch.setattr("astropayne.evaluation.report._recovery_sections", lambda *_: [])
     sample.write("grid.asdf")
     words = ("evaluate", model_file, "grid.asdf", "-o", "report", "-n", 4)
     result = _run(*words, "--threshold", "rms=1e-9", "--check")

@@ -14,7 +14,7 @@ from astropayne.evaluation import (
     true_labels,
     write_report,
 )
-from astropayne.evaluation.page import display_names, provenance
+from astropayne.evaluation.report import display_names, provenance
 from astropayne.evaluation.verdict import limits_of
 from astropayne.labels.space import LabelRangeWarning
 
@@ -268,8 +268,8 @@ def test_models_are_compared_with_what_none_was_trained_on(
 ):
     # The pictures of one model are slow, and another test looks at them.
     nothing = {"pictures": [], "columns": [], "worst": []}
-    monkeypatch.setattr("astropayne.evaluation.page._flux_section", lambda *_: nothing)
-    monkeypatch.setattr("astropayne.evaluation.page._recovery_sections", lambda *_: [])
+    monkeypatch.setattr("astropayne.evaluation.report._flux_section", lambda *_: nothing)
+    monkeypatch.setattr("astropayne.evaluation.report._recovery_sections", lambda *_: [])
     found = write_report({"a/ours.asdf": network, "b/quick.asdf": model}, sample, tmp_path,
                          n_stars=6, progress=False)  # fmt: skip
     ours, quick = found.values()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import erf
 
-from astropayne.networks.activations import ACTIVATIONS, OUTPUTS
+from astropayne.networks.architecture import ACTIVATIONS, OUTPUTS
 from astropayne.networks.network import SpectralNetwork
 from astropayne.networks.options import TrainingOptions
 from astropayne.networks.training import train_network

@@ -14,12 +14,12 @@ import torch
 from astropy.utils.exceptions import AstropyUserWarning
 
 import astropayne
-from astropayne.networks.checkpoint import read_checkpoint
 from astropayne.networks.feed import SpectraFeed
 from astropayne.networks.network import SpectralNetwork
 from astropayne.networks.objectives import initialize, principal_components
 from astropayne.networks.options import TrainingOptions
 from astropayne.networks.training import rms_error, train_network
+from astropayne.networks.training_state import read_checkpoint
 
 CPU = torch.device("cpu")
 
