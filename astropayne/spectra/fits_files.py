@@ -4,7 +4,7 @@
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from astropy.utils.data import get_readable_fileobj
 from specutils import Spectrum, SpectrumList
 
 import astropayne.spectra.loaders.lamost  # noqa: F401  # registers its loaders
-from astropayne.spectra.columns import choose_roles, flux_candidates, plain_name
-from astropayne.spectra.conventions import exact_names
+from astropayne.spectra.conventions.columns import choose_roles, flux_candidates
+from astropayne.spectra.conventions.headers import exact_names, plain_name
 from astropayne.spectra.images import spectrum_of_images
 from astropayne.spectra.options import ReadOptions
 from astropayne.spectra.specutils_files import complete, first_line
@@ -88,7 +88,8 @@ def _read(hdus: fits.HDUList, path: Path, options: ReadOptions) -> Spectrum | Sp
         return _load(hdus, path, lists[0], SpectrumList, options)
     if any(name in _own_formats() for name in formats):
         return _load(hdus, path, formats[0], Spectrum, options)
-    tables = [hdu for hdu in hdus if _has_spectrum(hdu)]
+    named = options.columns if isinstance(options.columns, Mapping) else None
+    tables = [hdu for hdu in hdus if _has_spectrum(hdu, named)]
     tables = [hdu for hdu in tables if hdu.name in _COADDED][:1] or tables
     if len(tables) > 1:
         names = [hdu.name if hdu.name else str(hdus.index(hdu)) for hdu in tables]
@@ -101,7 +102,7 @@ def _read(hdus: fits.HDUList, path: Path, options: ReadOptions) -> Spectrum | Sp
         return _of_table(hdus, tables[0], path, options)
     if formats:
         return _load(hdus, path, formats[0], Spectrum, options)
-    spectrum = _of_images(hdus, path, options)
+    spectrum = spectrum_of_images(hdus, path, options)
     return _of_rest(hdus, path, options) if spectrum is None else spectrum
 
 
@@ -117,25 +118,13 @@ def _of_hdu(hdus: fits.HDUList, path: Path, options: ReadOptions) -> Spectrum | 
             names = ", ".join(h.name or str(i) for i, h in enumerate(hdus))
             raise ValueError(f"{path} has no hdu={name!r}; it has {names}") from None
         if not hdu.is_image:
-            found.append(_of_table(hdus, hdu, path, options))
-        elif (spectrum := _of_images(hdus, path, options, name)) is not None:
-            found.append(spectrum)
+            spectrum = _of_table(hdus, hdu, path, options)
         else:
+            spectrum = spectrum_of_images(hdus, path, options, name)
+        if spectrum is None:
             raise ValueError(f"{path}: hdu={name!r} is not an image of one spectrum")
-    return found if several else found[0]
-
-
-def _of_images(
-    hdus: fits.HDUList, path: Path, options: ReadOptions, hdu: int | str | None = None
-) -> Spectrum | None:
-    return spectrum_of_images(
-        hdus,
-        path,
-        wavelength_unit=options.unit,
-        noise=options.columns != 2,
-        hdu=hdu,
-        meta=options.meta_of(path),
-    )
+        found += spectrum if isinstance(spectrum, SpectrumList) else [spectrum]
+    return found[0] if len(found) == 1 and not several else found
 
 
 def _of_table(
@@ -170,17 +159,21 @@ def _values(hdu: fits.BinTableHDU, name: str) -> np.ndarray:
     return values
 
 
-def _has_spectrum(hdu: fits.hdu.base._BaseHDU) -> bool:
+def _has_spectrum(
+    hdu: fits.hdu.base._BaseHDU, named: Mapping[str, str] | None = None
+) -> bool:
     """Return whether a table has columns of wavelength and flux, with more than one pixel."""
     if hdu.is_image or not getattr(hdu, "columns", None) or not hdu.header["NAXIS2"]:
         return False
     names = hdu.columns.names
+    if named is not None:
+        return set(named.values()) <= set(names)
     try:
         roles = choose_roles(names)
     except ValueError:  # several columns may be the flux, which is an error if this is the table
         exact = {*exact_names("wavelength"), *exact_names("log_wavelength")}
         has_axis = bool(exact & {plain_name(name) for name in names})
-        return has_axis and len(flux_candidates(names)) > 1
+        return has_axis and len(flux_candidates(names)) > 0
     if "flux" not in roles or not roles.keys() & {"wavelength", "log_wavelength"}:
         return False
     return hdu.header["NAXIS2"] > 1 or _has_arrays(hdu)
@@ -254,6 +247,15 @@ def _refusal(hdus: fits.HDUList, path: Path, reason: str) -> str:
     """Return the error message for a file that is not read, which depends on its contents."""
     if _cannot_be_unpacked(path):
         return _DAMAGED.format(path)
+    tables = [hdu for hdu in hdus if getattr(hdu, "columns", None) and hdu.header["NAXIS2"]]
+    if tables:
+        table = max(tables, key=lambda hdu: hdu.header["NAXIS2"])
+        names = table.columns.names
+        return (
+            f"{path}: no table has columns that are known to be wavelength and flux; "
+            f"hdu={table.name or hdus.index(table)!r} has {', '.join(names)}: name them, such as "
+            f"columns={{'wavelength': {names[0]!r}, 'flux': {names[-1]!r}}}"
+        )
     images = [hdu.shape for hdu in hdus if hdu.is_image and hdu.size]
     shape = images[0] if images else ()
     if len(shape) > 1:

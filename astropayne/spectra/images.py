@@ -1,45 +1,73 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Spectra from FITS images, with wavelengths in the header and noise and mask next to them."""
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
-from astropy.nddata import StdDevUncertainty
-from specutils import Spectrum
+from astropy.utils.exceptions import AstropyUserWarning
+from specutils import Spectrum, SpectrumList
 
-from astropayne.spectra.columns import NOISE_POWERS, mask_candidates, matching_noise, plain_name
-from astropayne.spectra.conventions import (
+from astropayne.spectra.conventions.axes import StatedAxis, sorted_pixels
+from astropayne.spectra.conventions.columns import NOISE_POWERS, matching_noise
+from astropayne.spectra.conventions.headers import (
     exact_names,
     marks_good_pixels,
     medium_of_headers,
+    plain_name,
     resolution_of_headers,
-    words_of_wat,
+    role_patterns,
+)
+from astropayne.spectra.conventions.masks import mask_candidates, mask_of_values
+from astropayne.spectra.conventions.units import flux_unit
+from astropayne.spectra.image_axes import (
+    axis_of_header,
+    is_multispec,
+    is_readable_axis,
+    multispec_axes,
 )
 from astropayne.spectra.info import SpectrumInfo
-from astropayne.spectra.tables import describes_noise, increasing_pixels, mask_of_values
-from astropayne.spectra.units import as_angstrom_if_logarithm, flux_unit, wavelength_unit_of
+from astropayne.spectra.options import ReadOptions
+from astropayne.spectra.tables import SpectrumTable, describes_noise, orders_as_arms
+from astropayne.spectra.tables import spectrum_of_table as spectrum_of_columns
 
 __all__ = ["spectrum_of_images"]
 
-_METERS = 1e-3  # wavelengths without a unit below this are in meters, as the FITS standard has it
-_FLUX_IMAGES = ("FLUX", "SCI", "DATA", "SPECTRUM")
+_FLUX_IMAGES = ("FLUX", "SCI", "DATA", "SPECTRUM", "SPEC", "COUNTS", "OBJECT")
 # Bands of IRAF's apextract: the spectrum, without weights, sky, standard deviation.
 _IRAF_BANDS = ("spectrum", "raw", "background", "sigma")
-_LINEAR = ("", "LINEAR", "WAVE", "AWAV", "LAMBDA", "WAVELENG", "WAVELENGTH", "ANGSTROM", "PIXEL")
+_MOST_COLUMNS = 4  # rows of an image that are columns: wavelength, flux, uncertainty
+_MOST_ROWS = 5000  # spectra on one axis; more rows are a frame of a detector
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Arrays of an image, whose rows are spectra.
+
+    Parameters
+    ----------
+    flux : numpy.ndarray, shape (n_spectra, n_pixels)
+    axis : int
+        Number of the axis of wavelengths, in the order of FITS.
+    sigma : numpy.ndarray, shape (n_spectra, n_pixels), optional
+        Of IRAF's bands.
+    has_bands : bool
+        Whether the image has bands next to the flux.
+    """
+
+    flux: np.ndarray
+    axis: int
+    sigma: np.ndarray | None = None
+    has_bands: bool = False
 
 
 def spectrum_of_images(
-    hdus: fits.HDUList,
-    path: object,
-    *,
-    wavelength_unit: u.UnitBase | None = None,
-    noise: bool = True,
-    hdu: int | str | None = None,
-    meta: Mapping[str, Any] | None = None,
-) -> Spectrum | None:
+    hdus: fits.HDUList, path: object, options: ReadOptions, hdu: int | str | None = None
+) -> Spectrum | SpectrumList | None:
     """Return the spectrum in the images of a FITS file.
 
     Parameters
@@ -47,196 +75,337 @@ def spectrum_of_images(
     hdus : `~astropy.io.fits.HDUList`
     path : path-like
         Name of the file, for errors.
-    wavelength_unit, meta
-        As for `~astropayne.read_spectrum`.
-    noise : bool
-        Whether to read the uncertainty.
+    options : ReadOptions
     hdu : int or str, optional
         The flux, if there are several images that may be it.
 
     Returns
     -------
-    `~specutils.Spectrum` or None
-        `None` if there is no image, or its axis is not one that is linear in the wavelength or
-        its logarithm, which specutils reads.
+    `~specutils.Spectrum`, `~specutils.SpectrumList` or None
+        A list if the rows are orders with wavelengths of their own; `None` if there is no image,
+        or its axis is of a kind that only specutils may read.
 
     Raises
     ------
     ValueError
-        If the image is not one spectrum, or has no wavelengths.
+        If the image is not one spectrum and none is chosen, or has no wavelengths.
     """
-    image = _flux_image(hdus, hdu)
+    image = _flux_image(hdus, hdu, path)
     if image is None:
         return None
-    bands = _bands(image)
-    if bands is None or not _is_linear(image.header):
+    table = _table_of_rows(image, (image.header, hdus[0].header))
+    if table is not None:
+        return spectrum_of_columns(
+            table,
+            path,
+            wavelength_unit=options.unit,
+            columns=options.columns,
+            target=options.target,
+            meta={"header": image.header.copy(), **options.meta_of(path)},
+        )
+    layout = _layout(image)
+    if layout is None:
         return None
-    values = np.asarray(bands[0], dtype=float)
+    others = _images_beside(hdus, image)
+    axes = _axes(image, layout, others, path, options)
+    if axes is None:
+        return None
+    chosen = _chosen_rows(layout, axes, path, options)
+    found: list[Spectrum] = []
+    for row in chosen:
+        spectrum = _spectrum_of_row(hdus, image, layout, others, axes, row, path, options)
+        found += spectrum if isinstance(spectrum, SpectrumList) else [spectrum]
+    return found[0] if len(found) == 1 else SpectrumList(found)
+
+
+def _spectrum_of_row(
+    hdus: fits.HDUList,
+    image: fits.hdu.base._BaseHDU,
+    layout: _Layout,
+    others: Mapping[str, Any],
+    axes: u.Quantity,
+    row: int,
+    path: object,
+    options: ReadOptions,
+) -> Spectrum | SpectrumList:
+    """Return the spectrum in a row of an image."""
     headers = (image.header, hdus[0].header)
-    others = _images_beside(hdus, image, values.shape)
-    axis = _axis_beside(others, path)
-    if axis is None:
-        axis = _linear_axis(image.header, len(values), path, wavelength_unit)
-    flux = values * flux_unit(image.header.get("BUNIT"))
-    sigma = _sigma(others, image, bands, path) if noise else None
+    beside = {name: _row_of(array, layout, row) for name, array in others.items()}
+    beside = {name: values for name, values in beside.items() if values is not None}
+    flux = layout.flux[row] * flux_unit(image.header.get("BUNIT"))
+    sigma = None
+    if options.columns != 2:
+        sigma = _sigma(beside, image, layout, row, path)
     if sigma is not None:
         sigma = sigma * flux.unit
-    mask = _mask(others, headers, path, flux, sigma)
-    keep = increasing_pixels(axis.value, mask, flux.value, path)
+    mask = _mask(beside, headers, path, flux, sigma)
+    axis = axes[row] if axes.ndim == 2 else axes
+    keep = sorted_pixels(axis.value, mask, flux.value, path)
     info = SpectrumInfo(
         medium=medium_of_headers(headers, path), resolution=resolution_of_headers(headers)
     )
-    return Spectrum(
-        spectral_axis=axis[keep],
-        flux=flux[keep],
-        uncertainty=None if sigma is None else StdDevUncertainty(sigma[keep]),
-        mask=None if mask is None else mask[keep],
-        meta={"header": image.header.copy(), **info.as_meta(), **(meta or {})},
+    return orders_as_arms(
+        axis[keep],
+        flux[keep],
+        None if sigma is None else sigma[keep],
+        None if mask is None else mask[keep],
+        {"header": image.header.copy(), **info.as_meta(), **options.meta_of(path)},
+        path,
     )
 
 
-def _flux_image(hdus: fits.HDUList, hdu: int | str | None) -> fits.hdu.base._BaseHDU | None:
-    """Return the image of the flux: by its name, or else the first."""
+def _flux_image(
+    hdus: fits.HDUList, hdu: int | str | None, path: object
+) -> fits.hdu.base._BaseHDU | None:
+    """Return the image of the flux: by its name, or else the only one that may be it."""
     if hdu is not None:
-        return hdus[hdu] if hdus[hdu].is_image else None
+        return hdus[hdu] if hdus[hdu].is_image and hdus[hdu].size else None
     images = [hdu for hdu in hdus if hdu.is_image and hdu.size]
     named = [hdu for name in _FLUX_IMAGES for hdu in images if hdu.name == name]
-    return next(iter(named or images), None)
+    if named:
+        return named[0]
+    candidates = [image for image in images if not _is_no_flux(image.name)]
+    alike = [
+        image
+        for image in candidates
+        if image.name not in ("", "PRIMARY")
+        and len(image.shape) == 1
+        and ("CRVAL1" in image.header or "COEFF0" in image.header)
+    ]
+    if len(alike) > 1 and alike == candidates:
+        names = [image.name for image in alike]
+        raise ValueError(
+            f"{path} has {len(alike)} images that may be spectra ({', '.join(names)}): give "
+            f"hdu={names[0]!r}, or several of them to be arms of one star"
+        )
+    return next(iter(candidates or images), None)
 
 
-def _bands(image: fits.hdu.base._BaseHDU) -> np.ndarray | None:
-    """Return an image as rows of one spectrum, the first of which is the flux."""
+def _is_no_flux(name: str) -> bool:
+    """Return whether the name of an image is that of noise, mask, wavelength or a model."""
+    plain = plain_name(name)
+    roles = ("wavelength", "log_wavelength", "mask", "good", "variance", "relative_uncertainty")
+    patterns = (*NOISE_POWERS, "mask_like", "not_flux", "wavelength")
+    return bool(plain) and (
+        any(plain in exact_names(role) for role in (*roles, "signal_to_noise", "weight"))
+        or any(role_patterns(kind).search(plain) for kind in patterns)
+    )
+
+
+def _table_of_rows(
+    image: fits.hdu.base._BaseHDU, headers: tuple[Mapping[str, Any], ...]
+) -> SpectrumTable | None:
+    """Return an image without wavelengths in its header, whose rows or columns are a table.
+
+    Some programs write wavelength, flux and uncertainty as rows of an image.
+    """
     shape = image.shape
-    if len(shape) == 1 or all(n == 1 for n in shape[:-1]):
-        return np.reshape(image.data, (1, shape[-1]))
-    # IRAF's extracted spectrum with its bands; with several apertures, there are several spectra.
-    if len(shape) == 3 and shape[1] == 1 and shape[0] <= len(_IRAF_BANDS):
-        return np.reshape(image.data, (shape[0], shape[-1]))
+    if len(shape) != 2 or "CRVAL1" in image.header or not 2 <= min(shape) <= _MOST_COLUMNS:
+        return None
+    values = np.asarray(image.data, dtype=float)
+    values = values if shape[0] < shape[1] else values.T
+    steps = np.diff(values[0])
+    if not (np.all(steps > 0) or np.all(steps < 0)) or np.array_equal(steps, np.ones(len(steps))):
+        return None
+    names = tuple(f"col{i + 1}" for i in range(min(len(values), 3)))
+    columns = dict(zip(names, values, strict=False))
+    return SpectrumTable(names, {}, columns.__getitem__, 0, headers)
+
+
+def _layout(image: fits.hdu.base._BaseHDU) -> _Layout | None:
+    """Return the spectra in an image, `None` if it is not known how they lie in it."""
+    shape = image.shape
+    long = [i for i, n in enumerate(shape) if n > 1] or [len(shape) - 1]
+    if len(long) == 1:
+        data = np.reshape(image.data, (1, -1)).astype(float)
+        return _Layout(data, len(shape) - long[0])
+    if len(shape) == 3 and shape[0] <= len(_IRAF_BANDS):
+        kinds = [_band(image.header, i) for i in range(shape[0])]
+        first = next((i for i, kind in enumerate(kinds) if "spectrum" in kind), 0)
+        sigma = next((image.data[i] for i, kind in enumerate(kinds) if "sigma" in kind), None)
+        return _Layout(
+            np.asarray(image.data[first], dtype=float),
+            1,
+            None if sigma is None else np.asarray(sigma, dtype=float),
+            has_bands=True,
+        )
+    if len(shape) == 2 and shape[0] <= _MOST_ROWS:
+        return _Layout(np.asarray(image.data, dtype=float), 1)
     return None
 
 
-def _is_linear(header: fits.Header) -> bool:
-    """Return whether the axis is linear in the wavelength or its logarithm."""
-    kind = str(header.get("CTYPE1", "")).strip().upper()
-    unit = str(header.get("CUNIT1", "")).strip()
-    known = kind in _LINEAR or kind.startswith("LOG") or "VAC" in kind or "AIR" in kind
-    return (
-        "CRVAL1" in header
-        and (known or wavelength_unit_of(kind) is not None)
-        and (not unit or wavelength_unit_of(unit) is not None)
-    ) or ("CRVAL1" not in header and not kind)
+def _band(header: fits.Header, i: int) -> str:
+    """Return the contents of a band: IRAF's card BANDIDn, or the order of apextract."""
+    text = str(header.get(f"BANDID{i + 1}", _IRAF_BANDS[i])).lower()
+    return text.partition(" - ")[0]
 
 
-def _linear_axis(
-    header: fits.Header, n: int, path: object, wavelength_unit: u.UnitBase | None
-) -> u.Quantity:
-    """Return wavelengths that cards state: CRVAL1, CDELT1 or CD1_1, and CRPIX1."""
-    step = header.get("CD1_1", header.get("CDELT1"))
-    if "CDELT1" in header and header["CDELT1"] not in (0, 1):
-        step = header["CDELT1"]
-    start = header.get("CRVAL1")
-    if start is None or step is None:
+def _axes(
+    image: fits.hdu.base._BaseHDU,
+    layout: _Layout,
+    others: Mapping[str, Any],
+    path: object,
+    options: ReadOptions,
+) -> u.Quantity | None:
+    """Return the wavelengths of each row, or of all rows."""
+    axes = _axes_beside(others, layout, path, options)
+    if axes is not None:
+        return axes
+    if is_multispec(image.header):
+        return multispec_axes(image, layout.flux, path)
+    if not is_readable_axis(image.header, layout.axis):
+        return None
+    cards = (f"CRVAL{layout.axis}", "COEFF0", "W0", "WAVE0")
+    if len(layout.flux) > 1 and not any(card in image.header for card in cards):
+        return None
+    n = layout.flux.shape[1]
+    return axis_of_header(image.header, n, path, options.unit, layout.axis)
+
+
+def _axes_beside(
+    others: Mapping[str, Any], layout: _Layout, path: object, options: ReadOptions
+) -> u.Quantity | None:
+    """Return wavelengths that an image holds."""
+    names = {plain_name(name): name for name in others}
+    for role in ("wavelength", "log_wavelength"):
+        for name in exact_names(role):
+            if name not in names:
+                continue
+            hdu = others[names[name]]
+            values = np.asarray(hdu.data, dtype=float)
+            if values.size == layout.flux.size:
+                values = values.reshape(layout.flux.shape)
+            elif values.size != layout.flux.shape[-1]:
+                continue
+            what = f"{path}: image {hdu.name!r}"
+            stated = StatedAxis.of_column(name, hdu.header.get("BUNIT"), what, options.unit)
+            return stated.wavelengths(values)
+    return None
+
+
+def _chosen_rows(
+    layout: _Layout, axes: u.Quantity, path: object, options: ReadOptions
+) -> Sequence[int]:
+    """Return the rows to read: the only one, the chosen one, or all orders."""
+    n, target = len(layout.flux), options.target
+    if target is not None:
+        if n == 1:
+            raise ValueError(f"{path} has one spectrum: leave target={target} out")
+        if not (isinstance(target, int) and 0 <= target < n):
+            raise ValueError(f"{path} has no target={target}: give 0 to {n - 1}")
+        return [target]
+    if n > 1 and axes.ndim == 1:
         raise ValueError(
-            f"{path} counts its pixels where wavelengths should be: its header needs CRVAL1 and "
-            "CDELT1; or write it as text with columns of wavelength and flux"
+            f"{path}: it is an image of {n} x {layout.flux.shape[1]} values, not one spectrum: "
+            f"give target=0 to target={n - 1} to choose a row"
         )
-    values = start + (np.arange(1, 1 + n) - header.get("CRPIX1", 1.0)) * step
-    kind = str(header.get("CTYPE1", "")).strip().upper()
-    logarithmic = header.get("DC-FLAG") == 1 or kind.startswith("LOG")
-    stated = logarithmic and values.max() < np.log10(np.finfo(np.float32).max)
-    text = str(header.get("CUNIT1", "")).strip() or words_of_wat([header]).get("units", "")
-    unit = wavelength_unit_of(text) if text else None
-    if unit is None and kind not in ("", "PIXEL"):
-        unit = wavelength_unit_of(kind)
-    if unit is None and not stated and wavelength_unit is None and np.max(values) < _METERS:
-        unit = u.m
-    if stated:
-        unit = unit if unit is not None else wavelength_unit or u.AA
-    unit = unit or wavelength_unit or u.AA
-    return as_angstrom_if_logarithm(values, unit, bool(stated), f"{path}: CRVAL1 and CDELT1").to(
-        u.AA if unit == u.m else unit
-    )
+    with_light = [row for row in range(n) if np.any(_has_light(layout.flux[row]))]
+    if not with_light:
+        raise ValueError(f"{path}: no pixel of the image has light")
+    if len(with_light) < n:
+        warnings.warn(
+            f"{path}: {n - len(with_light)} of {n} orders have no light and are left out",
+            AstropyUserWarning,
+            stacklevel=4,
+        )
+    return with_light
+
+
+def _has_light(flux: np.ndarray) -> np.ndarray:
+    return np.isfinite(flux) & (flux != 0)
 
 
 def _images_beside(
-    hdus: fits.HDUList, image: fits.hdu.base._BaseHDU, shape: tuple[int, ...]
+    hdus: fits.HDUList, image: fits.hdu.base._BaseHDU
 ) -> dict[str, fits.hdu.base._BaseHDU]:
-    """Return other images of the same size by their names in lower case."""
-    return {
-        hdu.name.lower(): hdu
-        for hdu in hdus
-        if hdu is not image and hdu.is_image and hdu.name and hdu.size and _is_like(hdu, shape)
-    }
+    """Return other images by their names in lower case, and name those that are not used."""
+    others = [hdu for hdu in hdus if hdu is not image and hdu.is_image and hdu.size]
+    alike = [hdu for hdu in others if _size(hdu) == _size(image)]
+    unnamed = [str(hdus.index(hdu)) for hdu in alike if not hdu.name]
+    if unnamed:
+        warnings.warn(
+            f"image {', '.join(unnamed)} has no name and is not used: call it ERR if it is the "
+            "standard deviation of the flux",
+            AstropyUserWarning,
+            stacklevel=4,
+        )
+    return {hdu.name.lower(): hdu for hdu in others if hdu.name and hdu.name != "PRIMARY"}
 
 
-def _is_like(hdu: fits.hdu.base._BaseHDU, shape: tuple[int, ...]) -> bool:
-    return hdu.shape[-1:] == shape and np.prod(hdu.shape) == shape[0]
-
-
-def _axis_beside(others: Mapping[str, Any], path: object) -> u.Quantity | None:
-    """Return wavelengths that an image holds."""
-    for role in ("wavelength", "log_wavelength"):
-        for name in exact_names(role):
-            if name in others:
-                hdu = others[name]
-                values = np.ravel(hdu.data).astype(float)
-                unit = wavelength_unit_of(hdu.header.get("BUNIT", "")) or u.AA
-                stated = role == "log_wavelength"
-                return as_angstrom_if_logarithm(values, unit, stated, f"{path}: image {name!r}")
+def _row_of(hdu: fits.hdu.base._BaseHDU, layout: _Layout, row: int) -> np.ndarray | None:
+    """Return the values of another image at the pixels of a row; `None` if it has another form."""
+    if _size(hdu) == layout.flux.size:
+        return np.reshape(hdu.data, layout.flux.shape)[row]
+    if _size(hdu) == layout.flux.shape[1]:
+        return np.ravel(hdu.data)
     return None
 
 
+def _size(hdu: fits.hdu.base._BaseHDU) -> int:
+    """Return the number of pixels of an image."""
+    return int(np.prod(hdu.shape))
+
+
 def _sigma(
-    others: Mapping[str, Any],
+    beside: Mapping[str, np.ndarray],
     image: fits.hdu.base._BaseHDU,
-    bands: np.ndarray,
+    layout: _Layout,
+    row: int,
     path: object,
 ) -> np.ndarray | None:
     """Return standard deviations in the unit of the flux, of an image or a band of IRAF."""
-    if len(bands) > 1:
-        kinds = [_band(image.header, i) for i in range(len(bands))]
-        rows = [bands[i] for i, kind in enumerate(kinds) if "sigma" in kind]
-        return np.asarray(rows[0], dtype=float) if rows and describes_noise(rows[0]) else None
+    if layout.has_bands:
+        sigma = None if layout.sigma is None else layout.sigma[row]
+        return sigma if sigma is not None and describes_noise(sigma) else None
     try:
-        roles = matching_noise(others, _name_of_flux(image))
+        roles = matching_noise(beside, _name_of_flux(image))
     except ValueError as error:
         raise ValueError(f"{path}: images of the uncertainty: {error}") from None
-    for name in exact_names("relative_uncertainty"):
-        if name in others and not roles:
-            return np.abs(bands[0]) * np.ravel(others[name].data).astype(float)
-    for role, name in roles.items():
-        values = np.ravel(others[name].data).astype(float)
-        if describes_noise(values):
-            with np.errstate(divide="ignore", invalid="ignore"):
+    flux = np.abs(layout.flux[row])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for role, name in roles.items():
+            values = np.asarray(beside[name], dtype=float)
+            if describes_noise(values):
                 return values ** NOISE_POWERS[role]
+        for role, power in (("relative_uncertainty", 1), ("signal_to_noise", -1)):
+            for name in exact_names(role):
+                if name in beside and describes_noise(np.asarray(beside[name], dtype=float)):
+                    return flux * np.asarray(beside[name], dtype=float) ** power
+    if unclear := [name for name in beside if name in exact_names("weight")]:
+        warnings.warn(
+            f"{path}: image {unclear[0]!r} is not used: call it IVAR if it is an inverse variance",
+            AstropyUserWarning,
+            stacklevel=5,
+        )
     return None
 
 
 def _name_of_flux(image: fits.hdu.base._BaseHDU) -> str:
     """Return the name of the flux, to which names of uncertainties are compared."""
     name = plain_name(image.name)
-    return "flux" if name in ("", "primary", "sci", "data", "spectrum") else name
-
-
-def _band(header: fits.Header, i: int) -> str:
-    """Return the contents of a band: IRAF's card BANDIDn, or the order of apextract."""
-    default = _IRAF_BANDS[i]
-    return str(header.get(f"BANDID{i + 1}", default)).lower()
+    return "flux" if name in ("", "primary", *map(str.lower, _FLUX_IMAGES)) else name
 
 
 def _mask(
-    others: Mapping[str, Any],
+    beside: Mapping[str, np.ndarray],
     headers: Sequence[Mapping[str, Any]],
     path: object,
     flux: u.Quantity,
     sigma: u.Quantity | None,
 ) -> np.ndarray | None:
-    """Return the mask of an image, true where a pixel is bad."""
-    chosen, _ = mask_candidates(others)
+    """Return the mask of an image, true where a pixel is bad, and name those that are not used."""
+    chosen, unused = mask_candidates(beside)
+    if unused:
+        warnings.warn(
+            f"{path}: image {', '.join(unused)} looks like a mask and is not used: call it MASK "
+            "if zero is a good pixel, or GPM",
+            AstropyUserWarning,
+            stacklevel=4,
+        )
     for role, name in chosen.items():
         usable = np.isfinite(flux.value)
         if sigma is not None:
             usable &= np.isfinite(sigma.value) & (sigma.value > 0)
         good = role == "good" or marks_good_pixels(name, headers)
-        return mask_of_values(np.ravel(others[name].data), name, path, good=good, usable=usable)
+        return mask_of_values(beside[name], name, path, good=good, usable=usable)
     return None

@@ -8,6 +8,8 @@ from typing import Any
 
 import astropy.units as u
 
+from astropayne.spectra.conventions.axes import unit_of_caller
+
 __all__ = ["ReadOptions"]
 
 
@@ -35,7 +37,7 @@ class ReadOptions:
     @property
     def unit(self) -> u.UnitBase | None:
         """Unit of wavelengths where the file states none."""
-        return None if self.wavelength_unit is None else u.Unit(self.wavelength_unit)
+        return unit_of_caller(self.wavelength_unit)
 
     def meta_of(self, path: Path) -> dict[str, Any]:
         """Return the metadata that the caller gave, and the name of the file."""

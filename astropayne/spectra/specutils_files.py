@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 from specutils import Spectrum, SpectrumList
 
-from astropayne.spectra.conventions import medium_of_headers, resolution_of_headers
+from astropayne.spectra.conventions.headers import medium_of_headers, resolution_of_headers
 from astropayne.spectra.info import SpectrumInfo
 from astropayne.spectra.options import ReadOptions
 from astropayne.spectra.tables import describes_noise

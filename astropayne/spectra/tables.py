@@ -11,44 +11,37 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
-from specutils import Spectrum
+from specutils import Spectrum, SpectrumList
 
-from astropayne.spectra.columns import (
-    NOISE_POWERS,
-    choose_roles,
-    mask_candidates,
-    medium_of_names,
-    plain_name,
-)
-from astropayne.spectra.conventions import (
+from astropayne.spectra.conventions.axes import StatedAxis, orders_of, sorted_pixels
+from astropayne.spectra.conventions.columns import NOISE_POWERS, choose_roles, medium_of_names
+from astropayne.spectra.conventions.headers import (
+    exact_names,
     marks_good_pixels,
     medium_of_headers,
+    plain_name,
     resolution_of_headers,
     role_patterns,
 )
-from astropayne.spectra.info import SpectrumInfo
-from astropayne.spectra.units import (
-    as_angstrom_if_logarithm,
+from astropayne.spectra.conventions.masks import looks_like_mask, mask_of_values
+from astropayne.spectra.conventions.units import (
     flux_unit,
-    unit_in_name,
-    wavelength_unit_of,
 )
+from astropayne.spectra.info import SpectrumInfo
 from astropayne.wavelengths.media import MEDIA
 from astropayne.wavelengths.resolution import FWHM
 
 __all__ = [
     "SpectrumTable",
     "describes_noise",
-    "increasing_pixels",
-    "mask_of_values",
+    "orders_as_arms",
     "spectrum_of_table",
     "table_of_astropy",
 ]
 
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _NEGATIVE = 0.1  # fraction of negative values above which a column is Stokes V, not an uncertainty
-_MOST_MASKED = 0.5  # fraction of masked pixels above which the sense of a mask is doubted
-_FEW = 10  # pixels; masks of shorter spectra are not doubted
+_AND_MASKS = ("and_mask", "andmask")  # pixels that are bad in all exposures, not in one of them
 _LOG_PIXEL = 1e-4  # step in log10 of wavelength of the pixels of SDSS
 
 
@@ -89,7 +82,11 @@ def table_of_astropy(table: Table) -> SpectrumTable:
         units,
         lambda name: np.ma.asarray(getattr(table[name], "value", table[name])),
         len(table),
-        ({key.lower(): value for key, value in table.meta.items()}, table.meta),
+        (
+            {key.lower(): value for key, value in table.meta.items()},
+            {str(key).upper(): value for key, value in table.meta.items()},
+            table.meta,
+        ),
     )
 
 
@@ -101,7 +98,7 @@ def spectrum_of_table(
     columns: int | Mapping[str, str] | None = None,
     target: int | None = None,
     meta: Mapping[str, Any] | None = None,
-) -> Spectrum:
+) -> Spectrum | SpectrumList:
     """Return the spectrum in a table.
 
     Parameters
@@ -115,7 +112,8 @@ def spectrum_of_table(
 
     Returns
     -------
-    `~specutils.Spectrum`
+    `~specutils.Spectrum` or `~specutils.SpectrumList`
+        A list if wavelengths start again, as those of orders do.
 
     Raises
     ------
@@ -131,7 +129,7 @@ def spectrum_of_table(
         raise ValueError(f"{path}: {error}") from None
     in_order = not _has_axis(roles) or "flux" not in roles
     if in_order:
-        roles = _roles_in_order(table, names, path)
+        roles = _roles_in_order(table, roles, names, path)
     if columns == 2:
         roles = {role: name for role, name in roles.items() if role not in NOISE_POWERS}
     wavelength, flux = _axis(table, roles, path, wavelength_unit), _flux(table, roles, path)
@@ -142,15 +140,66 @@ def spectrum_of_table(
         )
     sigma = _sigma(table, roles, path, flux, in_order)
     mask = _mask(table, roles, path, flux, sigma)
-    keep = increasing_pixels(wavelength.value, mask, flux.value, path)
-    info = _info(table, roles, wavelength, path)
-    return Spectrum(
-        spectral_axis=wavelength[keep],
-        flux=flux[keep],
-        uncertainty=None if sigma is None else StdDevUncertainty(sigma[keep]),
-        mask=None if mask is None else mask[keep],
-        meta={**_cut(info, keep).as_meta(), **(meta or {})},
+    keep = sorted_pixels(wavelength.value, mask, flux.value, path)
+    info = _cut(_info(table, roles, wavelength, path), keep)
+    return orders_as_arms(
+        wavelength[keep],
+        flux[keep],
+        None if sigma is None else sigma[keep],
+        None if mask is None else mask[keep],
+        {**info.as_meta(), **(meta or {})},
+        path,
+        lambda pixel: int(np.arange(len(wavelength))[keep][pixel]),
     )
+
+
+def orders_as_arms(
+    wavelength: u.Quantity,
+    flux: u.Quantity,
+    sigma: u.Quantity | None,
+    mask: np.ndarray | None,
+    meta: Mapping[str, Any],
+    path: object,
+    row_of: Callable[[int], int] = int,
+) -> Spectrum | SpectrumList:
+    """Return arrays as a spectrum, or as a list of orders if their wavelengths start again.
+
+    Parameters
+    ----------
+    wavelength, flux, sigma : `~astropy.units.Quantity`
+        Arrays of the same length; ``sigma`` may be `None`.
+    mask : numpy.ndarray of bool, optional
+    meta : mapping
+        Metadata; arrays in it have a value per pixel.
+    path : path-like
+        Name of the file, for errors.
+    row_of : callable
+        Returns the row in the file of a pixel, for errors.
+
+    Returns
+    -------
+    `~specutils.Spectrum` or `~specutils.SpectrumList`
+
+    Raises
+    ------
+    ValueError
+        If wavelengths neither increase nor decrease, and do not do so in orders either.
+    """
+    orders = orders_of(wavelength.value, path, row_of)
+    spectra = [
+        Spectrum(
+            spectral_axis=wavelength[part],
+            flux=flux[part],
+            uncertainty=None if sigma is None else StdDevUncertainty(sigma[part]),
+            mask=None if mask is None else mask[part],
+            meta={
+                key: value[part] if np.shape(value)[:1] == np.shape(wavelength) else value
+                for key, value in meta.items()
+            },
+        )
+        for part in orders
+    ]
+    return SpectrumList(spectra) if len(spectra) > 1 else spectra[0]
 
 
 def _has_axis(roles: Mapping[str, str]) -> bool:
@@ -184,25 +233,42 @@ def _holds_arrays(table: SpectrumTable, name: str) -> bool:
     return values.ndim == 2 and values.dtype.kind in "fiub"
 
 
-def _roles_in_order(table: SpectrumTable, names: Sequence[str], path: object) -> dict[str, str]:
-    """Return roles by the order of columns, whose names do not tell them."""
-    if role_patterns("not_wavelength").search(plain_name(names[0])):
-        unit = wavelength_unit_of(table.units[names[0]]) if names[0] in table.units else None
-        if unit is None or unit.is_equivalent(u.m):
-            raise ValueError(
-                f"{path} has columns {', '.join(table.names)}, of which none is a wavelength: "
-                "call it 'wavelength', or give its unit if it is a frequency or wavenumber"
-            )
+def _roles_in_order(
+    table: SpectrumTable, roles: Mapping[str, str], names: Sequence[str], path: object
+) -> dict[str, str]:
+    """Return roles by the order of columns, where names do not tell them."""
+    first = [roles.get("wavelength") or roles.get("log_wavelength"), roles.get("flux")]
+    contradicts = any(known not in (None, name) for known, name in zip(first, names, strict=False))
+    if (
+        len(names) < 2
+        or contradicts
+        or role_patterns("not_wavelength").search(plain_name(names[0]))
+        or role_patterns("not_flux").search(plain_name(names[1]))
+    ):
+        raise ValueError(
+            f"{path} has columns {', '.join(table.names)}, of which none is known to be the "
+            f"{'flux' if _has_axis(roles) else 'wavelength'}: name it, such as "
+            f"columns={{'wavelength': {names[0]!r}, 'flux': {names[-1]!r}}}"
+        )
+    kinds = ("not_flux", "mask_like")
+    if len(names) > 2 and any(role_patterns(k).search(plain_name(names[2])) for k in kinds):
+        names = names[:2]
     return dict(zip(_IN_ORDER, names, strict=False))
 
 
 def _floats(table: SpectrumTable, name: str, path: object) -> np.ndarray:
     """Return a column as numbers, NaN where it has no value."""
     values = table.read(name)
+    array = np.ma.asarray(values)
+    if array.dtype.kind in "USO":  # numbers as text
+        array = np.ma.asarray(array.tolist())
     try:
-        return np.ma.filled(np.ma.asarray(values).astype(float), np.nan)
+        if array.dtype.kind not in "cmM":
+            return np.ma.filled(array.astype(float), np.nan)
+        reason = f"it has {array.dtype}"
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: column {name!r} must have numbers: {error}") from None
+        reason = str(error)
+    raise ValueError(f"{path}: column {name!r} must have real numbers: {reason}")
 
 
 def _axis(
@@ -212,27 +278,31 @@ def _axis(
     wavelength_unit: u.UnitBase | None,
 ) -> u.Quantity:
     """Return wavelengths in the unit of the column, of its name, or of the caller."""
-    stated = "wavelength" not in roles
-    name = roles["log_wavelength" if stated else "wavelength"]
+    name = roles.get("wavelength") or roles["log_wavelength"]
     values, text = _floats(table, name, path), table.units.get(name)
     what = f"{path}: column {name!r}"
-    if stated:
-        return as_angstrom_if_logarithm(values, u.one, True, what)
-    unit = None
-    if text is not None:
-        unit = wavelength_unit_of(text)
-        if unit is None and wavelength_unit is None:
-            raise ValueError(
-                f"{what} is in {str(text)!r}, a unit that is not known for wavelengths: give "
-                "wavelength_unit='Angstrom'"
-            )
-    unit = unit or unit_in_name(name) or wavelength_unit or u.AA
-    return as_angstrom_if_logarithm(values, unit, False, what)
+    stated = StatedAxis.of_column(name, text, what, wavelength_unit)
+    if "wavelength" not in roles and stated.base is None:
+        stated = replace(stated, base=10.0)
+    unit = stated.unit or wavelength_unit
+    if role_patterns("spectral_axis").search(plain_name(name)) and (
+        unit is None or unit.is_equivalent(u.m)
+    ):
+        raise ValueError(
+            f"{what} is no wavelength, and its unit is not stated: give it, such as "
+            "wavelength_unit='cm-1', or the column of the wavelength, columns={'wavelength': ...}"
+        )
+    return stated.wavelengths(values)
 
 
 def _flux(table: SpectrumTable, roles: Mapping[str, str], path: object) -> u.Quantity:
     name = roles["flux"]
-    return _floats(table, name, path) * flux_unit(table.units.get(name))
+    unit = flux_unit(table.units.get(name))
+    if isinstance(unit, u.function.FunctionUnitBase) or unit in (u.mag, u.dex, u.dB):
+        raise ValueError(
+            f"{path}: column {name!r} is in {unit}, which is a logarithm: convert it to a flux"
+        )
+    return _floats(table, name, path) * unit
 
 
 def _sigma(
@@ -256,6 +326,27 @@ def _sigma(
             sigma = sigma.value * flux.unit
         _check_sigma(sigma, flux, name, values if in_order else None, path)
         return sigma
+    return _relative_sigma(table, roles, path, flux)
+
+
+def _relative_sigma(
+    table: SpectrumTable, roles: Mapping[str, str], path: object, flux: u.Quantity
+) -> u.Quantity | None:
+    """Return standard deviations from errors in units of the flux, and name unused weights."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for role, power in (("relative_uncertainty", 1), ("signal_to_noise", -1)):
+            if role in roles and describes_noise(values := _floats(table, roles[role], path)):
+                sigma = np.abs(flux) * values**power
+                _check_sigma(sigma, flux, roles[role], None, path)
+                return sigma
+    weights = [name for name in table.names if plain_name(name) in exact_names("weight")]
+    if weights and not roles.keys() & NOISE_POWERS.keys():
+        warnings.warn(
+            f"{path}: column {weights[0]!r} is not used: if it is an inverse variance, give "
+            f"columns={{'inverse_variance': {weights[0]!r}}}",
+            AstropyUserWarning,
+            stacklevel=5,
+        )
     return None
 
 
@@ -312,8 +403,14 @@ def _mask(
         mask = mask_of_values(table.read(name), name, path, good=good, usable=usable)
     else:
         mask = None
-    unused = [n for n in mask_candidates(table.names)[1] if n not in roles.values()]
-    unused = [n for n in unused if table.read(n).dtype.kind in "biu"]
+    known = {"or_mask", "ormask"} if plain_name(roles.get(role, "")) in _AND_MASKS else set()
+    unused = [
+        name
+        for name in table.names
+        if name not in roles.values()
+        and plain_name(name) not in known
+        and looks_like_mask(table.read(name), name)
+    ]
     if unused:
         warnings.warn(
             f"{path}: {', '.join(unused)} looks like a mask and is not used: if it is one, give "
@@ -322,131 +419,6 @@ def _mask(
             stacklevel=3,
         )
     return mask
-
-
-def mask_of_values(
-    column: np.ndarray, name: str, path: object, *, good: bool = False, usable: np.ndarray
-) -> np.ndarray:
-    """Return a mask from a column; pixels without a value are masked.
-
-    Parameters
-    ----------
-    column : array_like
-        Numbers, or text with true and false.
-    name : str
-        Name of the column, for errors.
-    path : path-like
-        Name of the file, for errors.
-    good : bool
-        Whether good pixels are those that are not zero.
-    usable : numpy.ndarray of bool
-        Pixels whose flux and uncertainty can be used.
-
-    Returns
-    -------
-    numpy.ndarray of bool
-        True where a pixel is bad.
-
-    Raises
-    ------
-    ValueError
-        If the column has other text.
-
-    Warns
-    -----
-    astropy.utils.exceptions.AstropyUserWarning
-        If most usable pixels are masked. If exactly those are, values other than zero are taken
-        to mark good pixels.
-    """
-    values = np.ma.asarray(column)
-    missing = np.ma.getmaskarray(values)
-    data = np.asarray(values.data)
-    if data.dtype.kind in "biuf":
-        nonzero = data != 0
-    else:
-        text = np.char.lower(data.astype(str))
-        if odd := sorted(set(text[~missing].tolist()) - {"true", "false"}):
-            raise ValueError(
-                f"{path}: column {name!r} has {odd[0]!r}: a mask has numbers, of which "
-                "zero is a good pixel, or true and false; call the column something else if it is "
-                "not a mask"
-            )
-        nonzero = text == "true"
-    mask = missing | (~nonzero if good else nonzero)
-    n_usable, n_left = np.count_nonzero(usable), np.count_nonzero(usable & ~mask)
-    if n_usable > _FEW and n_left < (1 - _MOST_MASKED) * n_usable:
-        inverted = not good and n_left == 0 and not (usable ^ nonzero).any() and not usable.all()
-        advice = (
-            "values other than zero are therefore taken to mark good pixels"
-            if inverted
-            else f"if {'zero marks' if good else 'values other than zero mark'} good pixels, give "
-            f"columns={{{'mask' if good else 'good'!r}: {name!r}}}"
-        )
-        warnings.warn(
-            f"{path}: column {name!r} masks {n_usable - n_left} of {n_usable} usable pixels; "
-            f"{advice}",
-            AstropyUserWarning,
-            stacklevel=4,
-        )
-        mask = missing | ~nonzero if inverted else mask
-    return mask
-
-
-def increasing_pixels(
-    wavelength: np.ndarray, mask: np.ndarray | None, flux: np.ndarray, path: object
-) -> np.ndarray:
-    """Return the pixels that have a wavelength of their own.
-
-    Parameters
-    ----------
-    wavelength : numpy.ndarray, shape (n_pixels,)
-        In any unit.
-    mask : numpy.ndarray of bool, shape (n_pixels,), or None
-        True where a pixel is bad.
-    flux : numpy.ndarray, shape (n_pixels,)
-        In any unit.
-    path : path-like
-        Name of the file, for errors.
-
-    Returns
-    -------
-    slice or numpy.ndarray of int
-        Without pixels whose wavelength is zero, not finite, or that of the pixel before.
-
-    Raises
-    ------
-    ValueError
-        If the wavelengths neither increase nor decrease.
-
-    Warns
-    -----
-    astropy.utils.exceptions.AstropyUserWarning
-        If pixels are left out that have flux and are not masked.
-    """
-    positive = np.isfinite(wavelength) & (wavelength > 0)
-    bad = ~np.isfinite(flux) | (flux == 0) | (False if mask is None else mask)
-    lost = np.count_nonzero(~positive & ~bad)
-    keep = np.flatnonzero(positive)
-    if not len(keep):
-        raise ValueError(f"{path}: no wavelength is a positive number")
-    repeated = 1 + np.flatnonzero(np.diff(wavelength[keep]) == 0)
-    lost += np.count_nonzero(~bad[keep[repeated]])
-    keep = np.delete(keep, repeated)
-    steps = np.diff(wavelength[keep])
-    if not (np.all(steps > 0) or np.all(steps < 0)):
-        turn = keep[1:][np.sign(steps) != np.sign(np.median(steps))][0]
-        raise ValueError(
-            f"{path}: wavelengths neither increase nor decrease all the way; row {turn}, counted "
-            f"from zero, has {wavelength[turn]:g}: sort them, or write each order to a file"
-        )
-    if lost:
-        warnings.warn(
-            f"{path}: {lost} pixels are left out, as their wavelength is missing or that of the "
-            "pixel before",
-            AstropyUserWarning,
-            stacklevel=4,
-        )
-    return slice(None) if len(keep) == len(wavelength) else keep
 
 
 def _info(

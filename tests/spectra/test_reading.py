@@ -10,12 +10,12 @@ from astropy.utils.exceptions import AstropyUserWarning
 from specutils import SpectralAxis, Spectrum, SpectrumList
 
 from astropayne import read_spectrum
-from astropayne.spectra.columns import choose_roles, flux_candidates, matching_noise
-from astropayne.spectra.conventions import _rows, medium_of_headers
+from astropayne.spectra.conventions.columns import choose_roles, flux_candidates, matching_noise
+from astropayne.spectra.conventions.headers import _rows, medium_of_headers
 from astropayne.spectra.files import read_star
 from astropayne.spectra.observation import observe
 from astropayne.spectra.options import ReadOptions
-from astropayne.spectra.units import flux_unit, wavelength_unit_of
+from astropayne.spectra.conventions.units import flux_unit, wavelength_unit_of
 
 N = 40
 WAVE = np.linspace(5160.0, 5162.0, N)

@@ -22,6 +22,7 @@ __all__ = [
     "first_value",
     "marks_good_pixels",
     "medium_of_headers",
+    "plain_name",
     "resolution_of_headers",
     "role_patterns",
     "words_of_wat",
@@ -31,6 +32,18 @@ __all__ = [
 _NUMBER = "{:g}"
 # Cards of λ/FWHM: of ESO's Science Data Products, of `write_spectrum`, and of other products.
 _RESOLUTION = ("SPEC_RES", "RESOLUT", "RESOLUTION", "RES_POW", "RESPOWER", "SPECRES", "SPECRP")
+_LONGEST = 25  # letters of a value that states a medium and nothing else
+_AXIS_CARDS = ("TTYPE1", "TTYPE2", "TUNIT1", "TUNIT2", "CRVAL1", "CTYPE1", "CUNIT1")
+_COMMENTS = ("COMMENT", "HISTORY", "comments")
+# "wavelengths are in vacuum", "converted to air", "vacuum wavelengths"; not "from air to vacuum"
+# twice, and not "not in vacuum".
+_MEDIUM = re.compile(
+    r"(?:(?:wave\w*|lambda)\b[^.;\n]{0,40}?\b(?:in|to)|converted\b[^.;\n]{0,20}?\bto)"
+    r"(?<!not in)\s+(?:the\s+|standard\s+)?(vacuum|air)\b(?!\s+to\b)"
+    r"|(?<!from )(?<!not )\b(vacuum|air)[ -]wave",
+    re.IGNORECASE,
+)
+_UNIT_AT_END = re.compile(r"\s*[(\[][^)\]]*[)\]]$")
 _LEAST = 50  # smaller numbers are widths, not resolutions
 
 
@@ -66,6 +79,11 @@ def role_patterns(role: str) -> re.Pattern:
     rows = _rows("columns")
     patterns = [r["name"] for r in rows if r["role"] == role and r["kind"] == "pattern"]
     return re.compile("|".join(patterns) or r"(?!)")
+
+
+def plain_name(name: str) -> str:
+    """Return a name in lower case, without its unit, with underscores between words."""
+    return re.sub(r"[\s.\-]+", "_", _UNIT_AT_END.sub("", name.strip()).lower())
 
 
 def first_value(headers: Iterable[Mapping[str, Any]], card: str) -> str:
@@ -104,19 +122,23 @@ def medium_of_headers(headers: Sequence[Mapping[str, Any]], path: object = "") -
 
     Examples
     --------
-    >>> from astropayne.spectra.conventions import medium_of_headers
+    >>> from astropayne.spectra.conventions.headers import medium_of_headers
     >>> medium_of_headers([{"AIRORVAC": "vac"}])
     'vacuum'
     """
     values: dict[str, str] = {}
     for row in _rows("media"):
         card = row["card"]
+        if row["kind"] == "pattern":
+            continue
         if card not in values:
             values[card] = first_value(headers, card)
         if not values[card] or not _matches(row["value"], values[card]):
             continue
         if not row["needs"] or _matches(row["matching"], first_value(headers, row["needs"])):
             return row["medium"]
+    if medium := _medium_of_patterns(headers) or _medium_of_comments(headers):
+        return medium
     statements = {r["card"] for r in _rows("media") if r["kind"] == "statement"}
     if unclear := [f"{card} = {values[card]!r}" for card in statements if values[card]]:
         warnings.warn(
@@ -126,6 +148,44 @@ def medium_of_headers(headers: Sequence[Mapping[str, Any]], path: object = "") -
             stacklevel=2,
         )
     return None
+
+
+@cache
+def _card_patterns() -> tuple[tuple[re.Pattern, dict[str, str]], ...]:
+    rows = (row for row in _rows("media") if row["kind"] == "pattern")
+    return tuple((re.compile(row["card"], re.IGNORECASE), row) for row in rows)
+
+
+def _medium_of_patterns(headers: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the medium that cards state whose names have many spellings."""
+    for header in headers:
+        for card, value in header.items():
+            if not isinstance(value, str | bool | int):
+                continue
+            text = str(value).strip()
+            for name, row in _card_patterns() if len(text) < _LONGEST else ():
+                if _matches(row["value"], text) and name.fullmatch(card):
+                    return row["medium"]
+    return None
+
+
+def _medium_of_comments(headers: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the only medium that comments state, such as "wavelengths are in vacuum"."""
+    found = set()
+    for header in headers:
+        comments = getattr(header, "comments", {})
+        texts = [str(comments[card]) for card in _AXIS_CARDS if card in comments]
+        texts += [str(line) for key in _COMMENTS for line in _lines(header.get(key))]
+        for text in texts:
+            media = {(m[1] or m[2]).lower() for m in _MEDIUM.finditer(text)}
+            found |= media
+    return found.pop() if len(found) == 1 else None
+
+
+def _lines(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value.splitlines() if isinstance(value, str) else list(value)
 
 
 def _matches(pattern: str, text: str) -> bool:
@@ -148,7 +208,7 @@ def marks_good_pixels(column: str, headers: Sequence[Mapping[str, Any]]) -> bool
 
     Examples
     --------
-    >>> from astropayne.spectra.conventions import marks_good_pixels
+    >>> from astropayne.spectra.conventions.headers import marks_good_pixels
     >>> marks_good_pixels("mask", []), marks_good_pixels("mask", [{"DMODCLS": "OneSpec"}])
     (False, True)
     """
@@ -175,7 +235,7 @@ def resolution_of_headers(headers: Sequence[Mapping[str, Any]]) -> float | None:
 
     Examples
     --------
-    >>> from astropayne.spectra.conventions import resolution_of_headers
+    >>> from astropayne.spectra.conventions.headers import resolution_of_headers
     >>> resolution_of_headers([{"SPEC_RES": 115000}])
     115000.0
     """

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from astropayne.spectra.conventions import exact_names, role_patterns
+from astropayne.spectra.conventions.headers import exact_names, plain_name, role_patterns
+from astropayne.spectra.conventions.masks import mask_candidates
 from astropayne.utils.suggestions import require_choice
 
 __all__ = [
@@ -13,33 +14,29 @@ __all__ = [
     "ROLES",
     "choose_roles",
     "flux_candidates",
-    "mask_candidates",
     "matching_noise",
     "medium_of_names",
-    "plain_name",
 ]
 
 #: Powers that turn what a column of each role holds into a standard deviation.
 NOISE_POWERS = {"uncertainty": 1, "variance": 0.5, "inverse_variance": -0.5}
 #: Roles of columns; a column ``good`` is a mask in which good pixels are not zero.
-ROLES = ("wavelength", "log_wavelength", "flux", *NOISE_POWERS, "mask", "good", "resolution")
-_MEDIUM_IN_NAME = re.compile(r"(?:^|[_ (\[])(air|vac)")
-_UNIT_AT_END = re.compile(r"\s*[(\[][^)\]]*[)\]]$")
-_WAVELENGTH = re.compile(r"^wav|^lam|^wl")
-_LOG_WAVELENGTH = re.compile(r"^log(10)?_?(wav|lam|wl)")
+ROLES = (
+    "wavelength", "log_wavelength", "flux", *NOISE_POWERS, "relative_uncertainty",
+    "signal_to_noise", "mask", "good", "resolution",
+)  # fmt: skip
+_MEDIUM_IN_NAME = re.compile(
+    r"(?:^|[_ (\[]|^w(?:ave?|l|avelengths?)?|^lam(?:bda)?)(?:in_)?(air|vac)(?!mass)|^(a)wav$"
+)
 _FLUX = re.compile(r"flux|intensity")
 # What is removed from a name to find the quantity that an uncertainty belongs to.
-_FLUX_WORDS = re.compile(r"flux(es)?|intensity|values?")
+_FLUX_WORDS = re.compile(r"flux(es)?|intensity|values?|spec(trum|tra)?(?![a-z])|counts(?![a-z])")
 _NOISE_WORDS = re.compile(
     r"inv(erse)?_?var(iance)?|ivar|var(iance)?|uncert(ainty|ainties)?|unc(?![a-z])|err(or)?s?"
-    r"|sigma|sig(?![a-z])|std_?dev|stdev|std|noise|^e_|^e(?=flux)|^d_?(?=flux)"
+    r"|sigma|sig(?![a-z])|std_?dev|stdev|std|noise|^e_|^e(?=flux|spec|f$)|^e$|^d_?(?=flux|f$)"
 )
+_RELATIVE = ("relative_uncertainty", "signal_to_noise")
 _NORMALIZED = re.compile(r"normali[sz]ed|normed|norm")
-
-
-def plain_name(name: str) -> str:
-    """Return a name in lower case, without its unit, with underscores between words."""
-    return re.sub(r"[\s.\-]+", "_", _UNIT_AT_END.sub("", name.strip()).lower())
 
 
 def _stem(name: str) -> str:
@@ -86,20 +83,38 @@ def _normalized(names: Mapping[str, str], columns: Sequence[str]) -> str | None:
 
 
 def _wavelength(names: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the role and the name of the wavelength."""
-    for role, pattern in (("wavelength", _WAVELENGTH), ("log_wavelength", _LOG_WAVELENGTH)):
+    """Return the role and the name of the wavelength, or of another axis that can be converted."""
+    for role in ("wavelength", "log_wavelength"):
         for plain, name in reversed(names.items()):
             if plain in exact_names(role):
                 return role, name
-        for plain, name in reversed(names.items()):
-            if pattern.search(plain) and not _is_noise(plain) and not _is_excluded(plain, role):
-                return role, name
-    return None
+        found = {
+            plain: name
+            for plain, name in reversed(names.items())
+            if role_patterns(role).search(plain)
+            and not _is_noise(plain)
+            and not _is_excluded(plain, role)
+        }
+        kinds = {_without_medium(plain) for plain in found}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"columns {', '.join(found.values())} may each be the wavelength: name one of "
+                f"them, columns={{{role!r}: {next(iter(found.values()))!r}}}"
+            )
+        if found:
+            return role, next(iter(found.values()))
+    axes = [name for plain, name in names.items() if role_patterns("spectral_axis").search(plain)]
+    return ("wavelength", axes[0]) if len(axes) == 1 else None
 
 
 def _is_excluded(plain: str, role: str) -> bool:
     axis = role == "wavelength" and role_patterns("not_wavelength").search(plain)
-    return bool(axis or role_patterns("mask_like").search(plain))
+    unlike = ("mask_like", "not_flux")
+    return bool(axis or any(role_patterns(kind).search(plain) for kind in unlike))
+
+
+def _without_medium(plain: str) -> str:
+    return re.sub(r"[_ ]?(in_)?(air|vac(uum)?)[_ ]?", "", plain)
 
 
 def matching_noise(columns: Iterable[str], flux: str) -> dict[str, str]:
@@ -124,7 +139,7 @@ def matching_noise(columns: Iterable[str], flux: str) -> dict[str, str]:
 
     Examples
     --------
-    >>> from astropayne.spectra.columns import matching_noise
+    >>> from astropayne.spectra.conventions.columns import matching_noise
     >>> matching_noise(["WAVE", "FLUX_NORM", "FLUX", "ERR", "ERR_NORM"], "FLUX")
     {'uncertainty': 'ERR'}
     """
@@ -137,7 +152,9 @@ def matching_noise(columns: Iterable[str], flux: str) -> dict[str, str]:
     free = {n: s for n, s in stems.items() if s == own or not (s and _belongs(s, others))}
     best = [n for n, s in free.items() if s == own]
     if not best:
-        has_plain_flux = any(_FLUX.search(plain_name(n)) and not _stem(n) for n in columns)
+        has_plain_flux = any(
+            _FLUX.search(plain_name(n)) and not _stem(n) for n in columns if n not in roles
+        )
         best = [n for n, s in free.items() if s or not has_plain_flux]
     found: dict[str, list[str]] = {}
     for name in best:
@@ -159,7 +176,7 @@ def _belongs(stem: str, others: set[str]) -> bool:
 def _noise_role(name: str) -> str | None:
     """Return the role of a column of uncertainty; `None` for other columns."""
     plain = plain_name(name)
-    if plain in (*exact_names("guessed_noise"), *exact_names("relative_uncertainty")):
+    if any(plain in exact_names(role) for role in ("guessed_noise", *_RELATIVE)):
         return None
     if _is_width(plain):
         return None
@@ -173,27 +190,6 @@ def _noise_role(name: str) -> str | None:
 
 def _is_width(plain: str) -> bool:
     return any(plain in exact_names(role) for role in ("dispersion", "dispersion_loglam", "fwhm"))
-
-
-def mask_candidates(columns: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the mask among columns, by its role, and other columns that look like masks."""
-    columns = list(columns)
-    names = {plain_name(name): name for name in reversed(columns)}
-    chosen = {}
-    for role in ("mask", "good"):
-        if (name := _first_exact(names, role)) is not None:
-            chosen = {role: name}
-            break
-    used = {plain_name(n) for n in chosen.values()}
-    alternative = {"or_mask", "ormask"} if used & {"and_mask", "andmask"} else set()
-    exact = {*exact_names("mask"), *exact_names("good")}
-    unused = [
-        name
-        for plain, name in reversed(names.items())
-        if (plain in exact or role_patterns("mask_like").search(plain))
-        and plain not in used | alternative
-    ]
-    return chosen, unused
 
 
 def choose_roles(columns: Sequence[str], chosen: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -218,11 +214,17 @@ def choose_roles(columns: Sequence[str], chosen: Mapping[str, str] | None = None
 
     Examples
     --------
-    >>> from astropayne.spectra.columns import choose_roles
+    >>> from astropayne.spectra.conventions.columns import choose_roles
     >>> choose_roles(["WAVE", "FLUX", "SKY", "IVAR"])
     {'wavelength': 'WAVE', 'flux': 'FLUX', 'inverse_variance': 'IVAR'}
     """
     return dict(_choose_roles(tuple(columns), tuple((chosen or {}).items())))
+
+
+def _relative_noise(names: Mapping[str, str]) -> dict[str, str]:
+    """Return a column of noise in units of the flux, by its role; at most one."""
+    found = {role: name for role in _RELATIVE if (name := _first_exact(names, role))}
+    return dict(list(found.items())[:1])
 
 
 @lru_cache(maxsize=64)
@@ -245,8 +247,8 @@ def _choose_roles(columns: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) 
         )
     elif candidates:
         roles["flux"] = candidates[0]
-    if "flux" in roles and not chosen.keys() & NOISE_POWERS.keys():
-        roles |= matching_noise(columns, roles["flux"])
+    if "flux" in roles and not chosen.keys() & {*NOISE_POWERS, *_RELATIVE}:
+        roles |= matching_noise(columns, roles["flux"]) or _relative_noise(names)
     if not chosen.keys() & {"mask", "good"}:
         roles |= mask_candidates(columns)[0]
     for role in ("resolution", "dispersion", "dispersion_loglam", "fwhm", "correlation"):
@@ -273,12 +275,17 @@ def medium_of_names(wavelength: str, columns: Iterable[str]) -> str | None:
 
     Examples
     --------
-    >>> from astropayne.spectra.columns import medium_of_names
+    >>> from astropayne.spectra.conventions.columns import medium_of_names
     >>> medium_of_names("wave_air", []), medium_of_names("wave", ["wave", "wave_air"])
     ('air', 'vacuum')
     """
-    if match := _MEDIUM_IN_NAME.search(wavelength.lower()):
-        return {"air": "air", "vac": "vacuum"}[match[1]]
-    related = [n.lower() for n in columns if n.lower().startswith(f"{wavelength.lower()}_")]
-    others = {match[1] for n in related if (match := _MEDIUM_IN_NAME.search(n))}
-    return {frozenset({"air"}): "vacuum", frozenset({"vac"}): "air"}.get(frozenset(others))
+    if medium := _medium_in(wavelength):
+        return medium
+    related = [n for n in columns if n.lower().startswith(f"{wavelength.lower()}_")]
+    others = {medium for name in related if (medium := _medium_in(name))}
+    return {frozenset({"air"}): "vacuum", frozenset({"vacuum"}): "air"}.get(frozenset(others))
+
+
+def _medium_in(name: str) -> str | None:
+    match = _MEDIUM_IN_NAME.search(name.lower())
+    return match and ("vacuum" if match[1] == "vac" else "air")
