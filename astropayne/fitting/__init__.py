@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "fit": "fit_spectra fit_spectrum",
         "options": "FitOptions",
         "results": "FitResult",
-        "batches": "Interrupted",
+        "batches": "IncompleteError Interrupted",
         "posterior": "Posterior Samples",
     },
 )

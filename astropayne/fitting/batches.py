@@ -10,7 +10,7 @@ from astropy.table import Table
 from astropayne.utils.progress import progress_bar
 from astropayne.utils.torch_state import one_thread, without_gradients
 
-__all__ = ["Interrupted"]
+__all__ = ["IncompleteError", "Interrupted"]
 
 _STARS_AT_ONCE, _PIXELS_AT_ONCE = 128, 1 << 20
 
@@ -30,6 +30,29 @@ class Interrupted(KeyboardInterrupt):
 
     def __reduce__(self) -> tuple:  # processes exchange it
         return type(self), (self.table,)
+
+
+class IncompleteError(RuntimeError):
+    """Raised if the iterable of spectra raises an error.
+
+    The error of the iterable is its cause.
+
+    Attributes
+    ----------
+    table : `~astropy.table.Table`
+        Results of all spectra that came before.
+    """
+
+    def __init__(self, message: str, table: Table) -> None:
+        super().__init__(message)
+        self.table = table
+
+    def __reduce__(self) -> tuple:
+        return type(self), (*self.args, self.table)
+
+
+class _SourceError(Exception):
+    """Error of the iterable of spectra, which is the cause."""
 
 
 def measure_all(
@@ -61,6 +84,8 @@ def measure_all(
     ------
     Interrupted
         If the user presses Ctrl-C.
+    IncompleteError
+        If ``spectra`` raises an error.
     TypeError
         If ``spectra`` is not an iterable of spectra.
     """
@@ -80,6 +105,13 @@ def measure_all(
                 bar.update(len(some))
     except KeyboardInterrupt:
         raise Interrupted(table(names, found[: len(names)])) from None
+    except _SourceError as error:
+        cause = error.__cause__
+        raise IncompleteError(
+            f"the iterable of spectra raised {type(cause).__name__} ({cause}) after {len(names)} "
+            "spectra, whose results are in the attribute `table` of this error",
+            table(names, found),
+        ) from cause
     return table(names, found)
 
 
@@ -87,7 +119,15 @@ def _take_chunks(spectra: Iterator) -> Iterator[list]:
     """Yield lists of spectra, limited in their number and in that of their pixels."""
     some: list = []
     n_pixels = 0
-    for spectrum in spectra:
+    failure = None
+    while True:
+        try:
+            spectrum = next(spectra)
+        except StopIteration:
+            break
+        except Exception as error:  # what came before is measured first
+            failure = error
+            break
         some.append(spectrum)
         parts = spectrum if isinstance(spectrum, list) else [spectrum]
         n_pixels += sum(np.size(getattr(part, "flux", 0)) for part in parts)
@@ -96,6 +136,8 @@ def _take_chunks(spectra: Iterator) -> Iterator[list]:
             some, n_pixels = [], 0
     if some:
         yield some
+    if failure is not None:
+        raise _SourceError from failure
 
 
 def spectrum_name(spectrum: Any, i: int) -> str:

@@ -184,6 +184,8 @@ def fit_spectra(
     Interrupted
         If Ctrl-C is pressed. It is a `KeyboardInterrupt` with the ``table`` of the spectra of
         complete batches.
+    IncompleteError
+        If the iterable of spectra raises an error. It has the ``table`` of all spectra before.
 
     Examples
     --------

@@ -103,7 +103,7 @@ class FitSetup:
         for _, group in itertools.groupby(sorted(stars, key=kind), kind):
             rows = list(group)
             some = [stars[i] for i in rows]
-            fits = self._fit_group(some, [prepared[i] for i in rows], best_fits)
+            fits = self._fit_apart(some, [prepared[i] for i in rows], best_fits)
             for i, outcome in zip(rows, fits, strict=True):
                 outcomes[i] = outcome
         return outcomes
@@ -119,6 +119,26 @@ class FitSetup:
         resolutions = for_each(self.options.resolution, arms, "resolutions")
         prepared = [self.preparation.prepare(*pair) for pair in zip(arms, resolutions, strict=True)]
         return prepared, self.reader.star(prepared)
+
+    def _fit_apart(
+        self, stars: Sequence[Star], prepared: Sequence[list[Prepared]], best_fits: bool
+    ) -> list[Outcome]:
+        """Fit stars together; if that fails, in halves, so that one does not end the others."""
+        try:
+            return self._fit_group(stars, prepared, best_fits)
+        except Exception as error:  # of linear algebra, or of functions of the user
+            if len(stars) == 1:
+                return [self.problem.rejected(self._reason(error))]
+            half = len(stars) // 2
+            return self._fit_apart(stars[:half], prepared[:half], best_fits) + self._fit_apart(
+                stars[half:], prepared[half:], best_fits
+            )
+
+    def _reason(self, error: Exception) -> str:
+        """Return why a fit failed, in one line."""
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        hint = "; the functions in `tied` must return finite numbers" if self.options.tied else ""
+        return f"the fit failed: {reason}{hint}"
 
     def _fit_group(
         self, stars: Sequence[Star], prepared: Sequence[list[Prepared]], best_fits: bool
@@ -184,7 +204,10 @@ class FitSetup:
             If it cannot be fitted.
         """
         prepared, star = self._unpack(spectrum)
-        (outcome,) = self._fit_group([star], [prepared], best_fits=True)
+        try:
+            (outcome,) = self._fit_group([star], [prepared], best_fits=True)
+        except torch.linalg.LinAlgError as error:
+            raise ValueError(self._reason(error)) from error
         if outcome.flags & Flag.BAD_INPUT:
             raise ValueError(outcome.message)
         arms = [arm.spectrum for arm in prepared]

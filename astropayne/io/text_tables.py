@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astropayne.io.number_tables import names_and_units, parse_numbers, with_decimal_points
+
 if TYPE_CHECKING:
     import pandas as pd
     from astropy.table import QTable, Table
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["header_of", "parse_csv", "read_columns", "read_csv", "read_text"]
 
 _SEPARATORS = (",", ";", "\t")
+_HEAD = 20000  # letters in which comments are searched for
+_OWN_FORMS = ("|", "\\", "<", "{")  # first letters of IPAC tables, HTML, JSON and LaTeX
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 def read_text(path: str | Path) -> str:
@@ -47,6 +52,8 @@ def read_text(path: str | Path) -> str:
     '5167 Å'
     """
     content = _content(path)
+    if content[:2] in _BYTE_ORDER_MARKS and len(content) % 2 == 0:
+        return content.decode(_BYTE_ORDER_MARKS[content[:2]])
     if b"\0" in content:
         raise ValueError(f"{path} is not a text file")
     encoding = _encoding(content)
@@ -115,12 +122,15 @@ def read_columns(path: str | Path) -> "QTable":
     Returns
     -------
     `~astropy.table.QTable`
-        Columns without names are called ``col1``, ``col2``…
+        Columns without names are called ``col1``, ``col2``…; ``meta["comments"]`` has the lines
+        of comments.
 
     Raises
     ------
     ValueError
         If the file is not a text file.
+    TextTableError
+        If a line among rows of numbers has another form.
     astropy.io.ascii.InconsistentTableError
         If the file is not a table.
 
@@ -137,16 +147,21 @@ def read_columns(path: str | Path) -> "QTable":
     from astropy.io import ascii as text_tables
     from astropy.table import QTable
 
-    text = _plain_numbers(read_text(path))
+    text = with_decimal_points(_plain_numbers(read_text(path)))
+    comments = [line.lstrip("# ") for line in text[:_HEAD].splitlines() if line.startswith("#")]
     text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
-    table = _numbers_only(text) or text_tables.read(text)
+    own_form = text.startswith(_OWN_FORMS) or "Byte-by-byte" in text
+    table = _numbers_only(text) or (None if own_form else parse_numbers(text))
+    table = text_tables.read(text) if table is None else table
     if table[table.colnames[1]].dtype.kind == "U":  # pandas' index, a column without a name
         table = text_tables.read(text, format="csv", guess=False)
-    last = table.meta.get("comments", [""])[-1]
-    names = re.sub(r"\s+(?=[(\[])", "", last.replace(",", " ")).split()  # a unit is of its name
-    if table.colnames[0] == "col1" and len(names) == len(table.colnames):
+    if table.colnames[0] == "col1":
+        names, units = names_and_units(table.meta.get("comments", []), len(table.colnames))
         table.rename_columns(table.colnames, names)
+        for name, unit in zip(names, units, strict=True):
+            table[name].unit = unit or None
     table.meta.clear()
+    table.meta["comments"] = comments
     return QTable(table)
 
 
@@ -198,7 +213,8 @@ def _numbers_only(text: str) -> "Table | None":
         table = text_tables.read(text.replace("\t", " "), **how)
     except Exception:  # astropy may guess another format
         return None
-    return table if len(table.colnames) > 1 else None
+    numbers = all(table[name].dtype.kind in "fi" for name in table.colnames)
+    return table if numbers and len(table.colnames) > 1 else None
 
 
 # --- tables with names in a column

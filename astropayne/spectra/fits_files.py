@@ -159,9 +159,7 @@ def _values(hdu: fits.BinTableHDU, name: str) -> np.ndarray:
     return values
 
 
-def _has_spectrum(
-    hdu: fits.hdu.base._BaseHDU, named: Mapping[str, str] | None = None
-) -> bool:
+def _has_spectrum(hdu: fits.hdu.base._BaseHDU, named: Mapping[str, str] | None = None) -> bool:
     """Return whether a table has columns of wavelength and flux, with more than one pixel."""
     if hdu.is_image or not getattr(hdu, "columns", None) or not hdu.header["NAXIS2"]:
         return False

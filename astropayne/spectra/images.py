@@ -4,6 +4,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import astropy.units as u
@@ -66,7 +67,7 @@ class _Layout:
 
 
 def spectrum_of_images(
-    hdus: fits.HDUList, path: object, options: ReadOptions, hdu: int | str | None = None
+    hdus: fits.HDUList, path: Path, options: ReadOptions, hdu: int | str | None = None
 ) -> Spectrum | SpectrumList | None:
     """Return the spectrum in the images of a FITS file.
 
@@ -93,7 +94,8 @@ def spectrum_of_images(
     image = _flux_image(hdus, hdu, path)
     if image is None:
         return None
-    table = _table_of_rows(image, (image.header, hdus[0].header))
+    alone = not any(hdu.is_image and hdu.size for hdu in hdus if hdu is not image)
+    table = _table_of_rows(image, (image.header, hdus[0].header)) if alone else None
     if table is not None:
         return spectrum_of_columns(
             table,
@@ -125,13 +127,13 @@ def _spectrum_of_row(
     others: Mapping[str, Any],
     axes: u.Quantity,
     row: int,
-    path: object,
+    path: Path,
     options: ReadOptions,
 ) -> Spectrum | SpectrumList:
     """Return the spectrum in a row of an image."""
     headers = (image.header, hdus[0].header)
-    beside = {name: _row_of(array, layout, row) for name, array in others.items()}
-    beside = {name: values for name, values in beside.items() if values is not None}
+    rows = {name: _row_of(array, layout, row) for name, array in others.items()}
+    beside = {name: values for name, values in rows.items() if values is not None}
     flux = layout.flux[row] * flux_unit(image.header.get("BUNIT"))
     sigma = None
     if options.columns != 2:
@@ -200,7 +202,9 @@ def _table_of_rows(
     Some programs write wavelength, flux and uncertainty as rows of an image.
     """
     shape = image.shape
-    if len(shape) != 2 or "CRVAL1" in image.header or not 2 <= min(shape) <= _MOST_COLUMNS:
+    if len(shape) != 2 or not 2 <= min(shape) <= _MOST_COLUMNS:
+        return None
+    if "CRVAL1" in image.header or is_multispec(image.header):
         return None
     values = np.asarray(image.data, dtype=float)
     values = values if shape[0] < shape[1] else values.T

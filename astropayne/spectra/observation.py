@@ -15,6 +15,9 @@ __all__ = ["Observation", "observe"]
 
 
 _ZEROS = 3  # consecutive pixels of exactly zero flux that are a gap, not a line
+_FILL_VALUES = (-9999, -999, -99, -32768, 9999, 99999, 1e20, 1e30, -1e30, 9.969209968386869e36)
+_FAR = 20  # widths of the flux's distribution beyond which a repeated value is none of a star
+_NEGATIVE = 0.5  # of the median flux, below minus which no pixel of a bright star lies
 _PLAUSIBLE_SNR = (0.05, 1e7)  # of the median pixel
 
 
@@ -85,7 +88,8 @@ def observe(
 ) -> Observation:
     """Unpack a spectrum.
 
-    Three or more consecutive pixels of exactly zero flux are a gap that was filled, and not used.
+    Three or more consecutive pixels of exactly zero flux are a gap that was filled, and not used,
+    nor are pixels with a value that is repeated exactly and far from all others, such as -9999.
 
     Parameters
     ----------
@@ -134,6 +138,9 @@ def observe(
     gaps = _runs_of_zeros(values)
     if gaps.any():
         conditions["are not in runs of exact zeros"] = ~gaps
+    filled = _fill_values(values)
+    if filled.any():
+        conditions["have no fill value, such as -9999"] = ~filled
     if spectrum.mask is not None:
         conditions["are not masked"] = ~np.asarray(spectrum.mask, dtype=bool)
     if regions is not None:
@@ -186,3 +193,21 @@ def _runs_of_zeros(flux: np.ndarray) -> np.ndarray:
     for start, end in ends[np.diff(ends)[:, 0] >= _ZEROS]:
         gaps[start:end] = True
     return gaps
+
+
+def _fill_values(flux: np.ndarray) -> np.ndarray:
+    """Return the pixels whose value stands for a missing one.
+
+    That is one of the usual values, or one of three or more pixels, far from the rest of the flux.
+    """
+    finite = flux[np.isfinite(flux)]
+    values, counts = np.unique(finite, return_counts=True)
+    usual = np.isclose(values[:, None], np.array(_FILL_VALUES), rtol=1e-6, atol=0).any(axis=1)
+    suspects = values[usual | (counts >= _ZEROS)]
+    rest = finite[~np.isin(finite, suspects)]
+    if not len(suspects) or not len(rest):
+        return np.zeros(len(flux), dtype=bool)
+    low, middle, high = np.percentile(rest, [16, 50, 84])
+    far = np.abs(suspects - middle) > max(_FAR * (high - low), abs(middle))
+    far |= (suspects < -_NEGATIVE * middle) & (middle > high - low)
+    return np.isin(flux, suspects[far])

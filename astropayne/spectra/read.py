@@ -10,6 +10,7 @@ from astropy.table import Table
 from astropy.utils.data import get_readable_fileobj
 from specutils import Spectrum, SpectrumList
 
+from astropayne.io.number_tables import TextTableError
 from astropayne.io.text_tables import read_columns
 from astropayne.spectra.fits_files import read_fits
 from astropayne.spectra.options import ReadOptions
@@ -107,7 +108,7 @@ def read_spectrum(
     start = _start(path)
     if start.startswith(_FITS):
         return read_fits(path, options)
-    is_text = b"\0" not in start
+    is_text = b"\0" not in start or start.startswith((b"\xff\xfe", b"\xfe\xff"))
     table = _text_table(path, start) if is_text else None
     if table is not None:
         return spectrum_of_table(
@@ -165,6 +166,8 @@ def _text_table(path: Path, start: bytes) -> Table | None:
             table = Table.read(path, format="votable")
         else:
             table = read_columns(path)
+    except TextTableError as error:
+        raise ValueError(f"{path}: {error}") from None
     except Exception:  # readers of text fail in many ways; specutils may do better
         return None
     numbers = len(table) and (len(table) == 1 or all(

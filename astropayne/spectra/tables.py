@@ -29,7 +29,7 @@ from astropayne.spectra.conventions.units import (
 )
 from astropayne.spectra.info import SpectrumInfo
 from astropayne.wavelengths.media import MEDIA
-from astropayne.wavelengths.resolution import FWHM
+from astropayne.wavelengths.resolution import FWHM, ResolutionCurve
 
 __all__ = [
     "SpectrumTable",
@@ -41,6 +41,7 @@ __all__ = [
 
 _IN_ORDER = ("wavelength", "flux", "uncertainty")
 _NEGATIVE = 0.1  # fraction of negative values above which a column is Stokes V, not an uncertainty
+_PER_PIXEL = ("correlation", "guessed_noise")  # metadata with a value per pixel
 _AND_MASKS = ("and_mask", "andmask")  # pixels that are bad in all exposures, not in one of them
 _LOG_PIXEL = 1e-4  # step in log10 of wavelength of the pixels of SDSS
 
@@ -185,7 +186,7 @@ def orders_as_arms(
     ValueError
         If wavelengths neither increase nor decrease, and do not do so in orders either.
     """
-    orders = orders_of(wavelength.value, path, row_of)
+    orders, n = orders_of(wavelength.value, path, row_of), len(wavelength)
     spectra = [
         Spectrum(
             spectral_axis=wavelength[part],
@@ -193,7 +194,7 @@ def orders_as_arms(
             uncertainty=None if sigma is None else StdDevUncertainty(sigma[part]),
             mask=None if mask is None else mask[part],
             meta={
-                key: value[part] if np.shape(value)[:1] == np.shape(wavelength) else value
+                key: value[part] if np.shape(value)[:1] == (n,) and key in _PER_PIXEL else value
                 for key, value in meta.items()
             },
         )
@@ -433,9 +434,10 @@ def _info(
         for role in ("correlation", "guessed_noise")
         if role in roles
     }
-    return SpectrumInfo(
-        medium=medium, resolution=_resolution(table, roles, wavelength.value), **noise
-    )
+    resolution = _resolution(table, roles, wavelength.value)
+    if np.ndim(resolution):
+        resolution = ResolutionCurve(wavelength.to_value(u.AA, u.spectral()), resolution)
+    return SpectrumInfo(medium=medium, resolution=resolution, **noise)
 
 
 def _resolution(

@@ -1,10 +1,11 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """One star of files that hold many, as specutils reads them: an item per arm, a row per target."""
 
+import astropy.units as u
 import numpy as np
 from specutils import Spectrum, SpectrumList
 
-from astropayne.wavelengths.resolution import FWHM
+from astropayne.wavelengths.resolution import FWHM, ResolutionCurve
 
 __all__ = ["choose_target"]
 
@@ -99,7 +100,9 @@ def _arm(spectrum: Spectrum, row: int) -> Spectrum:
     noise, mask = spectrum.uncertainty, spectrum.mask
     meta = {key: spectrum.meta[key] for key in ("band", "header") if key in spectrum.meta}
     if (matrix := spectrum.meta.get("resolution_data")) is not None:
-        meta["resolution"] = _resolution_of_matrix(matrix[row], spectrum.spectral_axis.value)
+        axis = spectrum.spectral_axis.to_value(u.AA)
+        values = _resolution_of_matrix(matrix[row], axis)
+        meta["resolution"] = None if values is None else ResolutionCurve(axis, values)
         meta["medium"] = "vacuum"  # DESI data model
     return Spectrum(
         spectral_axis=spectrum.spectral_axis,

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = attach(
         "axis": ("covered_range effective_arms find_windows pixel_width require_axis without_gaps"),
         "media": ("MEDIA require_medium spectral_equivalencies to_air to_vacuum vacuum_angstrom"),
         "velocity": "C_KMS FASTEST FASTEST_RV VELOCITIES checked_velocity doppler_factor",
-        "resolution": "FWHM require_resolution resolution_at",
+        "resolution": "FWHM ResolutionCurve require_resolution resolution_at",
         "regions": "checked_region inside_regions",
         "rebinning": "log_axis pixel_edges rebin rebin_matrix",
         "smoothing": "degrade degrade_matrix",

@@ -2,6 +2,7 @@
 """Spectral resolution as a number, an array or a function."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import astropy.units as u
@@ -9,10 +10,49 @@ import numpy as np
 
 from astropayne.utils.quantities import strip_unit
 
-__all__ = ["FWHM", "require_resolution", "resolution_at"]
+__all__ = ["FWHM", "ResolutionCurve", "require_resolution", "resolution_at"]
 
 #: Full width at half maximum of a Gaussian in units of its standard deviation.
 FWHM = math.sqrt(8 * math.log(2))
+_CONSTANT = 1e-6  # relative range below which values are equal but for rounding
+
+
+@dataclass(frozen=True, eq=False)
+class ResolutionCurve:
+    """A resolution that varies along a spectrum, and belongs to its wavelengths.
+
+    Unlike an array, it remains valid for parts of the spectrum.
+
+    Parameters
+    ----------
+    wavelength : numpy.ndarray, shape (n_pixels,)
+        Å, in the medium of the spectrum.
+    values : numpy.ndarray, shape (n_pixels,)
+        λ/FWHM.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from astropayne.wavelengths.resolution import ResolutionCurve
+    >>> curve = ResolutionCurve(np.array([5000.0, 6000.0]), np.array([2000.0, 2400.0]))
+    >>> curve([5500.0] * u.AA)
+    array([2200.])
+    """
+
+    wavelength: np.ndarray
+    values: np.ndarray
+
+    def __call__(self, axis: u.Quantity) -> np.ndarray:
+        """Return the resolution at each pixel of an axis, which does not vary beyond the curve."""
+        order = np.argsort(self.wavelength)
+        return np.interp(
+            axis.to_value(u.AA, u.spectral()), self.wavelength[order], self.values[order]
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Return the resolution at the wavelengths of the curve."""
+        return np.array(self.values, dtype=dtype)
 
 
 def require_resolution(resolution: Any) -> None:
@@ -58,8 +98,11 @@ def resolution_at(resolution: Any, axis: u.Quantity) -> float | np.ndarray | Non
         return resolution
     resolution = np.asarray(resolution, dtype=float)
     if resolution.shape != np.shape(axis):
+        if resolution.size and np.ptp(resolution) <= _CONSTANT * np.max(resolution):
+            return float(resolution.flat[0])  # of the spectrum of which this one is a part
         raise ValueError(
             f"resolution has shape {resolution.shape}, but there are {len(axis)} pixels: give a "
-            "number, a value for each pixel, or a function of the spectral axis"
+            "number, a value for each pixel, or a function of the spectral axis; of a part of a "
+            "spectrum, take the same part of meta['resolution']"
         )
     return resolution

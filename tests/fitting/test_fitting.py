@@ -28,7 +28,7 @@ from astropayne import (
 from astropayne.abundances.planning import plan
 from astropayne.engine.likelihood import Likelihood
 from astropayne.evaluation import evaluate
-from astropayne.fitting.batches import Interrupted
+from astropayne.fitting.batches import IncompleteError, Interrupted
 from astropayne.fitting.options import FitOptions
 from astropayne.fitting.preparation import Prepared
 from astropayne.fitting.setup import FitSetup
@@ -1089,3 +1089,23 @@ def test_flux_of_zero_is_said_to_be_zero(model):
     for continuum in (None, 2):
         with pytest.raises(ValueError, match="0 are not in runs of exact zeros"):
             exact_fit_spectrum(dark, model, continuum=continuum)
+
+
+def test_a_star_that_cannot_be_fitted_does_not_end_the_others(model):
+    stars = [model(teff=t, logg=4.2, feh=0, vmic=1.2, vsini=4) for t in (5600, 5200)]
+
+    def some():
+        yield stars[0]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(IncompleteError, match=r"OSError .* after 1 spectra") as caught:
+        fit_spectra(some(), model)
+    assert len(caught.value.table) == 1
+    assert np.isfinite(caught.value.table["teff"][0])
+    with np.errstate(invalid="ignore"):
+        table = fit_spectra(
+            stars, model, tied={"vmic": lambda star: 1.0 + np.sqrt(star["teff"] - 5400) / 50}
+        )
+    bad = (table["flags"] & Flag.BAD_INPUT) > 0
+    assert bad.tolist() == [False, True]
+    assert "must return finite numbers" in table["message"][1]

@@ -12,10 +12,11 @@ from specutils import SpectralAxis, Spectrum, SpectrumList
 from astropayne import read_spectrum
 from astropayne.spectra.conventions.columns import choose_roles, flux_candidates, matching_noise
 from astropayne.spectra.conventions.headers import _rows, medium_of_headers
+from astropayne.spectra.conventions.units import flux_unit, wavelength_unit_of
 from astropayne.spectra.files import read_star
 from astropayne.spectra.observation import observe
 from astropayne.spectra.options import ReadOptions
-from astropayne.spectra.conventions.units import flux_unit, wavelength_unit_of
+from astropayne.wavelengths.resolution import resolution_at
 
 N = 40
 WAVE = np.linspace(5160.0, 5162.0, N)
@@ -283,7 +284,229 @@ def test_desi_has_many_targets(observed_folder):
         ValueError, match="has 5 targets: give target=0 to target=4, or their ident"
     ):
         read_spectrum(path)
-    arms = read_spectrum(path, target=2)
+    arms = read_spectrum(path, target=4)
     assert [arm.meta["band"] for arm in arms] == ["b", "r", "z"]
     assert arms[0].meta["medium"] == "vacuum"
     assert isinstance(arms[0].uncertainty, InverseVariance)
+
+
+@pytest.mark.parametrize("card", [
+    {"WAVEVAC": True}, {"VACWAVES": "T"}, {"WAVEMODE": "VACUUM"}, {"AIR2VAC": True},
+    {"HIERARCH WAVE MEDIUM": "vacuum"}, {"PYP_SPEC": "x_shooter"},
+    {"COMMENT": "all wavelengths are in vacuum"},
+])  # fmt: skip
+def test_cards_of_the_medium_have_many_spellings(card):
+    header = fits.Header()
+    header.update(card)
+    assert medium_of_headers([header]) == "vacuum"
+    assert medium_of_headers([{"FILTER": "air", "VACPRES": 1, "AIRMASS": 1.2}]) is None
+
+
+@pytest.mark.parametrize(("name", "medium"), [
+    ("vac_wave", "vacuum"), ("air_wavelength", "air"), ("WAVEVAC", "vacuum"), ("AWAV", "air"),
+    ("Vacuum Wavelength (A)", "vacuum"), ("lambda_air", "air"),
+])  # fmt: skip
+def test_names_of_the_wavelength_may_state_the_medium(tmp_path, name, medium):
+    assert read_spectrum(_table(tmp_path / "a.fits", {name: WAVE, "flux": FLUX})).meta[
+        "medium"
+    ] == (medium)
+
+
+@pytest.mark.parametrize(("columns", "sigma"), [
+    ({"OPT_WAVE": WAVE, "OPT_COUNTS": FLUX, "OPT_COUNTS_IVAR": 100 * FLUX**-2, "BOX_COUNTS": WAVE},
+     0.1), ({"wave": WAVE, "counts": FLUX, "counts_err": FLUX / 10}, 0.1),
+    ({"wave": WAVE, "flux": FLUX, "rel_err": np.full(N, 0.1)}, 0.1),
+    ({"wave": WAVE, "flux": FLUX, "snr": np.full(N, 10)}, 0.1),
+    ({"WAVE": WAVE, "SPEC": FLUX, "ESPEC": FLUX / 10}, 0.1),
+    ({"wave": WAVE, "flux": FLUX, "fluxvar": FLUX**2 / 100}, 0.1),
+    ({"wave": WAVE, "FLUX_SKYSUB": FLUX, "SKY": WAVE, "ERR": FLUX / 10}, 0.1),
+])  # fmt: skip
+def test_columns_of_more_programs(tmp_path, columns, sigma):
+    spectrum = read_spectrum(_table(tmp_path / "a.fits", columns))
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    assert spectrum.uncertainty.array == pytest.approx(sigma * FLUX)
+
+
+def test_two_candidates_of_any_role_are_an_error(tmp_path):
+    columns = {"wave_rest": WAVE, "wave_shifted": WAVE, "flux": FLUX}
+    with pytest.raises(ValueError, match="wave_rest, wave_shifted may each be the wavelength"):
+        choose_roles(list(columns))
+    path = _table(tmp_path / "a.fits", {"wave": WAVE, "flux": FLUX, "err_lo": FLUX, "err_hi": FLUX})
+    with pytest.raises(ValueError, match="err_lo, err_hi may each be the uncertainty"):
+        read_spectrum(path)
+    path = _table(tmp_path / "b.fits", {"x": WAVE, "y": FLUX})
+    with pytest.raises(ValueError, match=r"has x, y: name them, such as columns=\{'wavelength'"):
+        read_spectrum(path)
+    assert len(read_spectrum(path, columns={"wavelength": "x", "flux": "y"}).flux) == N
+    path = _table(tmp_path / "c.fits", {"wave": WAVE, "flux": FLUX, "weight": FLUX})
+    with pytest.warns(AstropyUserWarning, match="'weight' is not used: if it is an inverse var"):
+        read_spectrum(path)
+
+
+@pytest.mark.parametrize(("name", "good"), [
+    ("is_good", True), ("valid_mask", True), ("goodpix", True), ("badpixmask", False),
+    ("CR_MASK", False), ("DQI", False), ("rejected", False), ("STATUS", False),
+])  # fmt: skip
+def test_the_only_column_that_suggests_a_mask_is_one(tmp_path, name, good):
+    columns = {"wave": WAVE, "flux": FLUX, name: (BAD ^ good).astype(np.int16)}
+    assert np.array_equal(read_spectrum(_table(tmp_path / "a.fits", columns)).mask, BAD)
+
+
+def test_boolean_columns_are_never_ignored_in_silence(tmp_path):
+    columns = {"wave": WAVE, "flux": FLUX, "mask": BAD, "telluric": BAD}
+    with pytest.warns(AstropyUserWarning, match="telluric looks like a mask and is not used"):
+        read_spectrum(_table(tmp_path / "a.fits", columns))
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(0.1, "nm"), (1e-4, "um"), (1e-10, "m")])
+def test_wavelengths_that_cannot_be_angstroms_are_refused(tmp_path, factor, unit):
+    path = _table(tmp_path / "a.fits", {"wave": WAVE * factor, "flux": FLUX})
+    with pytest.raises(ValueError, match=f"give their unit, such as wavelength_unit='{unit}'"):
+        read_spectrum(path)
+    axis = read_spectrum(path, wavelength_unit=unit).spectral_axis
+    assert axis.to_value(u.AA) == pytest.approx(WAVE)
+    with pytest.raises(ValueError, match="wavelength_unit='furlongs' must be a unit of wave"):
+        read_spectrum(path, wavelength_unit="furlongs")
+
+
+@pytest.mark.parametrize(("name", "values", "unit"), [
+    ("lnlam", np.log(WAVE), None), ("ln_wave", np.log(WAVE), None), ("lglam", np.log10(WAVE), None),
+    ("wave", np.log10(WAVE), "log10(Angstrom)"), ("wave", np.log(WAVE), "ln(Angstrom)"),
+    ("wavenumber", 1e8 / WAVE, "cm-1"), ("lambda_nm_vac", WAVE / 10, None),
+    ("frequency", 2.99792458e18 / WAVE, "Hz"), ("wave", WAVE, "Angstrom_vac"),
+])  # fmt: skip
+def test_axes_of_every_kind_become_wavelengths(tmp_path, name, values, unit):
+    path = _table(
+        tmp_path / "a.fits", {name: values, "flux": FLUX}, {"TUNIT1": unit} if unit else ()
+    )
+    axis = read_spectrum(path).spectral_axis
+    assert axis.to_value(u.AA, u.spectral()) == pytest.approx(WAVE)
+
+
+def test_logarithms_of_something_else_are_refused(tmp_path):
+    path = _table(tmp_path / "a.fits", {"loglam": WAVE, "flux": FLUX})
+    with pytest.raises(ValueError, match=r"no decimal logarithms .* call the column 'wavelength'"):
+        read_spectrum(path)
+    path = _table(path, {"log_wave": np.log(WAVE), "flux": FLUX})
+    with pytest.raises(ValueError, match="natural logarithms need the name 'lnlam'"):
+        read_spectrum(path)
+    path = _table(path, {"wavenumber": 1e8 / WAVE, "flux": FLUX})
+    with pytest.raises(ValueError, match="'wavenumber' is no wavelength, and its unit is not"):
+        read_spectrum(path)
+    path = _table(path, {"wave": WAVE, "flux": FLUX}, {"TUNIT2": "mag"})
+    with pytest.raises(ValueError, match="'flux' is in mag, which is a logarithm"):
+        read_spectrum(path)
+
+
+def test_orders_in_one_table_become_arms(tmp_path):
+    wave = np.concatenate([WAVE, WAVE + 1.0])
+    path = _table(tmp_path / "a.fits", {"wave": wave, "flux": np.tile(FLUX, 2)})
+    orders = read_spectrum(path)
+    assert [order.spectral_axis[0].value for order in orders] == [WAVE[0], WAVE[0] + 1.0]
+    wave = WAVE.copy()
+    wave[[5, 6]] = wave[[6, 5]]
+    with pytest.raises(ValueError, match="neither increase nor decrease all the way; row 6"):
+        read_spectrum(_table(path, {"wave": wave, "flux": FLUX}))
+    with pytest.raises(ValueError, match="20 of 40 pixels have the wavelength of the pixel before"):
+        read_spectrum(_table(path, {"wave": np.repeat(WAVE[::2], 2), "flux": FLUX}))
+
+
+@pytest.mark.parametrize("value", [-9999, -999.0, 1e30, -1.0, 99999])
+def test_fill_values_are_not_flux(value):
+    assert np.array_equal(observe(_spectrum(flux=np.where(BAD, value, FLUX))).good, ~BAD)
+    assert observe(_spectrum(flux=np.where(BAD, 1.3, FLUX))).good.all()
+
+
+CARDS = {"CRVAL1": WAVE[0], "CDELT1": WAVE[1] - WAVE[0], "CRPIX1": 1.0}
+
+
+@pytest.mark.parametrize(("data", "cards"), [
+    (FLUX[:, None], {"CRVAL2": WAVE[0], "CDELT2": CARDS["CDELT1"], "CRPIX2": 1.0}),
+    ([WAVE, FLUX], {}), (np.transpose([WAVE, FLUX, FLUX / 99]), {}),
+    (FLUX, {**CARDS, "CDELT1": str(CARDS["CDELT1"])}),
+    (FLUX, {"W0": WAVE[0], "WPC": CARDS["CDELT1"]}),
+    (FLUX, {**CARDS, "CTYPE1": "DISPERSION"}), ([[FLUX / 99], [FLUX]],
+     {**CARDS, "BANDID1": "sigma - x", "BANDID2": "spectrum - x"}),
+])  # fmt: skip
+def test_images_in_more_layouts(tmp_path, data, cards):
+    spectrum = read_spectrum(_image(tmp_path / "a.fits", data, cards))
+    assert spectrum.spectral_axis.to_value(u.AA) == pytest.approx(WAVE)
+    assert np.array_equal(spectrum.flux.value, FLUX)
+
+
+@pytest.mark.parametrize("cards", [
+    {"COEFF0": 3.7, "COEFF1": 1e-5}, {"CRVAL1": 3.7, "CDELT1": 1e-5, "DC-FLAG": "1"},
+    {"CRVAL1": 3.7, "CDELT1": 1e-5, "CUNIT1": "log(Angstrom)"},
+    {"CRVAL1": np.log(10**3.7), "CDELT1": 1e-5 * np.log(10), "CTYPE1": "LN-LAMBDA"},
+    {"CRVAL1": 2.7, "CDELT1": 1e-5, "DC-FLAG": 1, "CUNIT1": "nm"},
+])  # fmt: skip
+def test_images_with_logarithms_in_more_spellings(tmp_path, cards):
+    axis = read_spectrum(_image(tmp_path / "a.fits", FLUX, cards)).spectral_axis
+    assert axis.to_value(u.AA) == pytest.approx(10 ** (3.7 + 1e-5 * np.arange(N)))
+
+
+def _multispec(n):
+    """Return cards of IRAF for orders that are linear, each 100 Å after the one before."""
+    step, cards = WAVE[1] - WAVE[0], {"CTYPE1": "MULTISPE", "CTYPE2": "MULTISPE", "WCSDIM": 2}
+    text = "wtype=multispec " + " ".join(
+        f'spec{i + 1} = "{i + 1} {i + 1} 0 {WAVE[0] + 100 * i} {step:.12f} {N} 0. 1. 5."'
+        for i in range(n)
+    )
+    parts = {f"WAT2_{i // 68 + 1:03d}": text[i : i + 68] for i in range(0, len(text), 68)}
+    return {**cards, "WAT1_001": "wtype=multispec label=Wavelength units=angstroms", **parts}
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+def test_orders_of_iraf_are_arms(tmp_path, bands):
+    data = np.array([[FLUX, 2 * FLUX], [FLUX, FLUX], [0 * FLUX, FLUX], [FLUX / 9, FLUX / 5]])
+    data = data[0] if bands == 1 else data
+    orders = read_spectrum(_image(tmp_path / "a.fits", data, _multispec(2)))
+    assert [o.spectral_axis[0].value for o in orders] == pytest.approx([WAVE[0], WAVE[0] + 100])
+    assert np.array_equal(orders[1].flux.value, 2 * FLUX)
+    if bands == 4:
+        assert orders[1].uncertainty.array == pytest.approx(FLUX / 5)
+    else:
+        assert orders[0].uncertainty is None
+
+
+def test_images_that_may_each_be_the_flux_are_listed(tmp_path):
+    header = fits.Header(CARDS)
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(FLUX, header, "BLUE"),
+        fits.ImageHDU(FLUX, header, "RED"),
+    ]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    with pytest.raises(ValueError, match=r"2 images that may be spectra \(BLUE, RED\): give hdu="):
+        read_spectrum(tmp_path / "a.fits")
+    assert len(read_spectrum(tmp_path / "a.fits", hdu=["BLUE", "RED"])) == 2
+    hdus[1:] = [fits.ImageHDU(FLUX / 9, header, "ERR"), fits.ImageHDU(FLUX, header, "OBJECT1")]
+    fits.HDUList(hdus).writeto(tmp_path / "b.fits")
+    spectrum = read_spectrum(tmp_path / "b.fits")
+    assert np.array_equal(spectrum.flux.value, FLUX)
+    fits.HDUList([fits.PrimaryHDU(FLUX, header), fits.ImageHDU(FLUX)]).writeto(tmp_path / "c.fits")
+    with pytest.warns(AstropyUserWarning, match="image 1 has no name and is not used"):
+        read_spectrum(tmp_path / "c.fits")
+    path = _image(tmp_path / "d.fits", [FLUX, FLUX / 9], CARDS)
+    with pytest.raises(ValueError, match=r"image of 2 x 40 values.*target=0 to target=1"):
+        read_spectrum(path)
+    assert np.array_equal(read_spectrum(path, target=0).flux.value, FLUX)
+
+
+def test_orders_with_wavelengths_beside(tmp_path):
+    images = {"SPEC": [FLUX, FLUX, 0 * FLUX], "SIG": [FLUX / 9] * 3, "WAVE": [WAVE, WAVE + 9, WAVE]}
+    hdus = [fits.ImageHDU(np.array(data), name=name) for name, data in images.items()]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "a.fits")
+    with pytest.warns(AstropyUserWarning, match="1 of 3 orders have no light and are left out"):
+        orders = read_spectrum(tmp_path / "a.fits")
+    assert [order.spectral_axis[0].value for order in orders] == [WAVE[0], WAVE[0] + 9]
+    assert orders[1].uncertainty.array == pytest.approx(FLUX / 9)
+
+
+def test_a_part_of_a_spectrum_keeps_its_resolution(tmp_path):
+    columns = {"wave": WAVE, "flux": FLUX, "resolution": np.linspace(2000, 3000, N)}
+    part = read_spectrum(_table(tmp_path / "a.fits", columns))[10:20]
+    assert resolution_at(part.meta["resolution"], part.spectral_axis) == pytest.approx(
+        columns["resolution"][10:20]
+    )
+    assert resolution_at(np.full(N, 2000.0), part.spectral_axis) == 2000

@@ -82,7 +82,7 @@ def test_wavelengths_may_be_logarithms_and_have_to_be_wavelengths(tmp_path, suff
     assert spectrum.uncertainty.array == pytest.approx(FLUX)
     if suffix == ".csv":
         QTable({"frequency": 1 / WAVELENGTH, "flux": FLUX}).write(file, overwrite=True)
-        with pytest.raises(ValueError, match="column .frequency. is no wavelength"):
+        with pytest.raises(ValueError, match="column 'frequency' is no wavelength"):
             read_spectrum(file)
 
 
@@ -349,7 +349,7 @@ def test_masks_are_of_numbers_or_true_and_false(tmp_path, suffix, mask):
     table = QTable({"wavelength": WAVELENGTH[:3], "flux": FLUX[:3], "mask": mask})
     write_table(table, tmp_path / f"star{suffix}")
     assert read_spectrum(tmp_path / f"star{suffix}").mask.tolist() == [False, True, True]
-    table["mask"] = ["good", "bad", "bad"]
+    table["mask"] = ["good", "maybe", "bad"]
     write_table(table, tmp_path / f"star{suffix}", overwrite=True)
     with pytest.raises(ValueError, match="column 'mask' has 'bad': a mask has numbers"):
         read_spectrum(tmp_path / f"star{suffix}")
@@ -465,9 +465,9 @@ def test_what_cannot_be_read_says_so(tmp_path):
     (tmp_path / "letter.txt").write_text("Dear reader,\nthis is no spectrum.\n")
     with pytest.raises(ValueError, match=r"letter.txt is neither text with columns"):
         read_spectrum(tmp_path / "letter.txt")
-    (tmp_path / "counted.txt").write_text("2\n5160.0 0.9\n5160.1 0.8\n")
-    with pytest.raises(ValueError, match=r"can read: lines that are not numbers must start wi"):
-        read_spectrum(tmp_path / "counted.txt")
+    (tmp_path / "short.txt").write_text("5160.0 0.9\n5160.1 0.8\n5160.2\n")
+    with pytest.raises(ValueError, match=r"short.txt: line 3 has 1 fields .* '5160.2'; mend it"):
+        read_spectrum(tmp_path / "short.txt")
     np.savetxt(tmp_path / "mixed.txt", np.column_stack([[5160, 5162, 5161], FLUX[:3]]))
     with pytest.raises(ValueError, match=r"mixed.txt: wavelengths neither"):
         read_spectrum(tmp_path / "mixed.txt")
