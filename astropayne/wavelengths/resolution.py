@@ -54,6 +54,14 @@ class ResolutionCurve:
         """Return the resolution at the wavelengths of the curve."""
         return np.array(self.values, dtype=dtype)
 
+    def __len__(self) -> int:
+        """Return the number of pixels of the curve."""
+        return len(self.values)
+
+    def __getitem__(self, pixels: Any) -> Any:
+        """Return the resolution at pixels of the curve."""
+        return self.values[pixels]
+
 
 def require_resolution(resolution: Any) -> None:
     """Raise `ValueError` if a resolution is neither a positive number nor `None`."""
