@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`PayneSpectrum`: a stellar spectrum as an `astropy.modeling` model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import astropy.units as u
@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from astropy.modeling import Fittable1DModel, Parameter
 
+from astropayne.forward.broadener import Pixels
+from astropayne.forward.model import ForwardModel
 from astropayne.forward.parameters import velocities_of, velocity_of
 from astropayne.forward.sampling import as_row
 from astropayne.forward.transfer import instrument_fwhm
@@ -107,7 +109,7 @@ class PayneSpectrum(Fittable1DModel):
             self._add(name, value, _VELOCITY_BOUNDS[name], _KMS, fixed=name == "vmac")
         super().__init__()
 
-    def _start(self, values):
+    def _start(self, values: dict[str, Any]) -> np.ndarray:
         """Return initial labels: given values, solar-scaled abundances, middles of ranges."""
         space = self.model.labels
         given = {space.names[space.index(name)]: value for name, value in values.items()}
@@ -115,7 +117,14 @@ class PayneSpectrum(Fittable1DModel):
         space.warn_outside(start)
         return start
 
-    def _add(self, name, value, bounds, unit, fixed):
+    def _add(
+        self,
+        name: str,
+        value: float,
+        bounds: tuple[float | None, float | None],
+        unit: u.UnitBase | None,
+        fixed: bool,
+    ) -> None:
         parameter = Parameter(name, default=value, unit=unit, bounds=bounds, fixed=fixed)
         parameter.model = self
         self.__dict__[name] = parameter
@@ -140,25 +149,27 @@ class PayneSpectrum(Fittable1DModel):
         """Unit of the normalized flux, which is dimensionless."""
         return {"y": u.dimensionless_unscaled}
 
-    def _parameter_units_for_data_units(self, inputs_unit, outputs_unit):
+    def _parameter_units_for_data_units(
+        self, inputs_unit: Any, outputs_unit: Any
+    ) -> dict[str, u.UnitBase | None]:
         units = {label.name: label.column_unit for label in self.model.labels}
         return {**units, **dict.fromkeys(VELOCITIES, _KMS)}
 
     def evaluate(self, x: npt.ArrayLike, *parameters: npt.ArrayLike) -> np.ndarray:
         """Return the normalized flux at the wavelengths ``x``, with the given parameters."""
         theta = self._theta(parameters)
-        forward, *placed = self._placed(x, self._near(theta))
+        forward, pixels, resolution = self._placed(x, self._near(theta))
         with without_gradients():
-            flux = forward.forward(theta, *placed)[0].numpy()
+            flux = forward.forward(theta, pixels, resolution)[0].numpy()
         flux = flux.reshape(np.shape(x))
         return flux * u.dimensionless_unscaled if isinstance(x, u.Quantity) else flux
 
     def fit_deriv(self, x: npt.ArrayLike, *parameters: npt.ArrayLike) -> list[np.ndarray]:
         """Return the derivatives of the flux by each parameter."""
         theta = self._theta(parameters)
-        forward, *placed = self._placed(x, self._near(theta))
+        forward, pixels, resolution = self._placed(x, self._near(theta))
         with without_gradients():
-            _, jacobian = forward.forward_and_jacobian(theta, *placed)
+            _, jacobian = forward.forward_and_jacobian(theta, pixels, resolution)
         return list(jacobian[0].numpy().T)
 
     def supported(self, x: npt.ArrayLike) -> np.ndarray:
@@ -179,7 +190,7 @@ class PayneSpectrum(Fittable1DModel):
         good = forward.supported(pixels, vsini, vmac, resolution)[0]
         return good.reshape(np.shape(x))
 
-    def _theta(self, parameters):
+    def _theta(self, parameters: Sequence[Any]) -> np.ndarray:
         """Return parameters as plain numbers: they may have other units than labels, such as kK."""
         labels, n = self.model.labels, len(self.model.labels)
         values = [label.to_value(p) for label, p in zip(labels, parameters[:n], strict=True)]
@@ -188,7 +199,7 @@ class PayneSpectrum(Fittable1DModel):
         return np.array([float(np.squeeze(value)) for value in values])
 
     @staticmethod
-    def _near(theta):
+    def _near(theta: np.ndarray) -> np.ndarray:
         """Return a velocity close to the star's that small changes of it do not affect.
 
         Pixels are placed there. The difference is a phase with an exact derivative, which is more
@@ -196,19 +207,21 @@ class PayneSpectrum(Fittable1DModel):
         """
         return np.round(velocity_of(theta, "rv"))
 
-    def _placed(self, x, rv):
+    def _placed(
+        self, x: npt.ArrayLike, rv: npt.ArrayLike
+    ) -> tuple[ForwardModel, Pixels, npt.ArrayLike | None]:
         """Return the forward model, its pixels placed at a velocity, and their resolution."""
         forward = self.model.forward_model(
             limb_darkening=self.limb_darkening, macroturbulence=self.macroturbulence
         )
-        x = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
-        wavelength = np.ravel(x.to_value(u.AA, self.input_units_equivalencies["x"]))
+        axis = u.Quantity(x, u.AA if getattr(x, "unit", None) is None else None)
+        wavelength = np.ravel(axis.to_value(u.AA, self.input_units_equivalencies["x"]))
         resolution = as_row(resolution_at(self.resolution, wavelength * u.AA))
         pixels = forward.pixels(to_vacuum(wavelength, self.model.medium), rv)
         return forward, pixels, resolution
 
 
-def _multiply(self, other):
+def _multiply(self: PayneSpectrum, other: Any) -> Any:
     """Return the product with another model, such as a continuum, with parameters without units.
 
     astropy's polynomials cannot be fitted together with parameters that have units:

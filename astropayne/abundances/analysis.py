@@ -105,7 +105,7 @@ class Analysis:
                     stage, self.options, self.convert, stars, outcomes, stage.start(theta), fitted
                 )
                 measured = [
-                    batch.measure(k, column, self.reference and self.reference[column])
+                    batch.measure(k, column, self.reference[column] if self.reference else None)
                     for k, column in enumerate(range(len(columns), len(columns) + len(stage.index)))
                 ]
                 theta, fitted = batch.updated(measured)

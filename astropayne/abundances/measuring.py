@@ -415,7 +415,7 @@ def _differences(
         difference = weight @ (lines - reference.lines)[both]
         shift[i] = difference - (profile.mean[i] - reference.mean)
         # The weights differ from those in the reference's own abundance.
-        own = weight @ reference.lines_covariance[np.ix_(both, both)] @ weight
+        own = weight @ np.asarray(reference.lines_covariance)[np.ix_(both, both)] @ weight
         variance[i] = max(own - reference.lines_variance, 0.0)
     return value - reference.value + shift, np.sqrt(error**2 + reference.error**2 + variance)
 

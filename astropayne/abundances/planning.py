@@ -214,12 +214,10 @@ class _Observation:
         variance = np.diagonal(covariance)
         return np.sqrt(variance), np.sqrt(np.where(np.isfinite(variance), alone, np.nan))
 
-    def detections(
-        self, names: Sequence[str], detection: float
-    ) -> tuple[Sequence[float], Sequence[float]]:
+    def detections(self, names: Sequence[str], detection: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the significance of elements, and their lowest detectable abundances."""
         if not names:
-            return [], []
+            return np.empty(0), np.empty(0)
         k = np.array([self.names.index(name) for name in names])
         low, high = self.model.labels.minimum[k], self.model.labels.maximum[k]
         without = self._without_elements(k, low)
@@ -263,7 +261,7 @@ class _Observation:
     def _flux(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return flux (n, n_pixels) and Jacobian (n, n_pixels, n_names) of stars."""
         pixels = self.problem.forward.pixels(self.arm.wavelength, velocity_of(self.theta, "rv"))
-        resolution = self.arm.resolution[np.zeros(len(theta), dtype=int)]
+        resolution = self.arm[np.zeros(len(theta), dtype=int)].resolution
         flux, jacobian = self.problem.forward.forward_and_jacobian(theta, pixels, resolution)
         return flux.cpu().numpy(), jacobian.cpu().numpy()
 

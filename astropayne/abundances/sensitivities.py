@@ -79,10 +79,10 @@ def sensitivity(
     15
     """
     theta, vacuum = parameters_of(model, at), vacuum_pixels(model, wavelength)
-    rv, *widths = velocities_of(theta)
+    rv, vsini, vmac = velocities_of(theta)
     forward = model.forward_model(limb_darkening=limb_darkening)
     pixels = forward.pixels(vacuum, rv)
-    good = forward.supported(pixels, *widths, resolution)[0]
+    good = forward.supported(pixels, vsini, vmac, resolution)[0]
     with without_gradients():
         flux, jacobian = forward.forward_and_jacobian(theta, pixels, resolution)
     return Sensitivity(vacuum[good], theta, flux[0].numpy()[good], jacobian[0].numpy()[good])

@@ -73,7 +73,7 @@ class RecoveryOptions:
             raise ValueError(f"snr={self.snr} must be positive; use infinity for no noise")
         object.__setattr__(self, "snr", tuple(ratios.tolist()))
         if self.vsini is None:
-            fixed = {"vsini": 0.0, **self.fit.fixed}
+            fixed = {"vsini": 0.0, **(self.fit.fixed or {})}
             object.__setattr__(self, "fit", replace(self.fit, fixed=fixed))
 
     @classmethod
@@ -178,7 +178,7 @@ def recover(
     truth = model.labels.to_table(labels)
     truth.rename_columns(truth.colnames, [f"{name}{_TRUE}" for name in truth.colnames])
     tables = []
-    for snr in options.snr:
+    for snr in np.atleast_1d(options.snr).tolist():
         fits = fit_spectra(
             _stars(grid, snr, options), model, progress=progress, options=options.fit
         )

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """`Architecture`: the layers of a network, and the functions between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -46,7 +46,7 @@ ACTIVATIONS = {"silu": _silu, "gelu": _gelu, "tanh": _tanh, "leaky_relu": _leaky
 #: Functions behind the last layer: with "sigmoid" the flux stays between 0 and 1.
 OUTPUTS = {"sigmoid": _sigmoid, "linear": _linear}
 # The values alone, by torch's kernels, which read the numbers once.
-VALUES = {
+VALUES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "silu": nn.functional.silu,
     "gelu": nn.functional.gelu,
     "tanh": torch.tanh,

@@ -2,9 +2,10 @@
 """Spectra for training, on the device if they fit, and otherwise streamed from the grid."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,19 +35,17 @@ class SpectraFeed:
         Bytes available for flux.
     """
 
-    def __init__(
-        self, x: npt.ArrayLike, y: npt.ArrayLike, device: torch.device, memory: float
-    ) -> None:
+    def __init__(self, x: npt.ArrayLike, y: Any, device: torch.device, memory: float) -> None:
         self.device = device
         self.x = torch.as_tensor(np.asarray(x, dtype=np.float32)).to(device)
         self._row_bytes = 4 * y.shape[1]
         self._memory, self._block_rows = memory, max(1, int(memory / 4 // self._row_bytes))
         costs_nothing = isinstance(y, np.ndarray) and y.dtype == np.float32 and device.type == "cpu"
         self.resident = costs_nothing or len(y) * self._row_bytes <= memory
-        self._y = y
+        self._y: Any = y  # a tensor if it is resident
         if self.resident:
             self._y = self._checked(y if isinstance(y, np.ndarray) else y[:], np.arange(len(y)))
-        self._target = None
+        self._target: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -179,7 +178,7 @@ class SpectraFeed:
 
     def batches(
         self, epochs: Iterable[torch.Tensor], first: int, part: slice
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         """Yield batches without end.
 
         Parameters

@@ -2,6 +2,7 @@
 """A trained network for the labels and wavelengths of another grid."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ def adapt_labels(network: SpectralNetwork, old: LabelSpace, new: LabelSpace) -> 
             "labels can be added to a model, but not removed"
         )
     network = copy.deepcopy(network)
-    first = network.first
+    first: Any = network.first
     order = [new.index(name) for name in old.names]
     # scaled old label = stretch * scaled new label + shift
     stretch = torch.as_tensor(new.width[order] / old.width)

@@ -6,7 +6,7 @@ layers together, because labels are few and pixels many.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ class _Layer(nn.Linear):
     networks lie below each other without being copied.
     """
 
-    def __init__(self, n_in, n_out):
+    def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__(n_in, n_out, dtype=torch.float32)  # independent of the caller's default
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -38,7 +38,7 @@ class _Layer(nn.Linear):
 class _SideBySide(nn.Module):
     """Layers of several networks: (members, n_in, n) or (n_in, n) → (members, n_out, n)."""
 
-    def __init__(self, members, n_in, n_out):
+    def __init__(self, members: int, n_in: int, n_out: int) -> None:
         super().__init__()
         # Filled one by one: on the meta device torch.stack imports torch's compiler, a second.
         self.weight = nn.Parameter(torch.empty(members, n_out, n_in, dtype=torch.float32))
@@ -49,11 +49,11 @@ class _SideBySide(nn.Module):
             bias.copy_(layer.bias.data)
 
     @property
-    def out_features(self):
+    def out_features(self) -> int:
         return self.weight.shape[1]
 
     @property
-    def in_features(self):
+    def in_features(self) -> int:
         return self.weight.shape[2]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -67,11 +67,11 @@ class _Pixels(nn.Linear):
     rows, as `torch.nn.Linear` has them, take up to three times as long.
     """
 
-    def __init__(self, n_in, n_pixels):
+    def __init__(self, n_in: int, n_pixels: int) -> None:
         super().__init__(n_in, n_pixels, dtype=torch.float32)
         self.lay_out(training=False)
 
-    def lay_out(self, *, training):
+    def lay_out(self, *, training: bool) -> None:
         """Put the weights in the order that is fast; gradients come in torch's own."""
         weight = self.weight.data
         self.weight.data = weight.contiguous() if training else weight.T.contiguous().T
@@ -134,19 +134,21 @@ class SpectralNetwork(nn.Module):
             raise ValueError(f"a network needs at least one pixel, got {n_pixels}")
         hidden_layers, components = choices.hidden_layers, choices.components
         self.activation, self.output = activation, output
-        self.members, self.parts = choices.members, choices.parts
-        layer = _Layer
+        self.members, self.parts = choices.members or 1, choices.parts or 1
+        layer: Callable[..., nn.Module] = _Layer
         if self.members * self.parts > 1:
             layer = functools.partial(_SideBySide, self.members * self.parts)
-        self.hidden = nn.ModuleList(
+        self.hidden: Any = nn.ModuleList(
             layer(a, b) for a, b in zip([n_labels, *hidden_layers], hidden_layers, strict=False)
         )
         width = hidden_layers[-1] if hidden_layers else n_labels
-        self.coefficients = self.assembly = None
+        self.coefficients: Any = None
+        self.assembly: Any = None
+        each = width
         if components is not None:
             each = -(-min(self.parts, _MORE_THAN_SHARE) * components // self.parts)
             self.coefficients = layer(width, each)
-        if self.parts > 1:
+        if self.parts > 1 and components is not None:
             self.assembly = nn.Linear(
                 self.parts * each, components, bias=False, dtype=torch.float32
             )
@@ -293,18 +295,18 @@ class SpectralNetwork(nn.Module):
         if not len(by):
             return self.features(x), x.new_empty(len(x), 0, self.pixels.in_features)
         shape, tangents = (len(by), len(x)), None  # of columns: one for each label and spectrum
-        x, by = x.mT, torch.tensor(list(by)).to(x.device)
+        x, index = x.mT, torch.tensor(list(by)).to(x.device)
         for layer in self.hidden:
             x, slope = ACTIVATIONS[self.activation](layer(x))
             if tangents is None:  # the derivatives of its input are one each
-                tangents = layer.weight[..., by, None] * slope[..., None, :]
+                tangents = layer.weight[..., index, None] * slope[..., None, :]
             else:
                 tangents = (layer.weight @ tangents).unflatten(-1, shape)
                 tangents *= slope[..., None, :]
             tangents = tangents.flatten(-2)
         if tangents is None:
             directions = torch.eye(len(x), dtype=x.dtype, device=x.device)
-            tangents = directions[:, by].repeat_interleave(shape[1], dim=1)
+            tangents = directions[:, index].repeat_interleave(shape[1], dim=1)
         if self.coefficients is not None:
             x, tangents = self.coefficients(x), self.coefficients.weight @ tangents
         x, tangents = (self._assembled(self._mean(part)) for part in (x, tangents))

@@ -108,11 +108,11 @@ class InComponents(nn.Module):
         depth = flux - self.network.pixels.bias
         stretches = depth.split([part.shape[1] for part in self.directions], dim=1)
         coefficients = [d @ part.T for d, part in zip(stretches, self.directions, strict=True)]
-        rest = [
+        squares = [
             torch.addmm(d, c, part, alpha=-1).square().sum(dim=1)
             for d, c, part in zip(stretches, coefficients, self.directions, strict=True)
         ]
-        rest = torch.stack(rest).sum(dim=0) / depth.shape[1]
+        rest = torch.stack(squares).sum(dim=0) / depth.shape[1]
         return torch.cat([*coefficients, rest.sqrt()[:, None]], dim=1)
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,10 @@
 
 import contextlib
 import math
-import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy.typing as npt
 import torch
@@ -40,8 +40,8 @@ def train_network(
     device: torch.device,
     progress: bool | None = None,
     *,
-    checkpoint: str | os.PathLike | None = None,
-    resume: str | os.PathLike | None = None,
+    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
     initialize_layers: bool = True,
 ) -> TrainingRun:
     """Train a network in place.
@@ -109,7 +109,7 @@ def train_network(
         linear = network.output == "linear" and network.coefficients is not None
         unit = float(flux.var(0).mean()) or 1.0
         del flux
-        trained = InPixels(network)
+        trained: InPixels | InComponents = InPixels(network)
         if linear and initialize_layers:
             trained = InComponents(network, bases)
             train.set_target(trained.target)
@@ -132,7 +132,7 @@ def train_network(
         finally:
             network.requires_grad_(True)
             network.pixels.lay_out(training=False)
-    network.load_state_dict(state.run.best_state)
+    network.load_state_dict(state.run.best_state or {})
     return state.run
 
 
@@ -159,7 +159,7 @@ def _loop(
     valid: SpectraFeed,
     processes: Workers,
     progress: bool | None,
-    checkpoint: str | os.PathLike | None,
+    checkpoint: str | Path | None,
 ) -> None:
     """Take the steps from the state's on, until one of the limits is reached.
 
@@ -173,7 +173,7 @@ def _loop(
     n_steps = options.max_epochs * (len(train) // batch_size)
     if options.t_max is not None:
         n_steps = min(n_steps, 3 * options.t_max)
-    parallel = processes.parallel(trained)
+    parallel: Any = processes.parallel(trained)
     if options.compile:
         parallel = torch.compile(parallel, dynamic=False)
     batches = train.batches(_epochs(train, batch_size, options), state.step, processes.part)

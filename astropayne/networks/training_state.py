@@ -8,13 +8,13 @@ contains the last network with the state of its optimizer, and the best network.
 import copy
 import json
 import math
-import os
 import time
 import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ _KIND = "astropayne checkpoint 1"
 
 
 def write_checkpoint(
-    path: str | os.PathLike, tensors: Mapping[str, Mapping[str, torch.Tensor]], facts: Mapping
+    path: str | Path, tensors: Mapping[str, Mapping[str, torch.Tensor]], facts: Mapping
 ) -> None:
     """Write a checkpoint to a temporary file, and rename that to its name.
 
@@ -47,7 +47,7 @@ def write_checkpoint(
     OSError
         If it cannot be written; an older checkpoint of that name stays intact.
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{group}/{name}": tensor.detach().cpu().numpy()
         for group, members in tensors.items()
         for name, tensor in members.items()
@@ -56,7 +56,7 @@ def write_checkpoint(
         np.savez(file, facts=json.dumps({"kind": _KIND, **facts}), **arrays)
 
 
-def read_checkpoint(path: str | os.PathLike) -> tuple[dict, dict]:
+def read_checkpoint(path: str | Path) -> tuple[dict, dict]:
     """Read a checkpoint.
 
     Parameters
@@ -81,7 +81,7 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict, dict]:
         raise ValueError(
             f"{path} is not a checkpoint, or is damaged: it is not a complete .npz file"
         )
-    tensors = {}
+    tensors: dict[str, dict[str, torch.Tensor]] = {}
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             facts = json.loads(str(file["facts"]))
@@ -179,7 +179,7 @@ class TrainingState:
         """Seconds of training, including those before an interruption."""
         return time.monotonic() - self._begun
 
-    def save(self, path: str | os.PathLike, force: bool = False) -> None:
+    def save(self, path: str | Path, force: bool = False) -> None:
         """Write a checkpoint, unless the last one was written a short time ago."""
         if not force and self.seconds - self._saved < self.options.checkpoint_interval:
             return
@@ -190,7 +190,7 @@ class TrainingState:
         }
         tensors = {
             "network": self.network.state_dict(),
-            "best": self.run.best_state,
+            "best": self.run.best_state or {},
             "optimiser": optimizer,
         }
         facts = {
@@ -214,7 +214,7 @@ class TrainingState:
             )
         self._saved = self.seconds
 
-    def load(self, path: str | os.PathLike) -> None:
+    def load(self, path: str | Path) -> None:
         """Read a checkpoint.
 
         Raises
@@ -243,7 +243,7 @@ class TrainingState:
                 )
         self.network.load_state_dict(tensors["network"])
         device = self.network.pixels.weight.device
-        state = {}
+        state: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors["optimiser"].items():
             i, key = name.split(" ")
             state.setdefault(int(i), {})[key] = tensor

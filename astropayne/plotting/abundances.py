@@ -104,16 +104,16 @@ def _element_windows(spectrum: Any, row: Row, element: str) -> list[_Window]:
     for arm in spectrum if isinstance(spectrum, list) else [spectrum]:
         wavelength = u.Quantity(arm.spectral_axis, subok=False).to_value(u.AA)
         order = np.argsort(wavelength)
-        models = []
+        models: list[np.ndarray] = []
         for name in (f"{element}_best_fit", f"{element}_without"):
             if name not in row.colnames:
                 raise ValueError(
                     f"the table has no column {name}; call fit_abundances with models=True"
                 )
-            model = np.ma.filled(np.ma.asarray(row[name], dtype=float), np.nan)
-            models.append(model[start + order])
+            column: np.ma.MaskedArray = np.ma.asarray(row[name], dtype=float)
+            models.append(np.ma.filled(column, np.nan)[start + order])
         start += len(order)
-        arrays = (wavelength[order], arm.flux.value[order], *models)
+        arrays = (wavelength[order], arm.flux.value[order], models[0], models[1])
         parts = without_gaps(arrays[0], np.isfinite(models[0]))
         windows += [_Window(*arrays, part) for part in parts]
     return windows
@@ -184,9 +184,8 @@ def plot_plan(table: QTable, *, figure: FigureBase | None = None) -> np.ndarray:
     ax.plot(x, [row["error_alone"] for row in rows], "_", ms=18, mew=2, color=MODEL,
             label="if all other labels were known")  # fmt: skip
     for i in np.flatnonzero(hidden):
-        ax.text(
-            i, rows[i]["error"], "not\nmeasurable", ha="center", va="bottom", fontsize="x-small"
-        )
+        top = 1.1 * max(rows[i]["error"], rows[i]["error_alone"])
+        ax.text(float(i), top, "not\nmeasurable", ha="center", va="bottom", fontsize="x-small")
     ax.set_xticks(x, [Label(row["label"]).text for row in rows])
     ax.set_yscale("log")
     ax.set_ylim(top=2.5 * ax.get_ylim()[1])

@@ -60,7 +60,7 @@ def plot_covariance(
     sigma = np.sqrt(np.diag(covariance))
     size = max(3.0, round(1.4 * n, 1))  # a whole number of pixels, also in older matplotlib
     figure = figure or plt.figure(figsize=(size, size), layout="constrained")
-    axes = figure.subplots(n, n, squeeze=False, sharex="col")
+    axes: Any = figure.subplots(n, n, squeeze=False, sharex="col")
     for i, j in np.ndindex(n, n):
         ax = axes[i, j]
         if j > i:
@@ -112,7 +112,7 @@ def _finish_corner(ax: Axes, i: int, j: int, names: Sequence[str], result: Any) 
     ax.tick_params(axis="x", rotation=45)
     for axis in (ax.xaxis, ax.yaxis) if i != j else (ax.xaxis,):
         axis.set_major_locator(plt.MaxNLocator(3))
-        axis.get_major_formatter().set_useOffset(False)
+    ax.ticklabel_format(axis="x" if i == j else "both", useOffset=False)
     if i == n - 1:
         ax.set_xlabel(label_text(names[j], result.labels[names[j]].unit), fontsize="small")
     if j == 0 and i > 0:

@@ -128,7 +128,7 @@ def plot_pulls(
         pull = u.Quantity((table[name] - truth[name]) / table[f"{name}_err"]).to_value(u.one)
         pull = pull[np.isfinite(pull)]
         if len(pull):
-            ax.hist(np.clip(pull, -5, 5), edges, density=True, color=ERROR, alpha=0.6)
+            ax.hist(np.clip(pull, -5, 5), edges.tolist(), density=True, color=ERROR, alpha=0.6)
         ax.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=MODEL, lw=1.2)
         ax.set_title(label_text(name, None), fontsize="small")
         text = bias_and_scatter_text(pull, len(pull)).replace("bias ", "").replace("scatter ", "± ")

@@ -130,7 +130,7 @@ def plot_fit(
     n = len(result.best_fit)
     figure = figure or plt.figure(figsize=(11, 4.4 * n), layout="constrained")
     figure.suptitle(title, fontsize="medium")
-    parts = np.atleast_1d(figure.subfigures(n))
+    parts = figure.subfigures(n, squeeze=False)[:, 0]
     arms = zip(result.best_fit, result.observed, result.used, parts, strict=True)
     return [draw(*arm, None) for arm in arms]
 

@@ -78,14 +78,15 @@ class SpectrumFigure:
         self.x = x[self.order]
         self.windows = find_windows(self.x)
         size = (11, 3.2 if n_rows == 1 else 4.6)
-        self.figure = figure or plt.figure(figsize=size, layout="constrained")
+        self.figure: Any = figure or plt.figure(figsize=size, layout="constrained")
         widths = np.array([self.x[w.stop - 1] - self.x[w.start] for w in self.windows])
         # A window of a single pixel has no width, but its axes need one.
         self._make_axes(n_rows, np.where(widths > 0, widths, 0.05 * widths.max() or 1.0))
 
     def _make_axes(self, n_rows: int, widths: np.ndarray) -> None:
         self.axes = self.figure.subplots(
-            n_rows, len(widths), sharex="col", sharey="row", squeeze=False, width_ratios=widths,
+            n_rows, len(widths), sharex="col", sharey="row", squeeze=False,
+            width_ratios=widths.tolist(),
             height_ratios=(3, 1.5)[:n_rows],
         )  # fmt: skip
         self.shares = np.array(widths) / sum(widths)
