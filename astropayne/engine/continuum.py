@@ -2,9 +2,12 @@
 """Continuum polynomials."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.polynomial import chebyshev
+
+from astropayne.forward.sampling import Pixels
 
 __all__ = ["HELD", "NORMALIZED", "SPREAD", "Continuum", "continuum_evidence"]
 
@@ -25,7 +28,7 @@ class Continuum:
     half: np.ndarray
 
     @classmethod
-    def over(cls, pixels, used, degree, n_windows):
+    def over(cls, pixels: Pixels, used: np.ndarray, degree: int, n_windows: int) -> Self:
         """Lay polynomials over the pixels that are used, in each of the model's windows."""
         log = np.log(pixels.wavelength)
         middle, half = np.zeros((2, len(log), n_windows))
@@ -38,11 +41,11 @@ class Continuum:
             half[some, window] = 0.5 * (high[some] - low[some])
         return cls(degree, middle, half)
 
-    def __getitem__(self, rows):
-        """Return those of some stars."""
+    def __getitem__(self, rows: slice | np.ndarray) -> "Continuum":
+        """Return the polynomials of some stars."""
         return Continuum(self.degree, self.middle[rows], self.half[rows])
 
-    def basis(self, pixels):
+    def basis(self, pixels: Pixels) -> np.ndarray:
         """Return the polynomials at pixels: shape (n, n_pixels, n_windows · (degree + 1))."""
         columns = []
         for window in range(self.middle.shape[1]):
@@ -100,7 +103,15 @@ def continuum_evidence(
     )
 
 
-def _evidence_of(products, k, coefficients, of_basis, seen, highest, one):
+def _evidence_of(
+    products: np.ndarray,
+    k: int,
+    coefficients: np.ndarray,
+    of_basis: np.ndarray,
+    seen: np.ndarray,
+    highest: int,
+    one: float,
+) -> float:
     free = np.flatnonzero(seen & (of_basis <= highest))
     held = np.flatnonzero(seen & (of_basis > highest))
     goal = np.where((of_basis == 0) & (highest == NORMALIZED), one, 0.0)

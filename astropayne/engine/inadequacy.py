@@ -58,7 +58,15 @@ class Inadequacy:
         return density * np.hypot(depth, FLOOR)
 
 
-def estimate_inadequacy(wavelength, residual, sigma, depth, element, n_parameters, noise_known):
+def estimate_inadequacy(
+    wavelength: np.ndarray,
+    residual: np.ndarray,
+    sigma: np.ndarray,
+    depth: np.ndarray,
+    element: float,
+    n_parameters: int,
+    noise_known: bool,
+) -> tuple[float, float]:
     """Estimate the amplitude of the inadequacy of one star by maximum likelihood.
 
     Residuals are averaged over resolution elements. Their variance is that of the noise plus
@@ -95,7 +103,13 @@ def estimate_inadequacy(wavelength, residual, sigma, depth, element, n_parameter
     return float(_AMPLITUDES[best[1]]), float(noise[best[0]])
 
 
-def _averages(wavelength, residual, sigma, depth, element):
+def _averages(
+    wavelength: np.ndarray,
+    residual: np.ndarray,
+    sigma: np.ndarray,
+    depth: np.ndarray,
+    element: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return means of residuals, their variances and mean squares of depths, by elements."""
     place = np.floor(np.log(wavelength) / element).astype(int)
     _, place = np.unique(place, return_inverse=True)

@@ -6,27 +6,35 @@ marginalized in every step. Wavelengths are in Å in vacuum, velocities in km/s.
 """
 
 import copy
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from astropayne.engine.arms import Arm
 from astropayne.engine.continuum import HELD, Continuum
+from astropayne.engine.parameters import Parameters
 from astropayne.engine.products import (
+    Rows,
     as_slice,
     cholesky_of_modes,
     exact,
     regular,
+    reweighted,
     rounded_resolution,
     rounded_widths,
 )
+from astropayne.engine.terms import Terms
+from astropayne.forward.model import ForwardModel
 from astropayne.forward.parameters import velocities_of
+from astropayne.forward.sampling import Pixels
 from astropayne.wavelengths.axis import effective_arms, pixel_width
 from astropayne.wavelengths.velocity import doppler_factor
 
 __all__ = ["Likelihood"]
 
-_HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
-_REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
 _ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
 _BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache,
 _LARGE_BLOCK = 1 << 22  # or keep a GPU busy
@@ -64,30 +72,32 @@ class Likelihood:
 
     def __init__(
         self,
-        forward,
-        parameters,
-        arms,
-        theta,
+        forward: ForwardModel,
+        parameters: Parameters,
+        arms: Sequence[Arm],
+        theta: np.ndarray,
         *,
-        continuum=None,
-        error=None,
-        rest=None,
-        modes=None,
-        scale=1.0,
-        terms=None,
-        loss="linear",
-        coarse=False,
-    ):
+        continuum: int | None = None,
+        error: np.ndarray | None = None,
+        rest: np.ndarray | None = None,
+        modes: np.ndarray | None = None,
+        scale: npt.ArrayLike = 1.0,
+        terms: Terms | None = None,
+        loss: str = "linear",
+        coarse: bool = False,
+    ) -> None:
         self.forward, self.parameters, self.theta, self.loss = forward, parameters, theta, loss
         self.coarse = coarse
         self._moving = parameters.moving
         velocities = velocities_of(theta)
         self.pixels = [forward.pixels(arm.wavelength, velocities[:, 0]) for arm in arms]
-        self.resolution = [arm.resolution for arm in arms]
+        self.resolution: list[Any] = [arm.resolution for arm in arms]
         self.flux = self._tensor(np.concatenate([arm.flux for arm in arms], axis=1))
         sigma = np.concatenate([arm.sigma for arm in arms], axis=1)
-        self.continua = self.basis = self.modes = None
-        self.noise_share = self.inadequacy_share = None
+        self.continua: Any = None
+        self.basis: Any = None
+        self.modes: Any = None
+        self.depth = self.noise_share = self.inadequacy_share = None
         if continuum is not None:
             self.continua = [
                 Continuum.over(p, np.isfinite(arm.sigma), continuum, len(forward.start))
@@ -98,7 +108,7 @@ class Likelihood:
             )
         self._prior = self._prior_of_continuum(terms)
         inadequacy = None if terms is None else terms.inadequacy
-        flux = None
+        flux: Any = None
         if self.basis is not None or inadequacy is not None:
             flux = self._flux_at_first()
         level = self._level_at_first(sigma, flux)
@@ -128,31 +138,31 @@ class Likelihood:
             self.modes = self._shared_errors(modes, velocities, scale * level)
             self._of_modes = cholesky_of_modes(self.modes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.theta)
 
-    def of(self, parameters):
+    def of(self, parameters: Parameters) -> Self:
         """Return the likelihood of the same stars with other parameters."""
         other = copy.copy(self)
         other.parameters, other._moving = parameters, parameters.moving
         return other
 
-    def with_forward(self, forward):
+    def with_forward(self, forward: ForwardModel) -> Self:
         """Return the likelihood with another forward model of the same labels and pixels."""
         other = copy.copy(self)
         other.forward = forward
         return other
 
     @property
-    def at_once(self):
+    def at_once(self) -> int:
         """Number of stars that are computed at a time."""
         block = _BLOCK if self.flux.device.type == "cpu" else _LARGE_BLOCK
         return max(1, block // max(1, self.flux.shape[1]))
 
-    def _tensor(self, values):
+    def _tensor(self, values: npt.ArrayLike) -> torch.Tensor:
         return torch.as_tensor(values, dtype=self.forward.dtype, device=self.forward.device)
 
-    def _blocks(self, parts):
+    def _blocks(self, parts: Sequence[np.ndarray]) -> torch.Tensor:
         """Stack arms along pixels, each with its own coefficients."""
         widths = [part.shape[2] for part in parts]
         rows = [
@@ -161,7 +171,7 @@ class Likelihood:
         ]
         return self._tensor(np.concatenate(rows, axis=1))
 
-    def _emulator(self, error, rest):
+    def _emulator(self, error: np.ndarray | None, rest: np.ndarray | None) -> np.ndarray:
         """Return the emulator error at all pixels for a continuum of one."""
         if rest is not None:
             width = np.sqrt(pixel_width(self.forward.wavelength[None])[0])
@@ -172,10 +182,10 @@ class Likelihood:
         elif error is not None:
             parts = [self._at_pixels(error, p) for p in self.pixels]
         else:
-            return 0.0
+            return np.zeros(1)
         return np.concatenate(parts, axis=1)
 
-    def _effective_arms(self, sigma, level):
+    def _effective_arms(self, sigma: np.ndarray, level: np.ndarray) -> np.ndarray:
         """Return the effective number of arms with the wavelength of each pixel.
 
         The emulator error is common to all epochs and does not average out as photon noise does,
@@ -185,18 +195,20 @@ class Likelihood:
         width = np.concatenate(list(map(pixel_width, axes)), axis=1)
         return effective_arms(axes, (level / np.maximum(sigma, _EXACT)) ** 2 / width)
 
-    def _at_pixels(self, error, pixels):
+    def _at_pixels(self, error: np.ndarray, pixels: Pixels) -> np.ndarray:
         """Return the emulator's error where a star's pixels are in its own frame."""
         rest = pixels.wavelength / doppler_factor(pixels.rv)[:, None]
         return np.nan_to_num(np.interp(rest, self.forward.wavelength, error))
 
-    def _shared_errors(self, modes, velocities, size):
+    def _shared_errors(
+        self, modes: np.ndarray, velocities: np.ndarray, size: np.ndarray
+    ) -> torch.Tensor:
         """Return the errors of the emulator that pixels share, over σ: (n, n_pixels, n_modes).
 
         Their shapes are approximate, so that stars of similar widths share the broadening.
         """
-        size = self.weight * self._tensor(size)
-        shared, spectra = size.new_empty(*size.shape, len(modes)), self.forward.spectra_of(modes)
+        sizes = self.weight * self._tensor(size)
+        shared, spectra = sizes.new_empty(*sizes.shape, len(modes)), self.forward.spectra_of(modes)
         widths = rounded_widths(velocities[:, 1:])
         resolutions = [
             r if np.ndim(r) != 1 else rounded_resolution(r, self.forward.resolution)
@@ -212,10 +224,12 @@ class Likelihood:
                 self.forward.broaden_rows(spectra, *widths[some[0]], pixels[some], r)
                 for pixels, r in zip(self.pixels, of_kind, strict=True)
             ]
-            shared[some] = torch.cat(arms, dim=1).mul_(size[some, :, None])
+            shared[some] = torch.cat(arms, dim=1).mul_(sizes[some, :, None])
         return shared
 
-    def _set_shares(self, noise, errors, sigma, elements):
+    def _set_shares(
+        self, noise: np.ndarray, errors: np.ndarray, sigma: np.ndarray, elements: np.ndarray
+    ) -> None:
         """Store the expected parts of noise and of inadequacy in the squares of residuals.
 
         Errors of the model are correlated over an element. The white noise of the same power,
@@ -226,21 +240,21 @@ class Likelihood:
             shrunk = np.minimum(np.nan_to_num(elements), 1.0)
             self.inadequacy_share = _IN_PIXELS * shrunk * np.nan_to_num((errors / sigma) ** 2)
 
-    def _prior_of_continuum(self, terms):
+    def _prior_of_continuum(self, terms: Terms | None) -> tuple[torch.Tensor, ...] | None:
         """Return inverse variances and means of the prior of coefficients, (n, n_basis) each."""
-        if terms is None or self.basis is None:
+        if terms is None or terms.highest is None or self.basis is None:
             return None
         n_polynomials = self.basis.shape[2] // (terms.highest + 1)
         return tuple(
             torch.as_tensor(np.tile(part, (1, n_polynomials))) for part in terms.continuum_prior()
         )
 
-    def _flux_at_first(self):
+    def _flux_at_first(self) -> torch.Tensor:
         """Return the flux of the model at the initial parameters."""
         blocks = torch.arange(len(self)).split(8 * self.at_once)
         return torch.cat([self._model(self.theta[r.numpy()], r, ())[0] for r in blocks])
 
-    def _level_at_first(self, sigma, flux):
+    def _level_at_first(self, sigma: np.ndarray, flux: Any) -> np.ndarray:
         """Return the continuum at the initial parameters."""
         if self.basis is None:
             return np.ones_like(sigma)
@@ -250,12 +264,14 @@ class Likelihood:
             np.where(known.any(1)[:, None], known / np.where(known, sigma, 1), finite)
         )
         parts = []
-        for rows in torch.arange(len(self)).split(8 * self.at_once):
-            rows = as_slice(rows)
+        for some in torch.arange(len(self)).split(8 * self.at_once):
+            rows = as_slice(some)
             parts.append(self._solve_continuum(flux[rows], rows)[1])
         return torch.cat(parts).cpu().numpy()
 
-    def _model(self, theta, rows, by):
+    def _model(
+        self, theta: np.ndarray, rows: torch.Tensor, by: Sequence[int]
+    ) -> tuple[torch.Tensor, ...]:
         """Return flux and Jacobian over all arms."""
         everything = len(rows) == len(self) or len(self) == 1  # stars may share the pixels of one
         i, parts = as_slice(rows), []
@@ -270,7 +286,7 @@ class Likelihood:
             return parts[0]
         return tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))
 
-    def _solve_continuum(self, flux, rows):
+    def _solve_continuum(self, flux: torch.Tensor, rows: Rows) -> tuple[torch.Tensor, ...]:
         """Return the best coefficients, their continuum and their design matrix over σ.
 
         Shapes (n, n_basis), (n, n_pixels) and (n, n_pixels, n_basis).
@@ -289,7 +305,9 @@ class Likelihood:
         level = (basis @ coefficients.to(basis)[..., None])[..., 0]
         return coefficients, level, columns[..., :m]
 
-    def normal_equations(self, free, rows, *, derivatives=True):
+    def normal_equations(
+        self, free: torch.Tensor, rows: torch.Tensor, *, derivatives: bool = True
+    ) -> tuple[torch.Tensor, Any, Any]:
         """Return χ², its gradient and its Hessian for Levenberg–Marquardt, on the CPU.
 
         Parameters
@@ -314,7 +332,9 @@ class Likelihood:
             products = self._with_continuum_prior(products, k, coefficients, rows)
         return self._eliminate(products, k, free, excess)
 
-    def products(self, free, rows, *, derivatives=True):
+    def products(
+        self, free: torch.Tensor, rows: torch.Tensor, *, derivatives: bool = True
+    ) -> tuple[torch.Tensor, int, Any, Any]:
         """Return products of all pairs of columns: derivatives, continuum, residual.
 
         The errors of the emulator that pixels share are marginalized; priors are not included.
@@ -341,28 +361,30 @@ class Likelihood:
         if self.parameters.tied and derivatives:
             by_free = self.parameters.chain(vector, base)[:, self._moving]
             jacobian = jacobian @ self._tensor(by_free)
-        rows, k = as_slice(rows), jacobian.shape[2]
-        level, residual, design, root, excess, coefficients = self._linear_part(flux, rows)
+        at, k = as_slice(rows), jacobian.shape[2]
+        level, residual, design, root, excess, coefficients = self._linear_part(flux, at)
         width = k + design.shape[2] + 1
         columns = residual.new_empty(*residual.shape, width + -width % _ALIGNED)
-        torch.mul(jacobian, (self.weight[rows] * level)[..., None], out=columns[..., :k])
+        torch.mul(jacobian, (self.weight[at] * level)[..., None], out=columns[..., :k])
         columns[..., k : width - 1], columns[..., width - 1] = design, residual
         columns[..., width:] = 0
-        modes = None if self.modes is None else self.modes[rows]
+        modes = None if self.modes is None else self.modes[at]
         if root is not None:
             columns = columns * root[..., None]
             modes = None if modes is None else modes * root[..., None]
         products = exact(columns.mT @ columns)
         if modes is not None:
-            lower = self._of_modes[rows] if root is None else cholesky_of_modes(modes)
+            lower = self._of_modes[at] if root is None else cholesky_of_modes(modes)
             shared = torch.linalg.solve_triangular(lower, exact(modes.mT @ columns), upper=False)
             products = products - shared.mT @ shared
         products = products[:, :width, :width]
         return products, k, excess, coefficients
 
-    def _with_continuum_prior(self, products, k, coefficients, rows):
+    def _with_continuum_prior(
+        self, products: torch.Tensor, k: int, coefficients: torch.Tensor, rows: torch.Tensor
+    ) -> torch.Tensor:
         """Add the Gaussian priors on the continuum's coefficients to the products."""
-        precision, mean = (part[as_slice(rows)] for part in self._prior)
+        precision, mean = (part[as_slice(rows)] for part in self._prior or ())
         away = coefficients - mean
         pull, products = precision * away, products.clone()
         products[:, k:-1, k:-1] += torch.diag_embed(precision)
@@ -375,11 +397,14 @@ class Likelihood:
         self, free: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return `normal_equations` of many stars, `at_once` stars at a time."""
-        blocks = zip(*(part.split(self.at_once) for part in (free, rows)), strict=True)
+        blocks = zip(free.split(self.at_once), rows.split(self.at_once), strict=True)
         parts = [self.normal_equations(*block) for block in blocks]
-        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+        chi2, gradient, hessian = (torch.cat(part) for part in zip(*parts, strict=True))
+        return chi2, gradient, hessian
 
-    def _eliminate(self, products, k, free, excess):
+    def _eliminate(
+        self, products: torch.Tensor, k: int, free: torch.Tensor, excess: Any
+    ) -> tuple[torch.Tensor, Any, Any]:
         """Eliminate the continuum from the products of all columns and add the priors.
 
         The first ``k`` columns are derivatives, the last one is the residual.
@@ -398,7 +423,7 @@ class Likelihood:
         gradient = reduced[:, :-1, -1] + precision * away
         return chi2, gradient, reduced[:, :-1, :-1] + torch.diag(precision)
 
-    def _linear_part(self, flux, rows):
+    def _linear_part(self, flux: torch.Tensor, rows: Rows) -> tuple[Any, ...]:
         """Solve for the continuum and, with a robust loss, for all linear parameters.
 
         Returns
@@ -417,65 +442,38 @@ class Likelihood:
             Of the continuum.
         """
         weight, observed = self.weight[rows], self.flux[rows]
-        level, coefficients, design = 1.0, None, flux.new_empty(*flux.shape, 0)
+        level: Any = 1.0
+        coefficients, design = None, flux.new_empty(*flux.shape, 0)
         if self.basis is not None:
             coefficients, level, design = self._solve_continuum(flux, rows)
         residual = (flux * level - observed) * weight
         if self.loss == "linear":
             return level, residual, design, None, 0.0, coefficients
         linear = design if self.modes is None else torch.cat([design, self.modes[rows]], dim=2)
-        change, root, excess = self._reweighted(residual, linear)
+        n_modes = linear.shape[2] - design.shape[2]
+        change: Any
+        change, root, excess = reweighted(residual, linear, n_modes)
         if self.basis is not None:
             change = change[:, : self.basis.shape[2]]
-            coefficients = coefficients + change
+            coefficients = change if coefficients is None else coefficients + change
             level = level + (self.basis[rows] @ change.to(level)[..., None])[..., 0]
             residual = (flux * level - observed) * weight
         return level, residual, design, root, excess, coefficients
 
-    def _reweighted(self, residual, linear):
-        """Minimize Huber's loss over linear parameters by iteratively reweighted least squares.
-
-        The iteration converges, so that the loss depends on the parameters only and decreases
-        towards its minimum.
-        """
-        best, coefficients = residual, None
-        for _ in range(_REWEIGHTINGS):
-            size = best.abs()
-            root = torch.where(size > _HUBER, (_HUBER / size.clamp_min(_HUBER)).sqrt(), 1.0)
-            excess = exact((_HUBER * (size - _HUBER).clamp_min(0)).sum(dim=1))
-            if not linear.shape[2]:
-                break
-            columns = linear * root[..., None]
-            normal = self._with_priors(exact(columns.mT @ columns))
-            right = exact(columns.mT @ (residual * root)[..., None])
-            coefficients = -torch.linalg.solve(regular(normal), right)[..., 0]
-            before = best
-            best = residual + (linear @ coefficients.to(linear)[..., None])[..., 0]
-            if (best - before).abs().max() < _SETTLED:
-                break
-        return coefficients, root, excess
-
-    def _with_priors(self, normal):
-        """Add the unit Gaussian priors of the emulator error to JᵀJ."""
-        n_modes = 0 if self.modes is None else self.modes.shape[2]
-        diagonal = torch.arange(normal.shape[1] - n_modes, normal.shape[1])
-        normal[:, diagonal, diagonal] += 1
-        return normal
-
-    def roots(self, theta):
+    def roots(self, theta: np.ndarray) -> torch.Tensor:
         """Return square roots of the weights of squared residuals at parameters: (n, n_pixels)."""
         if self.loss == "linear":
             return torch.ones_like(self.weight)
         rows = torch.arange(len(self))
-        return self._linear_part(self._model(theta, rows, ())[0], rows)[3]
+        return self._linear_part(self._model(theta, rows, ())[0], slice(None))[3]
 
-    def at(self, theta):
+    def at(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return flux of the model and continuum at parameters (n, n_names): (n, n_pixels) each."""
         rows = torch.arange(len(self))
         flux = self._model(theta, rows, ())[0]
         level = self._linear_part(flux, slice(None))[0]
-        flux = flux.cpu().numpy().astype(float)
-        return flux, np.broadcast_to(torch.as_tensor(level).cpu().numpy(), flux.shape)
+        array = flux.cpu().numpy().astype(float)
+        return array, np.broadcast_to(torch.as_tensor(level).cpu().numpy(), array.shape)
 
     def n_continuum(self) -> np.ndarray:
         """Return the number of coefficients of the continuum of each star: (n,)."""
@@ -486,9 +484,9 @@ class Likelihood:
             free = free & (self._prior[0].numpy() < HELD)
         return free.sum(axis=1)
 
-    def coefficients(self, theta):
+    def coefficients(self, theta: np.ndarray) -> np.ndarray | None:
         """Return the coefficients of the continuum at parameters (n, n_names), if there are any."""
         if self.basis is None:
             return None
         rows = torch.arange(len(self))
-        return self._linear_part(self._model(theta, rows, ())[0], rows)[-1].numpy()
+        return self._linear_part(self._model(theta, rows, ())[0], slice(None))[-1].numpy()

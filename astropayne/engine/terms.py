@@ -5,9 +5,12 @@ Both are found by the fit itself. The degree of the continuum is the one with th
 the amplitude of the inadequacy is that of maximum likelihood.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from astropayne.engine.continuum import HELD, NORMALIZED, SPREAD, continuum_evidence
@@ -49,27 +52,33 @@ class Terms:
     one: np.ndarray
     inadequacy: Inadequacy
 
-    def __getitem__(self, rows):
-        """Return those of some of the stars."""
+    def __getitem__(self, rows: slice | np.ndarray) -> "Terms":
+        """Return the terms of some of the stars."""
         parts = (self.inadequacy.amplitude, self.inadequacy.element, self.inadequacy.noise)
         inadequacy = Inadequacy(*(part[rows] for part in parts))
         return Terms(self.highest, self.degree[rows], self.one[rows], inadequacy)
 
     def continuum_prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Return inverse variances and means of the coefficients: (n, highest + 1) each."""
-        order = np.arange(self.highest + 1)
+        order = np.arange((self.highest or 0) + 1)
         precision = np.where(order > self.degree[:, None], HELD, SPREAD**-2 * (order > 0))
         mean = np.where(order == 0, self.one[:, None], 0.0) * (self.degree == NORMALIZED)[:, None]
         return precision, mean
 
-    def compact(self):
+    def compact(self) -> "Terms":
         """Return the same with a design matrix of no more columns than are used."""
         if self.highest is None:
             return self
         return replace(self, highest=max(0, int(self.degree.max())))
 
 
-def first_terms(n, continuum, one, element, inadequacy):
+def first_terms(
+    n: int,
+    continuum: int | str | None,
+    one: npt.ArrayLike,
+    element: npt.ArrayLike,
+    inadequacy: float | str,
+) -> Terms:
     """Return the terms that the fits of ``n`` stars begin with.
 
     Parameters
@@ -87,34 +96,37 @@ def first_terms(n, continuum, one, element, inadequacy):
     -------
     Terms
     """
-    highest = HIGHEST if continuum == "auto" else continuum
+    highest = HIGHEST if isinstance(continuum, str) else continuum
     degree = np.full(n, NORMALIZED if highest is None else highest)
     amplitude = np.full(n, _FIRST_AMPLITUDE if inadequacy == "auto" else inadequacy)
     errors = Inadequacy(amplitude, np.asarray(element, dtype=float), np.ones(n))
     return Terms(highest, degree, np.asarray(one, dtype=float), errors)
 
 
-def joined_terms(several):
+def joined_terms(several: Iterable[Terms | None]) -> Terms | None:
     """Return the terms of several stars, each of one, as those of a batch; `None` without any."""
-    several = list(several)
-    if any(terms is None for terms in several):
+    every = list(several)
+    batch = [terms for terms in every if terms is not None]
+    if len(batch) < len(every):
         return None
-    highest = [terms.highest for terms in several]
+    highest = [terms.highest for terms in batch if terms.highest is not None]
     inadequacy = Inadequacy(
         *(
-            np.concatenate([getattr(terms.inadequacy, name) for terms in several])
+            np.concatenate([getattr(terms.inadequacy, name) for terms in batch])
             for name in ("amplitude", "element", "noise")
         )
     )
     return Terms(
-        None if None in highest else max(highest),
-        np.concatenate([terms.degree for terms in several]),
-        np.concatenate([terms.one for terms in several]),
+        max(highest) if len(highest) == len(batch) else None,
+        np.concatenate([terms.degree for terms in batch]),
+        np.concatenate([terms.one for terms in batch]),
         inadequacy,
     )
 
 
-def revised_terms(terms, likelihood, theta, noise_known):
+def revised_terms(
+    terms: Terms, likelihood: Any, theta: np.ndarray, noise_known: Sequence[bool]
+) -> Terms:
     """Return the terms with the amplitudes of maximum likelihood at the fit's parameters.
 
     Parameters
@@ -148,7 +160,7 @@ def revised_terms(terms, likelihood, theta, noise_known):
     return replace(terms, inadequacy=Inadequacy(amplitude, terms.inadequacy.element, noise))
 
 
-def chosen_degrees(terms, likelihood, theta):
+def chosen_degrees(terms: Terms, likelihood: Any, theta: np.ndarray) -> Terms:
     """Return the terms with the degrees of the continuum that have the highest evidence.
 
     ``likelihood`` is that of ``terms``, in which all stars have the highest degree.
@@ -160,13 +172,13 @@ def chosen_degrees(terms, likelihood, theta):
         products, k, _, coefficients = likelihood.products(free[some], some)
         for i, row in enumerate(some.tolist()):
             evidence = continuum_evidence(
-                products[i].numpy(), k, coefficients[i].numpy(), terms.highest, terms.one[row]
+                products[i].numpy(), k, coefficients[i].numpy(), terms.highest or 0, terms.one[row]
             )
             degree.append(NORMALIZED + int(evidence.argmax()))
     return replace(terms, degree=np.array(degree))
 
 
-def terms_differ(terms, others):
+def terms_differ(terms: Terms, others: Terms) -> np.ndarray:
     """Return which stars must be fitted again because their amplitudes differ: (n,)."""
     relative, absolute = _SAME
     one, other = terms.inadequacy, others.inadequacy

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Velocities: names, limits and Doppler factors."""
 
+from typing import overload
+
 import astropy.units as u
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,10 @@ FASTEST_RV = 1000.0
 _WIDEST = 1000.0  # km/s; no star rotates faster
 
 
+@overload
+def doppler_factor(rv: float) -> float: ...
+@overload
+def doppler_factor(rv: np.ndarray) -> np.ndarray: ...
 def doppler_factor(rv: float | np.ndarray) -> float | np.ndarray:
     """Return the ratio of observed to emitted wavelength, relativistic.
 
