@@ -49,7 +49,7 @@ class LinearizedStars:
         linear, level = [], np.ones_like(observed)
         if likelihood.basis is not None:
             basis = likelihood.basis.cpu().numpy()
-            coefficients = likelihood.coefficients(theta).astype(basis.dtype)
+            coefficients = np.asarray(likelihood.coefficients(theta), dtype=basis.dtype)
             level = (basis @ coefficients[..., None])[..., 0]
             linear.append(basis * (flux * self.weight)[..., None])
         self.n_continuum = sum(part.shape[2] for part in linear)
