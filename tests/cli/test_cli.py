@@ -179,6 +179,7 @@ def test_what_is_measured_before_an_interrupt_is_kept(monkeypatch, model_file, f
 def test_a_training_that_is_interrupted_is_written(monkeypatch, sample, folder):
     sample[:60].write("grid.asdf")
     Path("run.toml").write_text("[training]\ncheck_interval = 5\n")
+    # Private, because no public function is called in every step.
     _signal_at(monkeypatch, "astropayne.networks.training._rate", after=12)
     result = _run("train", "grid.asdf", "-o", "model.asdf", "-c", "run.toml")
     assert result.exit_code == 130

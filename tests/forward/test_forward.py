@@ -70,6 +70,7 @@ def test_coarse_derivatives_fit_as_well(resolution):
 
 def test_frequencies_that_the_instrument_leaves_nothing_of_are_not_computed(forward):
     """And the flux is that of all frequencies: of a Gaussian line and kernel, exactly."""
+    # Private, because how many there are changes the time of a fit and nothing else.
     assert forward._n_frequencies(3000) < 0.4 * forward._n_frequencies(15000)
     centre, resolution = 5167.0, 3000
     axis = Broadener(WAVELENGTH, 20000)

@@ -27,7 +27,7 @@ BUILT_IN = {"tsfitpy", "one_payne", "the_payne", "specutils", "astropayne"}
 
 @pytest.fixture
 def fresh(monkeypatch):
-    """A plugin registry of its own."""
+    """A plugin registry of its own; users have one for each process, and cannot clear it."""
     manager._registry.cache_clear()
     yield monkeypatch
     manager._registry.cache_clear()
