@@ -1,4 +1,5 @@
-import functools
+"""Abundances of single elements: values, errors, flags and tables."""
+
 from dataclasses import replace
 from functools import partial
 
@@ -8,50 +9,27 @@ import numpy as np
 import pytest
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
-from scipy.interpolate import CubicSpline
 from scipy.optimize import curve_fit
+from simulated_lines import (
+    BLURRED,
+    HELD,
+    SUN,
+    exact_fit_abundances,
+    exact_fit_spectra,
+    simulate,
+)
 from specutils import Spectrum
 
-from astropayne import Flag, LineList, PayneModel, SpectralGrid, fit_abundances, fit_spectra
+from astropayne import Flag, LineList, PayneModel, SpectralGrid, fit_abundances
 from astropayne.abundances import ElementFlag, Stage
 from astropayne.labels.solar import solar_scale
 from astropayne.plotting import plot_element
-
-# Spectra made by the model are normalized, and its lines are exact.
-EXACT = {"continuum": None, "inadequacy": None, "exclude_at_rest": None}
-exact_fit_spectra = functools.partial(fit_spectra, **EXACT)
-exact_fit_abundances = functools.partial(fit_abundances, **EXACT)
-
-SUN = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, "A_Li": 2.0, "Na_Fe": 0.1}
-BLURRED = {"rv": 20.0, "vsini": 6.0}
-HELD = {"teff": 5770.0, "logg": 4.4, "feh": -0.1, "vmic": 1.1, **BLURRED}
-
-
-@pytest.fixture(scope="module")
-def network():
-    """The model that ships, as if it were exact: tests make spectra with it."""
-    return PayneModel.sample().replace(error=None)
-
-
-def _stars(network, rng, n, snr=100, **labels):
-    exact = network(**{**SUN, **labels}, **BLURRED, resolution=18000)
-    stars = []
-    for _ in range(n):
-        flux = exact.flux.value + rng.normal(0, 1 / snr, len(exact.flux))
-        stars.append(
-            Spectrum(
-                spectral_axis=exact.spectral_axis, flux=flux * u.one, mask=exact.mask,
-                uncertainty=StdDevUncertainty(np.full(len(flux), 1 / snr)),
-                meta={"resolution": 18000.0},
-            )
-        )  # fmt: skip
-    return stars
 
 
 def test_pulls_with_the_errors_of_stellar_labels(network, rng):
     """Errors count those of the stellar labels, which share the noise of the windows."""
     elements = ["Na", "Ca", "Ti", "Ni", "Ba", "Li"]
-    table = exact_fit_abundances(_stars(network, rng, 48), network, elements, convention="X_H")
+    table = exact_fit_abundances(simulate(network, rng, 48), network, elements, convention="X_H")
     sun = solar_scale(network.solar_scale)
     truth = {"Na": 0.0, "Ca": -0.1, "Ti": -0.1, "Ni": -0.1, "Ba": -0.1, "Li": 2.0 - sun["Li"]}
     pulls = []
@@ -67,7 +45,7 @@ def test_pulls_with_the_errors_of_stellar_labels(network, rng):
 
 
 def test_callers_who_raise_on_underflow_get_the_same(network, rng):
-    fit = partial(fit_abundances, _stars(network, rng, 1, A_Li=0.6), network, ["Mg", "Li"])
+    fit = partial(fit_abundances, simulate(network, rng, 1, A_Li=0.6), network, ["Mg", "Li"])
     expected = fit(fixed=HELD)
     with np.errstate(all="raise"):
         found = fit(fixed=HELD)
@@ -76,7 +54,7 @@ def test_callers_who_raise_on_underflow_get_the_same(network, rng):
 
 def test_against_a_fit_of_one_line_by_scipy(network, rng):
     """All else held, an abundance is what least squares over the window's pixels gives."""
-    star = _stars(network, rng, 1)[0]
+    star = simulate(network, rng, 1)[0]
     lines = LineList([6154.226], half_width=0.4, element="Na")
     held = {n: 0.0 for n in network.labels.names[4:-1] if n != "Na_Fe"} | {"A_Li": 2.0} | HELD
     table = exact_fit_abundances([star], network, ["Na"], lines=lines, fixed=held, resolution=18000)
@@ -100,101 +78,12 @@ def test_against_a_fit_of_one_line_by_scipy(network, rng):
     assert table["vsini"][0] == 6 * u.km / u.s
 
 
-def test_limits_hold_at_the_confidence_stated(network, rng):
-    """A(Li) from 0.5 to 2 in the Sun is below what S/N 40 shows, or just above."""
-    truth = rng.uniform(*network.labels.minimum[-1:], 2.0, 160)
-    stars = [_stars(network, rng, 1, snr=40, A_Li=a)[0] for a in truth]
-    table = exact_fit_abundances(
-        stars, network, ["Li"], convention="A_X", confidence=0.9,
-        fixed={n: SUN[n] for n in ("teff", "logg", "feh", "vmic")},
-    )  # fmt: skip
-    flags, limit = np.asarray(table["Li_flags"]), table["A_Li_upper_limit"]
-    limited = (flags & ElementFlag.UPPER_LIMIT) > 0
-    assert limited.sum() > 100
-    assert (limit.mask == ~limited).all()
-    assert (table["A_Li_err"].mask == table["A_Li"].mask).all()
-    assert not (limited & ~table["A_Li"].mask).any()
-    assert np.mean((limit > truth)[limited]) == pytest.approx(0.9, abs=0.06)
-    # where the model's range ends is nobody's abundance
-    assert not np.isin(np.ma.filled(limit, np.nan), [network.labels.minimum[-1]]).any()
-    assert (np.ma.filled(table["Li_significance"], 0) < 3)[truth < 1].mean() > 0.97
-
-
-FAINT = {"teff": 6000.0, "logg": 4.2, "feh": -1.2, "vmic": 1.3, "Na_Fe": 0.0, "A_Li": 1.0}
-
-
-def _known(network, element):
-    """All labels and velocities of a faint star but an element's own."""
-    known = {n: FAINT.get(n, 0.0) for n in network.labels.names} | BLURRED
-    return {n: value for n, value in known.items() if n != f"{element}_Fe"}
-
-
-def test_a_limit_beyond_the_range_against_a_scan(network, rng):
-    """Weak lines go on as their curve of growth has it; all else held, plain numpy."""
-    (star,) = stars = _stars(network, rng, 1, snr=25, **FAINT)
-    lines = LineList([6696.023, 6698.673], half_width=0.3, element="Al")
-    known = _known(network, "Al")
-    row = exact_fit_abundances(stars, network, [Stage(), Stage(["Al"], lines, fixed=known)])[0]
-    assert row["Al_flags"] == ElementFlag.UPPER_LIMIT | ElementFlag.LIMIT_BEYOND_RANGE
-    assert row["Al_Fe"] is np.ma.masked
-
-    wavelength = star.spectral_axis.value
-    rest = wavelength * np.sqrt((1 - 20 / 299792.458) / (1 + 20 / 299792.458))
-    width = np.hypot(6.0, 299792.458 * np.sqrt(1 / 18000**2 - 1 / 20000**2)) / 299792.458
-    inside = np.any([np.abs(rest / c - 1) < 0.3 / c + width for c in (6696.023, 6698.673)], axis=0)
-
-    def flux(abundance):
-        star = known | {"Al_Fe": abundance}
-        return network(**star, resolution=18000).flux.value[inside]
-
-    low, high = (end[network.labels.index("Al_Fe")] for end in (
-        network.labels.minimum, network.labels.maximum))  # fmt: skip
-    without = flux(low) + (flux(low) - flux(low + 0.1)) / (10**0.1 - 1)
-    line, half = without - flux(high), without - flux(high - np.log10(2))
-    growth = min(max(line @ line / (line @ half) - 1, 1 - 10 * line.max()), 1)
-    assert growth > 0.7
-    atoms = 10 ** np.arange(0.05, 1.5, 0.05)
-    few = np.linspace(low, high, 15)
-    fluxes = [*map(flux, few), *(without - line * a / (growth + (1 - growth) * a) for a in atoms)]
-    chi2 = [np.sum(((star.flux.value[inside] - f) * 25) ** 2) for f in fluxes]
-    scan = np.arange(low, high + 1.45, 0.002)
-    chi2 = CubicSpline([*few, *(high + np.log10(atoms))], chi2)(scan)
-    share = np.cumsum(np.exp(-0.5 * (chi2 - chi2.min())))
-    expected = np.interp(0.95, share / share[-1], scan)
-    assert expected > high + 0.1
-    assert row["Al_Fe_upper_limit"] == pytest.approx(expected, abs=0.03)
-
-
-def test_limits_beyond_a_range_that_is_cut_are_those_of_the_whole(network, rng):
-    stars = [_stars(network, rng, 1, snr=60, **FAINT, Al_Fe=a)[0] for a in rng.uniform(-0.4, 0, 12)]
-    stage = Stage(["Al"], fixed=_known(network, "Al"))
-    tables = [
-        exact_fit_abundances(stars, network, [Stage(), stage], bounds=bounds)
-        for bounds in ({}, {"Al_Fe": (network.labels.minimum[8], 0.1)})
-    ]
-    whole, cut = (table["Al_Fe_upper_limit"] for table in tables)
-    beyond = (tables[1]["Al_flags"] & ElementFlag.LIMIT_BEYOND_RANGE) > 0
-    beyond &= (tables[0]["Al_flags"] & ElementFlag.LIMIT_BEYOND_RANGE) == 0
-    assert beyond.sum() > 5
-    assert np.abs(cut - whole)[beyond].max() < 0.05
-
-
-def test_saturated_lines_are_not_followed_beyond_the_range(network, rng):
-    """Noise hides the barium line, but more barium would hardly make it deeper."""
-    star = _stars(network, rng, 1, snr=2)
-    row = exact_fit_abundances(
-        star, network, [Stage(), Stage(["Ba"], fixed=_known(network, "Ba"))]
-    )[0]
-    assert row["Ba_flags"] == ElementFlag.ABOVE_RANGE
-    assert row["Ba_Fe_upper_limit"] is np.ma.masked
-
-
 def test_lines_that_are_wrong_in_the_same_way_cancel(network, rng):
     """Oscillator strengths off by 0.1 and -0.15 dex, in the star and the reference alike."""
     weaker = {6154.226: 0.1, 6160.747: -0.15}
 
     def distorted(**labels):
-        star = _stars(network, rng, 1, snr=2000, **labels)[0]
+        star = simulate(network, rng, 1, snr=2000, **labels)[0]
         flux = star.flux.value.copy()
         for centre, shift in weaker.items():
             moved = {**SUN, **labels}
@@ -218,8 +107,8 @@ def test_lines_that_are_wrong_in_the_same_way_cancel(network, rng):
 
 def test_what_the_reference_lacks_is_said(network, rng):
     """The reference has only a limit of lithium: a star's has nothing to be compared with."""
-    (sun,) = _stars(network, rng, 1, A_Li=0.6, snr=50)
-    stars = [*_stars(network, rng, 1, A_Li=3.0), sun]
+    (sun,) = simulate(network, rng, 1, A_Li=0.6, snr=50)
+    stars = [*simulate(network, rng, 1, A_Li=3.0), sun]
     table = exact_fit_abundances(stars, network, ["Li", "Na"], reference=sun)
     assert table["Li_flags"].tolist() == [ElementFlag.NOT_IN_REFERENCE, ElementFlag.UPPER_LIMIT]
     assert table["Li_Fe"].mask.all()
@@ -227,27 +116,10 @@ def test_what_the_reference_lacks_is_said(network, rng):
     assert table["Na_Fe"][1] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_range_of_lithium(network, rng):
-    for abundance in (1.5, 2.2, 2.9, 3.3):
-        star = _stars(network, rng, 1, A_Li=abundance, snr=150)
-        row = exact_fit_abundances(star, network, ["Li"], convention="A_X")[0]
-        assert abs(row["A_Li"] - abundance) < 4.5 * row["A_Li_err"]
-    above = _stars(network, rng, 1, A_Li=network.labels.maximum[-1], snr=400)[0]
-    above = Spectrum(
-        spectral_axis=above.spectral_axis, uncertainty=above.uncertainty, mask=above.mask,
-        flux=above.flux - 0.05 * u.one * np.exp(
-            -(((above.spectral_axis.value - 6708.3) / 0.25) ** 2)),
-    )  # fmt: skip
-    row = exact_fit_abundances([above], network, ["Li"], convention="A_X")[0]
-    assert row["Li_flags"] & ElementFlag.ABOVE_RANGE
-    assert row["A_Li"] is np.ma.masked
-    assert row["A_Li_upper_limit"] is np.ma.masked
-
-
 @pytest.mark.parametrize("exact", [True, False])
 def test_sensitivities_are_what_a_shift_does(network, exact, rng):
     """Also where errors of the emulator take a part of what other pixels say."""
-    star = _stars(network, rng, 1)
+    star = simulate(network, rng, 1)
     network = network if exact else PayneModel.sample()
     known = {n: SUN.get(n, 0.0) for n in network.labels.names} | HELD
     for element in ("Na", "Ca"):
@@ -289,7 +161,7 @@ def test_sensitivities_where_the_range_ends(network):
 
 
 def test_discrepant_lines_are_flagged_and_left_out(network, rng):
-    star = _stars(network, rng, 1)[0]
+    star = simulate(network, rng, 1)[0]
     wavelength, rest = star.spectral_axis.value, 6160.747 * (1 + 20 / 299792.458)
     star = Spectrum(
         spectral_axis=star.spectral_axis, uncertainty=star.uncertainty, mask=star.mask,
@@ -305,7 +177,7 @@ def test_discrepant_lines_are_flagged_and_left_out(network, rng):
 
 
 def test_pictures_of_lines_end_at_gaps(network, rng):
-    star = _stars(network, rng, 1, Ca_Fe=0.1)[0]  # a Ca line is at the end of its window
+    star = simulate(network, rng, 1, Ca_Fe=0.1)[0]  # a Ca line is at the end of its window
     good = ~star.mask
     star = Spectrum(
         spectral_axis=star.spectral_axis[good], flux=star.flux[good], meta=star.meta,
@@ -319,7 +191,7 @@ def test_pictures_of_lines_end_at_gaps(network, rng):
 
 
 def test_one_bad_line_does_not_take_good_ones_with_it(network, rng):
-    star = _stars(network, rng, 1, Ca_Fe=0.1)[0]
+    star = simulate(network, rng, 1, Ca_Fe=0.1)[0]
     wavelength, rest = star.spectral_axis.value, 6166.439 * (1 + 20 / 299792.458)
     spoilt = Spectrum(
         spectral_axis=star.spectral_axis, uncertainty=star.uncertainty, mask=star.mask,
@@ -339,7 +211,7 @@ def test_one_bad_line_does_not_take_good_ones_with_it(network, rng):
 
 def test_a_robust_loss_holds_for_elements(network, rng):
     """Cosmic rays on one pixel in twenty."""
-    star = _stars(network, rng, 1, Na_Fe=0.25)[0]
+    star = simulate(network, rng, 1, Na_Fe=0.25)[0]
     hit = rng.random(len(star.flux)) < 0.05
     star = Spectrum(
         spectral_axis=star.spectral_axis, uncertainty=star.uncertainty, mask=star.mask,
@@ -353,90 +225,10 @@ def test_a_robust_loss_holds_for_elements(network, rng):
     assert abs(huber - 0.25) < 0.5 * abs(linear - 0.25)
 
 
-def test_elements_that_are_tied_share_their_lines(network, rng):
-    star = _stars(network, rng, 1, Ca_Fe=0.2, Ti_Fe=0.2)
-    tied = {"Ti_Fe": lambda labels: labels["Ca_Fe"]}
-    alone = exact_fit_abundances(star, network, ["Ca"], fixed=HELD)[0]
-    both = exact_fit_abundances(star, network, ["Ca"], fixed=HELD, tied=tied)[0]
-    assert both["Ca_n_lines"] > alone["Ca_n_lines"]
-    assert both["Ca_Fe_err"] < alone["Ca_Fe_err"]
-    assert abs(both["Ca_Fe"] - 0.2) < 4 * both["Ca_Fe_err"]
-
-
-def test_symbols_are_short_for_two_stages(network, rng):
-    stars, iron = _stars(network, rng, 3), LineList.sample().select("Fe")
-    short = exact_fit_abundances(stars, network, ["Na", "Ca"], stellar_lines=iron)
-    long = exact_fit_abundances(stars, network, [Stage(lines=iron), Stage(["Na", "Ca"])])
-    for name in ("teff", "Na_Fe", "Ca_Fe_err", "Ca_sensitivity"):
-        assert np.asarray(short[name]) == pytest.approx(np.asarray(long[name]), rel=1e-12)
-
-
-def test_windows_of_the_stellar_labels_move_with_the_star(network):
-    """At 150 km/s they are their own width away from where they were."""
-    iron = LineList.sample().select("Fe")
-    options = {"stellar_lines": iron, "noise_floor": 0.01}
-    stars = [network(**SUN, rv=rv) for rv in (0, 150)]
-    still, moving = exact_fit_abundances(stars, network, ["Mg"], **options)
-    for name in ("teff_err", "feh_err"):
-        assert u.Quantity(moving[name]).value == pytest.approx(
-            u.Quantity(still[name]).value, rel=0.03
-        )
-    wrong = {"exclude_at_rest": iron[5:].region()}
-    fewer = exact_fit_abundances(stars[:1], network, ["Mg"], **options, **wrong)[0]
-    assert fewer["dof"] < still["dof"]
-
-
-def test_a_stage_fixes_frees_and_ties(network, rng):
-    """Wrong sodium in the first stage does no harm, when it is freed; what is fixed is exact."""
-    stars = _stars(network, rng, 2, snr=300)
-    exact = {n: SUN[n] for n in ("teff", "logg", "feh", "vmic")}
-    first = Stage(fixed={"Na_Fe": -0.3}, tied={"Ti_Fe": lambda labels: labels["Ca_Fe"]})
-    table = exact_fit_abundances(stars, network, [first, Stage(["Na"], free=["Na_Fe"])])
-    fixed = Stage(["Na"], free=["Na_Fe"], fixed=exact)
-    known = exact_fit_abundances(stars, network, [first, fixed, Stage(["Ti"], free=["Ti_Fe"])])
-    held = exact_fit_abundances(
-        stars, network, [first, Stage(["Na"], free=["Na_Fe"], fixed=["teff"])]
-    )
-    for name in ("Na_Fe", "Ti_Fe"):
-        truth = SUN.get(name, 0.0)
-        assert np.abs(known[name] - truth).max() < 4.5 * known[f"{name}_err"].min()
-    assert np.all(table["Na_Fe_err"] > held["Na_Fe_err"])
-    assert np.all(held["Na_Fe_err"] > known["Na_Fe_err"])
-    with pytest.raises(ValueError, match=r"Na_Fe: fixed.*free="):
-        exact_fit_abundances(stars, network, [first, Stage(["Na"])])
-
-
-def test_joint_stages_against_a_fit_of_two_abundances_by_scipy(network, rng):
-    """Two elements in windows that overlap, all else held."""
-    star = _stars(network, rng, 1, Ti_Fe=0.3, Ni_Fe=-0.2)[0]
-    lines = LineList([5173.7, 5176.6], half_width=2.5, element=["Ti", "Ni"])
-    held = {n: 0.0 for n in network.labels.names[4:-1] if n not in ("Ti_Fe", "Ni_Fe", "Na_Fe")}
-    held |= {"A_Li": 2.0, "Na_Fe": 0.1} | HELD
-    # all that the first stage knows of them comes from far away
-    first = Stage(lines=LineList([6122.217], half_width=0.5, element="Ca"), fixed=held)
-    table = exact_fit_abundances([star], network, [first, Stage(["Ti", "Ni"], lines, jointly=True)])
-    rest = star.spectral_axis.value * np.sqrt((1 - 20 / 299792.458) / (1 + 20 / 299792.458))
-    width = np.hypot(6.0, 299792.458 * np.sqrt(1 / 18000**2 - 1 / 20000**2)) / 299792.458
-    inside = (rest > 5171.2 / (1 + width)) & (rest < 5179.1 * (1 + width))
-    far = (rest > 6121.717) & (rest < 6122.717)
-
-    def flux(_, titanium, nickel):
-        labels = {**SUN, "Ti_Fe": titanium, "Ni_Fe": nickel}
-        return network(**labels, **BLURRED, resolution=18000).flux.value[inside | far]
-
-    found, covariance = curve_fit(
-        flux, None, star.flux.value[inside | far], [0.0, 0.0],
-        np.full((inside | far).sum(), 0.01), absolute_sigma=True,
-    )  # fmt: skip
-    for name, value, variance in zip(("Ti_Fe", "Ni_Fe"), found, covariance.diagonal(), strict=True):
-        assert table[name][0] == pytest.approx(value, abs=0.2 * variance**0.5)
-        assert table[f"{name}_err"][0] == pytest.approx(variance**0.5, rel=0.05)
-
-
 def test_continuum_arms_and_names(network, rng):
     from specutils import SpectrumList
 
-    star = _stars(network, rng, 1)[0]
+    star = simulate(network, rng, 1)[0]
     tilted = Spectrum(
         spectral_axis=star.spectral_axis, flux=star.flux * 3 * u.Jy, mask=star.mask,
         uncertainty=StdDevUncertainty(star.uncertainty.array * 3), meta={"name": "s", **star.meta},
@@ -452,7 +244,7 @@ def test_continuum_arms_and_names(network, rng):
 def test_epochs_have_one_equivalent_width(network, rng):
     from specutils import SpectrumList
 
-    (star,) = _stars(network, rng, 1, A_Li=2.5)
+    (star,) = simulate(network, rng, 1, A_Li=2.5)
     half = star[: len(star.flux) // 2]
     table = exact_fit_abundances(
         [star, SpectrumList([star] * 3), SpectrumList([star, half])], network, ["Ca", "Li"]
@@ -464,7 +256,7 @@ def test_epochs_have_one_equivalent_width(network, rng):
 
 def test_masked_pixels_do_not_take_from_the_equivalent_width(network, rng):
     """Without the core of its line the abundance is the same, and the width goes with that."""
-    star = _stars(network, rng, 1, snr=1e4)[0]
+    star = simulate(network, rng, 1, snr=1e4)[0]
     core = np.abs(star.spectral_axis.value - 6707.85 * (1 + 20 / 299792.458)) < 0.12
     masked = Spectrum(
         spectral_axis=star.spectral_axis, flux=star.flux, mask=star.mask | core, meta=star.meta,
@@ -480,7 +272,7 @@ def test_masked_pixels_do_not_take_from_the_equivalent_width(network, rng):
 def test_abundances_that_need_an_unknown_label_say_so(network):
     """The line of Li alone has A(Li), but [Li/Fe] needs the star's iron."""
     rng, poor = np.random.default_rng(1), {"teff": 5000.0, "feh": -0.9, "A_Li": 3.0}
-    (star,) = _stars(network, rng, 1, snr=20, **poor)
+    (star,) = simulate(network, rng, 1, snr=20, **poor)
     near = np.abs(star.spectral_axis.value - 6708.3) < 2
     few = Spectrum(
         spectral_axis=star.spectral_axis[near], flux=star.flux[near], meta=star.meta,
@@ -497,7 +289,7 @@ def test_abundances_that_need_an_unknown_label_say_so(network):
 
 
 def test_one_spectrum_is_not_many(network, rng):
-    (star,) = _stars(network, rng, 1)
+    (star,) = simulate(network, rng, 1)
     with pytest.raises(ValueError, match="give a list of it"):
         exact_fit_abundances(star, network, ["Ca"])
     with pytest.raises(
@@ -508,7 +300,7 @@ def test_one_spectrum_is_not_many(network, rng):
 
 @pytest.mark.filterwarnings("ignore:The unit 'Angstrom' has been deprecated")  # by VOTable
 def test_what_cannot_be_fitted_has_its_row(network, rng, tmp_path):
-    good = _stars(network, rng, 1)[0]
+    good = simulate(network, rng, 1)[0]
     short = Spectrum(
         spectral_axis=good.spectral_axis[:2400], flux=good.flux[:2400], mask=good.mask[:2400],
         uncertainty=good.uncertainty[:2400],
@@ -539,7 +331,7 @@ def _same(one, other):
 @pytest.mark.parametrize("kind", ["ascii.ecsv", "fits", "votable"])
 def test_tables_that_are_written_and_read(network, rng, tmp_path, kind):
     """One star is measured, one has a limit; both can be drawn from the file."""
-    stars = [_stars(network, rng, 1, A_Li=a, snr=60)[0] for a in (2.5, 0.6)]
+    stars = [simulate(network, rng, 1, A_Li=a, snr=60)[0] for a in (2.5, 0.6)]
     table = exact_fit_abundances(
         stars, network, ["Li"], convention="A_X", per_line=True, models=True
     )
@@ -567,7 +359,7 @@ def test_tables_that_are_written_and_read(network, rng, tmp_path, kind):
 
 
 def test_another_solar_scale(network, rng):
-    star = _stars(network, rng, 1)
+    star = simulate(network, rng, 1)
     own, other = solar_scale(network.solar_scale), solar_scale("grevesse2007")
     mine = exact_fit_abundances(star, network, ["Ca"])[0]
     theirs = exact_fit_abundances(star, network, ["Ca"], solar_scale="grevesse2007")[0]
@@ -627,7 +419,9 @@ def test_spectra_that_the_network_has_not_seen(full_grid_folder, rng):
 
 
 def test_the_flags_of_the_star_come_first(network, rng):
-    table = exact_fit_abundances(["nothing", *_stars(network, rng, 1)], network, ["Na"], fixed=HELD)
+    table = exact_fit_abundances(
+        ["nothing", *simulate(network, rng, 1)], network, ["Na"], fixed=HELD
+    )
     assert table.colnames[:2] == ["name", "flags"]
     assert table["flags"].tolist() == [Flag.BAD_INPUT, 0]
     assert table["Na_flags"].tolist() == [ElementFlag.NO_STELLAR_LABELS, 0]
@@ -641,7 +435,7 @@ def test_a_typo_names_the_function_and_the_nearest_option(network):
 
 def test_no_star_gives_a_table_with_the_columns_of_any(network, rng):
     options = {"elements": ["Na", "Li"], "resolution": 18000, "per_line": True, "models": True}
-    some = exact_fit_abundances(_stars(network, rng, 1), network, **options)
+    some = exact_fit_abundances(simulate(network, rng, 1), network, **options)
     none = exact_fit_abundances([], network, **options)
     assert len(none) == 0
     assert none.colnames == some.colnames
