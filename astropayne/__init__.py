@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from astropayne.spectra.broaden import broaden_spectrum as broaden_spectrum
     from astropayne.spectra.broaden import degrade_spectrum as degrade_spectrum
     from astropayne.spectra.read import read_spectrum as read_spectrum
+    from astropayne.spectra.stars import read_spectra as read_spectra
     from astropayne.spectra.write import write_spectrum as write_spectrum
 
     __citation__: str
@@ -54,7 +55,7 @@ _attribute, __dir__, __all__ = attach(
         "modeling": "PayneSpectrum",
         "models": "PayneModel",
         "plugins": "hookimpl register_plugin unregister_plugin",
-        "spectra": "broaden_spectrum degrade_spectrum read_spectrum write_spectrum",
+        "spectra": "broaden_spectrum degrade_spectrum read_spectra read_spectrum write_spectrum",
     },
 )
 __all__ += ["__citation__", "__version__"]

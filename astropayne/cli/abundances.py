@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from astropayne.cli.console import Command, Console, pass_console
-from astropayne.cli.fit import end_after_fits, end_if_interrupted
+from astropayne.cli.fit import end_after_fits, end_if_interrupted, stars_and_pictures
 from astropayne.cli.options import (
     file_option,
     load_model,
@@ -133,8 +133,10 @@ def abundances(
             name = own["convention"].replace("X", element)
             console(f"  {abundance_text(row, name, element)}")
     written = [output] if output else []
-    end_if_interrupted(table, files, written, console)
+    end_if_interrupted(table, written, console)
     if plot:
+        files, pictures = stars_and_pictures(table)
+        refuse_pictures(plot, [f"{name}-{e}" for name in pictures for e in symbols], overwrite)
         shown = [(names, picture, row) for names, picture, row, yes
                  in zip(files, pictures, table, good, strict=True) if yes]  # fmt: skip
         written.append(_plot_elements(shown, symbols, plot, read))

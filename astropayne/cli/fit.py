@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from astropayne.models.model import PayneModel
     from astropayne.spectra.options import ReadOptions
 
-__all__ = ["end_after_fits", "end_if_interrupted", "fit"]
+__all__ = ["end_after_fits", "end_if_interrupted", "fit", "stars_and_pictures"]
 
 
 @click.command(cls=Command)
@@ -66,8 +66,9 @@ def fit(
 
     Reads the formats of specutils, and text with columns of wavelength, flux and its uncertainty.
     No initial guess is needed: velocity and labels are searched for. Files joined by a comma,
-    without a space, are the arms of one star. A file that cannot be read or fitted has its row,
-    too, with the reason, and the exit code is then 3, or 1 if no star was measured.
+    without a space, are the arms of one star. Of a file of many stars, all are measured, or one
+    as in coadd.fits::5. A file that cannot be read or fitted has its row, too, with the reason, and
+    the exit code is then 3, or 1 if no star was measured.
 
       astropayne fit sun.fits
       astropayne fit sun.fits -o sun.ecsv --plot pictures
@@ -96,14 +97,12 @@ def fit(
     for line in describe_fits(table, everything=console.verbose):
         console(console.with_flags(line))
     written = [output] if output else []
-    end_if_interrupted(table, files, written, console)
+    end_if_interrupted(table, written, console)
     good = measured(table)
     if plot:
-        shown = [
-            (names, picture)
-            for names, picture, yes in zip(files, pictures, good, strict=True)
-            if yes
-        ]
+        stars, pictures = stars_and_pictures(table)
+        shown = [both for *both, yes in zip(stars, pictures, good, strict=True) if yes]
+        refuse_pictures(plot, [picture for _, picture in shown], overwrite)
         written.append(_plot_fits(shown, plot, model, read, options))
     end_after_fits(written, good, console)
 
@@ -128,9 +127,17 @@ def _plot_fits(
     return f"{count(len(stars), 'picture')} in {folder}"
 
 
-def end_if_interrupted(table: "QTable", stars: list, written: list[str], console: Console) -> None:
+def stars_and_pictures(table: "QTable") -> tuple[list[list[str]], list[str]]:
+    """Return files and names of pictures of all stars in a table; a file may have many."""
+    from astropayne.spectra.files import file_names, files_of
+
+    stars = [files_of(name) for name in table["name"]]
+    return stars, file_names([*files, "none"][0] for files in stars)  # "," has no files
+
+
+def end_if_interrupted(table: "QTable", written: list[str], console: Console) -> None:
     """Exit, without pictures, if the table that was written does not have all stars."""
-    if len(table) < len(stars):
+    if table.meta.get("partial"):
         _print_written(written, console)
         raise click.exceptions.Exit(INTERRUPTED)
 

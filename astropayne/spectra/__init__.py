@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = attach(
         "info": "SpectrumInfo",
         "options": "ReadOptions",
         "read": "read_spectrum",
+        "stars": "read_spectra",
         "write": "write_spectrum",
         "observation": "Observation observe",
     },

@@ -13,6 +13,7 @@ from specutils import Spectrum, SpectrumList
 from astropayne.spectra.broaden import degrade_spectrum
 from astropayne.spectra.options import ReadOptions
 from astropayne.spectra.read import read_spectrum
+from astropayne.spectra.stars import iter_stars
 
 __all__ = ["SpectraFromFiles", "file_names", "files_of", "read_star", "row_of"]
 
@@ -25,7 +26,8 @@ class SpectraFromFiles:
     Parameters
     ----------
     stars : sequence of path-like, or of sequences of them
-        A file for each star, or several, which are its arms.
+        A file for each star, or several, which are its arms. Of a file of several stars, all are
+        read, unless one is chosen.
     options : ReadOptions
 
     Attributes
@@ -45,13 +47,38 @@ class SpectraFromFiles:
         return len(self.stars)
 
     def __iter__(self) -> Iterator[Spectrum | SpectrumList | SimpleNamespace]:
-        for i, star in enumerate(self.stars):
+        number = 0
+        for star in self.stars:
             files = [star] if isinstance(star, str | Path) else list(star)
-            try:
-                yield read_star(files, self.options)
-            except Exception as error:  # loaders raise any error; the other stars are fitted
-                self.reasons[i] = str(error) or type(error).__name__
-                yield SimpleNamespace(meta={"name": _name_of(files)})
+            for name, spectra in _stars_of(files, self.options):
+                if isinstance(spectra, Exception):
+                    self.reasons[number] = str(spectra) or type(spectra).__name__
+                    yield SimpleNamespace(meta={"name": name})
+                else:
+                    yield spectra
+                number += 1
+
+
+def _stars_of(
+    files: Sequence[str | Path], options: ReadOptions
+) -> Iterator[tuple[str, Spectrum | SpectrumList | Exception]]:
+    """Yield all stars of one file, or the star of several; errors instead of what is not read."""
+    name = _name_of(files)
+    try:
+        path, chosen = _with_choice(files[0], options) if len(files) == 1 else ("", options)
+        if len(files) != 1 or chosen != options or options.target is not None or not str(path):
+            yield name, read_star(files, options)
+            return
+        for name, star in iter_stars(Path(path), options):
+            if isinstance(star, Exception):
+                yield name, star
+                continue
+            arms = list(star) if isinstance(star, SpectrumList) else [star]
+            yield name, _as_star(arms, name, options)
+    except GeneratorExit:
+        raise
+    except Exception as error:  # loaders raise any error; the other stars are fitted
+        yield name, error
 
 
 def files_of(text: str | Path) -> list[str]:
@@ -142,9 +169,17 @@ def read_star(
             columns=chosen.columns,
             hdu=chosen.hdu,
             target=chosen.target,
+            arm=chosen.arm,
             meta=chosen.meta,
         )
         spectra += found if isinstance(found, SpectrumList) else [found]
+    return _as_star(spectra, _name_of(files), options)
+
+
+def _as_star(
+    spectra: Sequence[Spectrum], name: str, options: ReadOptions
+) -> Spectrum | SpectrumList:
+    """Return the arms of a star with its name, at a lower resolution if that is an option."""
     if options.degrade is not None:
         own, wanted = options.degrade
         spectra = [
@@ -152,7 +187,7 @@ def read_star(
             for spectrum, to in zip(spectra, np.broadcast_to(wanted, len(spectra)), strict=True)
         ]
     for spectrum in spectra:
-        spectrum.meta["name"] = _name_of(files)
+        spectrum.meta["name"] = name
     return SpectrumList(spectra) if len(spectra) > 1 else spectra[0]
 
 

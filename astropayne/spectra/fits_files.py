@@ -5,61 +5,89 @@ import contextlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.io import registry as io_registry
 from astropy.utils.data import get_readable_fileobj
+from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum, SpectrumList
 
-import astropayne.spectra.loaders.lamost  # noqa: F401  # registers its loaders
+import astropayne.spectra.loaders.apogee  # registers its loaders, as the next ones
+import astropayne.spectra.loaders.lamost
+import astropayne.spectra.loaders.sdss_v  # noqa: F401
 from astropayne.spectra.conventions.columns import choose_roles, flux_candidates
 from astropayne.spectra.conventions.headers import exact_names, plain_name
 from astropayne.spectra.images import spectrum_of_images
-from astropayne.spectra.options import ReadOptions
+from astropayne.spectra.options import ReadOptions, SeveralTablesError
 from astropayne.spectra.specutils_files import complete, first_line
 from astropayne.spectra.tables import SpectrumTable, spectrum_of_table
 from astropayne.spectra.targets import choose_target
 
-__all__ = ["read_fits"]
+__all__ = ["FitsFile", "opened_fits"]
 
 # Formats of specutils that describe a form of file, not the product of a survey.
 _GENERIC = {"wcs1d-fits", "tabular-fits", "iraf", "ASCII", "ECSV", "IPAC"}
 _GENERIC |= {"JWST x1d MIRI MRS"}  # it takes any list, such as a list of HDUs
+# Formats of this package, preferred to those of specutils, which lose masks or arms.
+_OWN_LISTS = {"LAMOST MRS", "APOGEE visit", "SDSS-V mwm visits"}
+_OWN_FORMATS = {"LAMOST LRS image", "APOGEE star"}
 _DAMAGED = "{} is damaged: it ends before its data do; copy it again"
 _COADDED = ("COADD", "SPECTRUM", "EXTRACT1D")  # preferred to those of single exposures
 
 
-def read_fits(path: Path, options: ReadOptions) -> Spectrum | SpectrumList:
-    """Return the spectrum, or the arms of one star, in a FITS file.
+@dataclass(frozen=True)
+class FitsFile:
+    """An open FITS file, of which several targets can be read.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+    path : `~pathlib.Path`
+    """
+
+    hdus: fits.HDUList
+    path: Path
+    loaded: dict[str, Any] = field(default_factory=dict)
+
+    def read(self, options: ReadOptions) -> Spectrum | SpectrumList:
+        """Return the spectrum, or the arms of one star.
+
+        Raises
+        ------
+        ValueError
+            If the file does not hold one spectrum.
+        """
+        try:
+            return _read(self, options)
+        except ValueError:
+            raise
+        except Exception as error:  # of astropy, numpy and loaders
+            raise ValueError(f"{self.path} cannot be read: {first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def opened_fits(path: Path) -> Iterator[FitsFile]:
+    """Open a file once, and refuse one that ends too early, of which astropy only warns.
 
     Parameters
     ----------
     path : `~pathlib.Path`
-    options : ReadOptions
 
-    Returns
-    -------
-    `~specutils.Spectrum` or `~specutils.SpectrumList`
+    Yields
+    ------
+    FitsFile
 
     Raises
     ------
     ValueError
-        If the file does not hold one spectrum, or is damaged.
+        If the file is damaged.
     """
-    with _opened(path) as hdus:
-        try:
-            return _read(hdus, path, options)
-        except (OSError, TypeError, IndexError) as error:
-            raise ValueError(f"{path} cannot be read: {first_line(error)}") from error
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[fits.HDUList]:
-    """Open a file once, and refuse one that ends too early, of which astropy only warns."""
     damaged = _DAMAGED.format(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -74,34 +102,38 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
         with warnings.catch_warnings():
             for category in (fits.verify.VerifyWarning, u.UnitsWarning):
                 warnings.simplefilter("ignore", category)
-            yield hdus
+            yield FitsFile(hdus, path)
     finally:
         hdus.close()
 
 
-def _read(hdus: fits.HDUList, path: Path, options: ReadOptions) -> Spectrum | SpectrumList:
+def _read(file: FitsFile, options: ReadOptions) -> Spectrum | SpectrumList:
+    hdus, path = file.hdus, file.path
     if options.hdu is not None:
         return _of_hdu(hdus, path, options)
     formats = [] if _is_plain(hdus) else _survey_formats(hdus, path)
-    lists = [name for name in formats if name not in _formats_of_single_spectra()]
+    single = _formats_of_single_spectra()
+    lists = [name for name in formats if name not in single]
     if lists:
-        return _load(hdus, path, lists[0], SpectrumList, options)
-    if any(name in _own_formats() for name in formats):
-        return _load(hdus, path, formats[0], Spectrum, options)
+        first = next((name for name in lists if name in _OWN_LISTS), lists[0])
+        return _load(file, first, SpectrumList, options)
+    if own := [name for name in formats if name in _OWN_FORMATS]:
+        return _load(file, own[0], Spectrum, options)
     named = options.columns if isinstance(options.columns, Mapping) else None
     tables = [hdu for hdu in hdus if _has_spectrum(hdu, named)]
     tables = [hdu for hdu in tables if hdu.name in _COADDED][:1] or tables
     if len(tables) > 1:
-        names = [hdu.name if hdu.name else str(hdus.index(hdu)) for hdu in tables]
-        raise ValueError(
-            f"{path} has {len(tables)} tables that hold spectra ({', '.join(names)}): give "
-            f"hdu={names[0]!r}, or several of them to be arms of one star"
+        names = [hdu.name if hdu.name else hdus.index(hdu) for hdu in tables]
+        raise SeveralTablesError(
+            f"{path} has {len(tables)} tables that hold spectra ({', '.join(map(str, names))}): "
+            f"give hdu={names[0]!r}, or several of them to be arms of one star",
+            tuple(names),
         )
     several = tables and tables[0].header["NAXIS2"] > 1 and options.target is None
     if tables and not (several and formats and _has_arrays(tables[0])):
         return _of_table(hdus, tables[0], path, options)
     if formats:
-        return _load(hdus, path, formats[0], Spectrum, options)
+        return _load(file, formats[0], Spectrum, options)
     spectrum = spectrum_of_images(hdus, path, options)
     return _of_rest(hdus, path, options) if spectrum is None else spectrum
 
@@ -202,28 +234,28 @@ def _formats_of_single_spectra() -> frozenset[str]:
     return frozenset(io_registry.get_formats(Spectrum, "Read")["Format"])
 
 
-@cache
-def _own_formats() -> frozenset[str]:
-    return frozenset({"LAMOST LRS image"})
-
-
 def _survey_formats(hdus: fits.HDUList, path: Path) -> list[str]:
     """Return the formats of surveys that loaders of specutils recognize."""
     found = io_registry.identify_format("read", SpectrumList, str(path), None, (hdus,), {})
     return [name for name in found if name not in _GENERIC]
 
 
-def _load(
-    hdus: fits.HDUList, path: Path, name: str, kind: type, options: ReadOptions
-) -> Spectrum | SpectrumList:
-    """Return the spectra of a file from a loader of specutils."""
-    try:
-        spectra = kind.read(hdus, format=name)
-    except Exception as error:  # loaders raise any error
-        raise ValueError(f"{path} is not a proper file of {name}: {first_line(error)}") from error
+def _load(file: FitsFile, name: str, kind: type, options: ReadOptions) -> Spectrum | SpectrumList:
+    """Return the spectra of a file from a loader of specutils, which runs once."""
+    path = file.path
+    if name not in file.loaded:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AstropyUserWarning)  # of HDUs that are not read
+                file.loaded[name] = kind.read(file.hdus, format=name)
+        except Exception as error:  # loaders raise any error
+            raise ValueError(
+                f"{path} is not a proper file of {name}: {first_line(error)}"
+            ) from error
+    spectra = file.loaded[name]
     if kind is SpectrumList:
         spectra = choose_target(spectra, path, options.target)
-    headers = tuple(hdu.header for hdu in hdus[:2])
+    headers = tuple(hdu.header for hdu in file.hdus[:2])
     if isinstance(spectra, SpectrumList):
         return SpectrumList(complete(s, path, headers, options) for s in spectra)
     return complete(spectra, path, headers, options)

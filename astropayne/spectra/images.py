@@ -14,7 +14,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum, SpectrumList
 
 from astropayne.spectra.conventions.axes import StatedAxis, sorted_pixels
-from astropayne.spectra.conventions.columns import NOISE_POWERS, matching_noise
+from astropayne.spectra.conventions.columns import NOISE_POWERS, matching_noise, medium_of_names
 from astropayne.spectra.conventions.headers import (
     exact_names,
     marks_good_pixels,
@@ -32,13 +32,13 @@ from astropayne.spectra.image_axes import (
     multispec_axes,
 )
 from astropayne.spectra.info import SpectrumInfo
-from astropayne.spectra.options import ReadOptions
+from astropayne.spectra.options import ReadOptions, SeveralTablesError, SeveralTargetsError
 from astropayne.spectra.tables import SpectrumTable, describes_noise, orders_as_arms
 from astropayne.spectra.tables import spectrum_of_table as spectrum_of_columns
 
 __all__ = ["spectrum_of_images"]
 
-_FLUX_IMAGES = ("FLUX", "SCI", "DATA", "SPECTRUM", "SPEC", "COUNTS", "OBJECT")
+_FLUX_IMAGES = ("FLUX", "SCI", "SCIDATA", "DATA", "SPECTRUM", "SPEC", "COUNTS", "OBJECT")
 # Bands of IRAF's apextract: the spectrum, without weights, sky, standard deviation.
 _IRAF_BANDS = ("spectrum", "raw", "background", "sigma")
 _MOST_COLUMNS = 4  # rows of an image that are columns: wavelength, flux, uncertainty
@@ -143,9 +143,8 @@ def _spectrum_of_row(
     mask = _mask(beside, headers, path, flux, sigma)
     axis = axes[row] if axes.ndim == 2 else axes
     keep = sorted_pixels(axis.value, mask, flux.value, path)
-    info = SpectrumInfo(
-        medium=medium_of_headers(headers, path), resolution=resolution_of_headers(headers)
-    )
+    medium = medium_of_names(_name_of_axis(others), ()) or medium_of_headers(headers, path)
+    info = SpectrumInfo(medium=medium, resolution=resolution_of_headers(headers))
     return orders_as_arms(
         axis[keep],
         flux[keep],
@@ -176,9 +175,10 @@ def _flux_image(
     ]
     if len(alike) > 1 and alike == candidates:
         names = [image.name for image in alike]
-        raise ValueError(
+        raise SeveralTablesError(
             f"{path} has {len(alike)} images that may be spectra ({', '.join(names)}): give "
-            f"hdu={names[0]!r}, or several of them to be arms of one star"
+            f"hdu={names[0]!r}, or several of them to be arms of one star",
+            tuple(names),
         )
     return next(iter(candidates or images), None)
 
@@ -287,6 +287,13 @@ def _axes_beside(
     return None
 
 
+def _name_of_axis(others: Mapping[str, Any]) -> str:
+    """Return the name of the image of wavelengths, empty if there is none."""
+    names = {plain_name(name): name for name in others}
+    roles = ("wavelength", "log_wavelength")
+    return next((names[n] for role in roles for n in exact_names(role) if n in names), "")
+
+
 def _chosen_rows(
     layout: _Layout, axes: u.Quantity, path: object, options: ReadOptions
 ) -> Sequence[int]:
@@ -299,9 +306,10 @@ def _chosen_rows(
             raise ValueError(f"{path} has no target={target}: give 0 to {n - 1}")
         return [target]
     if n > 1 and axes.ndim == 1:
-        raise ValueError(
+        raise SeveralTargetsError(
             f"{path}: it is an image of {n} x {layout.flux.shape[1]} values, not one spectrum: "
-            f"give target=0 to target={n - 1} to choose a row"
+            f"give target=0 to target={n - 1} to choose a row, or read all with read_spectra",
+            n,
         )
     with_light = [row for row in range(n) if np.any(_has_light(layout.flux[row]))]
     if not with_light:

@@ -10,7 +10,41 @@ import astropy.units as u
 
 from astropayne.spectra.conventions.axes import unit_of_caller
 
-__all__ = ["ReadOptions"]
+__all__ = ["ReadOptions", "SeveralTablesError", "SeveralTargetsError"]
+
+
+class SeveralTablesError(ValueError):
+    """Raised if a file has several tables or images of spectra and none is chosen.
+
+    Attributes
+    ----------
+    names : tuple of str or int
+        Names of the tables or images.
+    """
+
+    def __init__(self, message: str, names: tuple[str | int, ...]) -> None:
+        super().__init__(message)
+        self.names = names
+
+    def __reduce__(self) -> tuple:  # processes exchange it
+        return type(self), (*self.args, self.names)
+
+
+class SeveralTargetsError(ValueError):
+    """Raised if a file has spectra of several stars and none is chosen.
+
+    Attributes
+    ----------
+    n_targets : int
+        Number of stars in the file.
+    """
+
+    def __init__(self, message: str, n_targets: int) -> None:
+        super().__init__(message)
+        self.n_targets = n_targets
+
+    def __reduce__(self) -> tuple:  # processes exchange it
+        return type(self), (*self.args, self.n_targets)
 
 
 @dataclass(frozen=True)
@@ -19,7 +53,7 @@ class ReadOptions:
 
     Parameters
     ----------
-    format, wavelength_unit, columns, hdu, target, meta
+    format, wavelength_unit, columns, hdu, target, arm, meta
         As for `~astropayne.read_spectrum`.
     degrade : tuple of (float, float or sequence of float), optional
         Resolution λ/FWHM of the spectra, and the lower one to degrade them to, or one for each
@@ -31,6 +65,7 @@ class ReadOptions:
     columns: int | Mapping[str, str] | None = None
     hdu: int | str | Sequence[int | str] | None = None
     target: int | None = None
+    arm: int | str | None = None
     meta: Mapping[str, Any] | None = None
     degrade: tuple[float, float | Sequence[float]] | None = None
 

@@ -2,6 +2,8 @@
 """Reading of observed spectra from text, tables, images and what specutils reads."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,16 @@ from astropy.table import Table
 from astropy.utils.data import get_readable_fileobj
 from specutils import Spectrum, SpectrumList
 
+import astropayne.spectra.loaders.libre_esprit  # noqa: F401  # registers its loader
 from astropayne.io.number_tables import TextTableError
 from astropayne.io.text_tables import read_columns
-from astropayne.spectra.fits_files import read_fits
-from astropayne.spectra.options import ReadOptions
+from astropayne.spectra.fits_files import FitsFile, opened_fits
+from astropayne.spectra.options import ReadOptions, SeveralTargetsError
 from astropayne.spectra.specutils_files import read_by_specutils
 from astropayne.spectra.tables import spectrum_of_table, table_of_astropy
+from astropayne.spectra.targets import choose_arm
 
-__all__ = ["read_spectrum"]
+__all__ = ["opened_file", "read_from", "read_spectrum"]
 
 _FITS = b"SIMPLE  ="
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")  # gzip, bzip2, xz
@@ -31,6 +35,7 @@ def read_spectrum(
     columns: int | Mapping[str, str] | None = None,
     hdu: int | str | Sequence[int | str] | None = None,
     target: int | None = None,
+    arm: int | str | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> Spectrum | SpectrumList:
     r"""Read an observed spectrum from a file.
@@ -62,6 +67,8 @@ def read_spectrum(
         Table or image of a FITS file, by number or name; several of them are read as arms.
     target : int, optional
         Row, counted from zero, or identifier of one star in a file of many.
+    arm : int or str, optional
+        Arm of a star that has several, by its number, counted from zero, or its name.
     meta : dict, optional
         Metadata that override those of the file, such as ``medium`` and ``resolution``. A medium
         is taken from the name of the wavelength, such as ``wavelength_air``, or from FITS headers;
@@ -79,7 +86,8 @@ def read_spectrum(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it cannot be read, or holds several spectra of which none is chosen.
+        If it cannot be read, or holds spectra of several stars of which none is chosen; see
+        `~astropayne.read_spectra`.
 
     Warns
     -----
@@ -98,29 +106,86 @@ def read_spectrum(
     [5160.  5160.1] Angstrom [0.01 0.01]
     """
     path = Path(path)
+    options = ReadOptions(format, wavelength_unit, columns, hdu, target, arm, meta)
+    with ExitStack() as stack:
+        return read_from(opened_file(path, stack), path, options)
+
+
+def opened_file(path: Path, stack: ExitStack) -> FitsFile | bytes:
+    """Open a file if it is FITS, or else return its first bytes.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+    stack : `~contextlib.ExitStack`
+        Closes the file.
+
+    Returns
+    -------
+    FitsFile or bytes
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is empty or damaged.
+    """
     _require_file(path)
-    options = ReadOptions(format, wavelength_unit, columns, hdu, target, meta)
-    if format is not None:
+    start = _start(path)
+    return stack.enter_context(opened_fits(path)) if start.startswith(_FITS) else start
+
+
+def read_from(file: FitsFile | bytes, path: Path, options: ReadOptions) -> Spectrum | SpectrumList:
+    """Return the spectrum, or the arms of one star, in a file that `opened_file` opened.
+
+    Parameters
+    ----------
+    file : FitsFile or bytes
+        Result of `opened_file`.
+    path : `~pathlib.Path`
+    options : ReadOptions
+
+    Returns
+    -------
+    `~specutils.Spectrum` or `~specutils.SpectrumList`
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or holds several stars and none is chosen.
+    """
+    found = _read(file, path, options)
+    return found if options.arm is None else choose_arm(found, path, options.arm)
+
+
+def _read(file: FitsFile | bytes, path: Path, options: ReadOptions) -> Spectrum | SpectrumList:
+    if options.format is not None:
         try:
             return read_by_specutils(path, options)
+        except SeveralTargetsError:
+            raise
         except ValueError as error:
-            raise ValueError(f"{path} cannot be read as {format}: {error}") from None
-    start = _start(path)
-    if start.startswith(_FITS):
-        return read_fits(path, options)
-    is_text = b"\0" not in start or start.startswith((b"\xff\xfe", b"\xfe\xff"))
-    table = _text_table(path, start) if is_text else None
+            raise ValueError(f"{path} cannot be read as {options.format}: {error}") from None
+    if isinstance(file, FitsFile):
+        return file.read(options)
+    if file.startswith(b"***"):
+        return read_by_specutils(path, replace(options, format="Libre-ESpRIT"))
+    is_text = b"\0" not in file or file.startswith((b"\xff\xfe", b"\xfe\xff"))
+    table = _text_table(path, file) if is_text else None
     if table is not None:
         return spectrum_of_table(
             table_of_astropy(table),
             path,
             wavelength_unit=options.unit,
-            columns=columns,
-            target=target,
+            columns=options.columns,
+            target=options.target,
             meta=options.meta_of(path),
         )
     try:
         return read_by_specutils(path, options)
+    except SeveralTargetsError:
+        raise
     except ValueError as error:
         reason = str(error)
         if is_text:  # errors of specutils do not help here

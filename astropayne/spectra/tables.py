@@ -28,6 +28,7 @@ from astropayne.spectra.conventions.units import (
     flux_unit,
 )
 from astropayne.spectra.info import SpectrumInfo
+from astropayne.spectra.options import SeveralTargetsError
 from astropayne.wavelengths.media import MEDIA
 from astropayne.wavelengths.resolution import FWHM, ResolutionCurve
 
@@ -217,9 +218,10 @@ def _pixels(table: SpectrumTable, path: object, target: int | None) -> SpectrumT
     names = tuple(arrays)
     rows = range(table.n_rows)
     if target is None and table.n_rows > 1:
-        raise ValueError(
+        raise SeveralTargetsError(
             f"{path} has {table.n_rows} rows of arrays, each of which is a spectrum: give "
-            f"target=0 to target={table.n_rows - 1}"
+            f"target=0 to target={table.n_rows - 1}, or read all with read_spectra",
+            table.n_rows,
         )
     if target is not None and target not in rows:
         raise ValueError(f"{path} has no target={target}: give 0 to {table.n_rows - 1}")

@@ -5,9 +5,10 @@ import astropy.units as u
 import numpy as np
 from specutils import Spectrum, SpectrumList
 
+from astropayne.spectra.options import SeveralTargetsError
 from astropayne.wavelengths.resolution import FWHM, ResolutionCurve
 
-__all__ = ["choose_target"]
+__all__ = ["choose_arm", "choose_target", "spectrum_of_row"]
 
 _ID = "TARGETID"
 
@@ -47,6 +48,60 @@ def choose_target(
     return arms if len(arms) > 1 else arms[0]
 
 
+def spectrum_of_row(spectrum: Spectrum, row: int) -> Spectrum:
+    """Return a row of a spectrum whose flux has two dimensions.
+
+    Parameters
+    ----------
+    spectrum : `~specutils.Spectrum`
+    row : int
+
+    Returns
+    -------
+    `~specutils.Spectrum`
+    """
+    noise, mask = spectrum.uncertainty, spectrum.mask
+    return Spectrum(
+        spectral_axis=u.Quantity(spectrum.spectral_axis, subok=False),
+        flux=spectrum.flux[row],
+        uncertainty=None if noise is None else type(noise)(noise.array[row], unit=noise.unit),
+        mask=None if mask is None else np.asarray(mask)[row],
+        meta=dict(spectrum.meta),
+    )
+
+
+def choose_arm(found: Spectrum | SpectrumList, path: object, arm: int | str) -> Spectrum:
+    """Return one of the arms of a star.
+
+    Parameters
+    ----------
+    found : `~specutils.Spectrum` or `~specutils.SpectrumList`
+    path : path-like
+        Name of the file, for errors.
+    arm : int or str
+        Number, counted from zero, or name.
+
+    Returns
+    -------
+    `~specutils.Spectrum`
+
+    Raises
+    ------
+    ValueError
+        If there is no such arm.
+    """
+    arms = found if isinstance(found, SpectrumList) else SpectrumList([found])
+    names = [str(s.meta.get("arm") or s.meta.get("band") or i) for i, s in enumerate(arms)]
+    if isinstance(arm, int) and 0 <= arm < len(arms):
+        return arms[arm]
+    chosen = [s for s, name in zip(arms, names, strict=True) if name.lower() == str(arm).lower()]
+    if len(chosen) != 1:
+        raise ValueError(
+            f"{path} has no arm={arm!r}: give 0 to {len(arms) - 1}, or one of {', '.join(names)}"
+        )
+    return chosen[0]
+
+
 def _one_of_list(
     spectra: SpectrumList, path: object, target: int | None
 ) -> Spectrum | SpectrumList:
@@ -61,8 +116,10 @@ def _one_of_list(
         return spectra[0]
     if all("arm" in s.meta or "band" in s.meta for s in spectra):
         return spectra
-    raise ValueError(
-        f"{path} has {len(spectra)} spectra: give target=0 to target={len(spectra) - 1}"
+    raise SeveralTargetsError(
+        f"{path} has {len(spectra)} spectra: give target=0 to target={len(spectra) - 1}, or read "
+        "all with read_spectra",
+        len(spectra),
     )
 
 
@@ -75,7 +132,11 @@ def _row(arms: list[Spectrum], n: int, path: object, target: int | None) -> int:
         named = (
             f", or their identifier, such as target={identifiers[0]}" if len(identifiers) else ""
         )
-        raise ValueError(f"{path} has {n} targets: give target=0 to target={n - 1}{named}")
+        raise SeveralTargetsError(
+            f"{path} has {n} targets: give target=0 to target={n - 1}{named}, or read all with "
+            "read_spectra",
+            n,
+        )
     if 0 <= target < n:
         return int(target)
     rows = np.flatnonzero(identifiers == target)
@@ -97,20 +158,15 @@ def _identifiers(arms: list[Spectrum], n: int) -> np.ndarray:
 
 def _arm(spectrum: Spectrum, row: int) -> Spectrum:
     """Return a row of an arm, with its resolution per pixel."""
-    noise, mask = spectrum.uncertainty, spectrum.mask
+    one = spectrum_of_row(spectrum, row)
     meta = {key: spectrum.meta[key] for key in ("band", "header") if key in spectrum.meta}
     if (matrix := spectrum.meta.get("resolution_data")) is not None:
         axis = spectrum.spectral_axis.to_value(u.AA)
         values = _resolution_of_matrix(matrix[row], axis)
         meta["resolution"] = None if values is None else ResolutionCurve(axis, values)
         meta["medium"] = "vacuum"  # DESI data model
-    return Spectrum(
-        spectral_axis=spectrum.spectral_axis,
-        flux=spectrum.flux[row],
-        uncertainty=None if noise is None else type(noise)(noise.array[row], unit=noise.unit),
-        mask=None if mask is None else np.asarray(mask)[row],
-        meta=meta,
-    )
+    one.meta = meta
+    return one
 
 
 def _resolution_of_matrix(matrix: np.ndarray, wavelength: np.ndarray) -> np.ndarray:

@@ -40,8 +40,9 @@ def fit_files(
     Parameters
     ----------
     stars : iterable of path-like, or of sequences of them
-        A file for each star, or several: its arms, which are fitted together. A star in a file of
-        many is chosen as in `~astropayne.spectra.files.read_star`, ``"coadd.fits::5"``.
+        A file for each star, or several: its arms, which are fitted together. Of a file of many
+        stars, all are fitted; one is chosen as in `~astropayne.spectra.files.read_star`,
+        ``"coadd.fits::5"``.
     model : `~astropayne.PayneModel`
     read : `~astropayne.spectra.options.ReadOptions`, optional
         Options of reading.
@@ -93,8 +94,9 @@ def fit_files(
         table = interrupt.table
         if not len(table):
             raise
+        table.meta["partial"] = True  # which the command line asks for
         warnings.warn(
-            f"interrupted: the table has the first {len(table)} of {len(stars)} stars",
+            f"interrupted: the table has the first {len(table)} stars of {len(stars)} files",
             AstropyUserWarning,
             stacklevel=2,
         )
