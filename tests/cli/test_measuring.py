@@ -33,13 +33,13 @@ def test_what_is_measured_before_an_interrupt_is_kept(monkeypatch, model_file, f
     words = (*words, "-m", model_file, "-o", "stars.ecsv", "sun.txt", "none.txt", "sun.txt")
     monkeypatch.setattr("astropayne.fitting.batches._STARS_AT_ONCE", 1)
     with monkeypatch.context() as patch:
-        signal_at(patch, "astropayne.spectra.files.read_star")
+        signal_at(patch, "astropayne.spectra.files.iter_stars")
         assert run(*words).exit_code == 130
     assert not Path("stars.ecsv").exists()  # there is no star in it
-    signal_at(monkeypatch, "astropayne.spectra.files.read_star", after=2)
+    signal_at(monkeypatch, "astropayne.spectra.files.iter_stars", after=2)
     result = run(*words)
     assert result.exit_code == 130
-    assert "Warning: interrupted: the table has the first 2 of 3 stars" in result.output
+    assert "Warning: interrupted: the table has the first 2 stars of 3 files" in result.output
     assert "written   stars.ecsv\n" in result.stdout
     table = QTable.read("stars.ecsv")
     assert list(table["name"]) == ["sun.txt", "none.txt"]

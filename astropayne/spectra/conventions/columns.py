@@ -30,7 +30,9 @@ _MEDIUM_IN_NAME = re.compile(
 )
 _FLUX = re.compile(r"flux|intensity")
 # What is removed from a name to find the quantity that an uncertainty belongs to.
-_FLUX_WORDS = re.compile(r"flux(es)?|intensity|values?|spec(trum|tra)?(?![a-z])|counts(?![a-z])")
+_FLUX_WORDS = re.compile(
+    r"flux(es)?|intensity|values?|spec(trum|tra)?(?![a-z])|counts(?![a-z])|data(?![a-z])"
+)
 _NOISE_WORDS = re.compile(
     r"inv(erse)?_?var(iance)?|ivar|var(iance)?|uncert(ainty|ainties)?|unc(?![a-z])|err(or)?s?"
     r"|sigma|sig(?![a-z])|std_?dev|stdev|std|noise|^e_|^e(?=flux|spec|f$)|^e$|^d_?(?=flux|f$)"

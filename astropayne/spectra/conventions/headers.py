@@ -33,6 +33,8 @@ _NUMBER = "{:g}"
 # Cards of λ/FWHM: of ESO's Science Data Products, of `write_spectrum`, and of other products.
 _RESOLUTION = ("SPEC_RES", "RESOLUT", "RESOLUTION", "RES_POW", "RESPOWER", "SPECRES", "SPECRP")
 _LONGEST = 25  # letters of a value that states a medium and nothing else
+# Names of cards whose values are compared with the patterns; long headers have thousands of others.
+_CARD_OF_MEDIUM = re.compile(r"VAC|AIR|WAV|LAM|AXIS|WCS|MEDI|DISP|VEL|REF", re.IGNORECASE)
 _AXIS_CARDS = ("TTYPE1", "TTYPE2", "TUNIT1", "TUNIT2", "CRVAL1", "CTYPE1", "CUNIT1")
 _COMMENTS = ("COMMENT", "HISTORY", "comments")
 # "wavelengths are in vacuum", "converted to air", "vacuum wavelengths"; not "from air to vacuum"
@@ -159,10 +161,9 @@ def _card_patterns() -> tuple[tuple[re.Pattern, dict[str, str]], ...]:
 def _medium_of_patterns(headers: Iterable[Mapping[str, Any]]) -> str | None:
     """Return the medium that cards state whose names have many spellings."""
     for header in headers:
-        for card, value in header.items():
-            if not isinstance(value, str | bool | int):
-                continue
-            text = str(value).strip()
+        for card in filter(_CARD_OF_MEDIUM.search, map(str, header)):
+            value = header[card]
+            text = str(value).strip() if isinstance(value, str | bool | int) else ""
             for name, row in _card_patterns() if len(text) < _LONGEST else ():
                 if _matches(row["value"], text) and name.fullmatch(card):
                     return row["medium"]
@@ -173,8 +174,8 @@ def _medium_of_comments(headers: Iterable[Mapping[str, Any]]) -> str | None:
     """Return the only medium that comments state, such as "wavelengths are in vacuum"."""
     found = set()
     for header in headers:
-        comments = getattr(header, "comments", {})
-        texts = [str(comments[card]) for card in _AXIS_CARDS if card in comments]
+        comments = getattr(header, "comments", None)
+        texts = [str(comments[card]) for card in _AXIS_CARDS if comments and card in header]
         texts += [str(line) for key in _COMMENTS for line in _lines(header.get(key))]
         for text in texts:
             media = {(m[1] or m[2]).lower() for m in _MEDIUM.finditer(text)}
