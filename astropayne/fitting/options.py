@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import astropy.units as u
 import numpy as np
@@ -84,7 +84,7 @@ class FitOptions:
         for name in _BY_NAME:
             value = getattr(self, name)
             self._set(name, _read_only({} if value is None else value, name))
-        for name, function in self.tied.items():
+        for name, function in (self.tied or {}).items():
             _require_function(function, name)
         if self.systematic is not None:
             self._set("systematic", _read_only(self.systematic, "systematic"))
@@ -132,7 +132,7 @@ class FitOptions:
         options: "FitOptions | None",
         keywords: Mapping[str, Any],
         also: Iterable[str] = (),
-    ) -> Self:
+    ) -> "FitOptions":
         """Return the options of a call of a public function.
 
         Parameters
@@ -184,7 +184,8 @@ def takes_fit_options(function: _Function) -> _Function:
         for field in fields(FitOptions)
         if field.name not in names
     ]
-    function.__signature__ = signature.replace(parameters=[*own, *more])
+    described: Any = function
+    described.__signature__ = signature.replace(parameters=[*own, *more])
     return function
 
 

@@ -98,6 +98,7 @@ def excess_variance(
 def _power(axis, x, flux):
     """Return smoothed power spectra of depths on a uniform axis: (n, n_frequencies)."""
     spectra = np.array([np.interp(axis, x, row) for row in flux])
+    # Not the continuum of the fit: an unweighted trend, whose frequencies are not compared.
     shape = np.polynomial.chebyshev.chebfit(np.linspace(-1, 1, len(axis)), spectra.T, 4)
     trend = np.polynomial.chebyshev.chebval(np.linspace(-1, 1, len(axis)), shape)
     depth = (spectra / trend - 1) * np.hanning(len(axis))

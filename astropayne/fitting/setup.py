@@ -97,7 +97,7 @@ class FitSetup:
             except Exception as error:  # a bad star must not end the fits of the others
                 outcomes[i] = self.problem.rejected(str(error) or type(error).__name__)
 
-        def kind(i):
+        def kind(i: int) -> tuple[int, bool]:
             return len(stars[i].wavelength), stars[i].resolution_varies
 
         for _, group in itertools.groupby(sorted(stars, key=kind), kind):
@@ -111,7 +111,9 @@ class FitSetup:
     def unpack(self, spectrum: "Spectrum | SpectrumList", outcome: Outcome) -> Star:
         """Return a star as arrays, with the resolution that its fit determined."""
         star = self._unpack(spectrum)[1]
-        return star if outcome.resolution is None else replace(star, resolution=outcome.resolution)
+        return (
+            star if outcome.resolution is None else replace(star, resolution=[*outcome.resolution])
+        )
 
     def _unpack(self, spectrum: "Spectrum | SpectrumList") -> tuple[list[Prepared], Star]:
         """Return the prepared arms of a star and the star as arrays."""
@@ -183,12 +185,14 @@ class FitSetup:
     @functools.cached_property
     def problem_of_real_stars(self) -> FitProblem:
         """The problem with the calibrated model and the label errors of its calibration."""
-        calibration, width = self.model.calibration, self.model.labels.width
+        calibration, forward = self.model.calibration, self.problem.corrected
+        if calibration is None or forward is None:
+            raise ValueError("the model has no calibration, or its lines are taken as exact")
+        width, shift = self.model.labels.width, self.problem.shift
         covariance = calibration.covariance * np.outer(width, width)
-        shift = self.problem.shift
         return replace(
             self.problem,
-            forward=self.problem.corrected,
+            forward=forward,
             corrected=None,
             shift=lambda labels: shift(labels) + covariance,
         )
@@ -225,7 +229,7 @@ def _without_vsini(outcome: Outcome, names: Sequence[str]) -> Outcome:
 
 
 def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -> FitProblem:
-    broadening = {
+    broadening: dict[str, Any] = {
         "limb_darkening": options.limb_darkening, "macroturbulence": options.macroturbulence,
         "dtype": torch.float32, "device": pick_device(options.device),
     }  # fmt: skip
@@ -242,15 +246,16 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
     if excluded is not None:
         untrusted = inside_regions(model.wavelength, excluded, model.medium)
     error = model.error
-    apart = error is not None and error.components is not None  # others have none
+    rest = modes = None
+    if error is not None and error.components is not None and error.bias is not None:
+        rest, modes = error.rest, np.vstack([error.components, error.bias])
     return FitProblem(
         forward=forward, parameters=constraints.parameters, make_templates=templates,
         low=constraints.low, high=constraints.high, fixed=constraints.fixed,
         start=constraints.start, continuum=options.degree, loss=options.loss,
         error=None if error is None else error.rms,
-        rest=error.rest if apart else None,
-        modes=np.vstack([error.components, error.bias]) if apart else None,
-        scale=model.error_scale_at, shift=model.error_shift_at, untrusted=untrusted,
+        rest=rest, modes=modes, untrusted=untrusted,
+        scale=model.error_scale_at, shift=model.error_shift_at,
         inadequacy=options.inadequacy,
         corrected=model.forward_model(**broadening, calibrated=True) if calibrated else None,
     )  # fmt: skip
@@ -261,7 +266,8 @@ def _lowest_resolution(model: PayneModel, options: FitOptions) -> float | None:
     given = options.resolution
     arms = given if isinstance(given, list | tuple) else [given]
     lowest = [_lowest_of_arm(model, resolution) for resolution in arms]
-    return None if any(r is None for r in lowest) else float(min(lowest))
+    known = [resolution for resolution in lowest if resolution is not None]
+    return float(min(known)) if len(known) == len(lowest) else None
 
 
 def _lowest_of_arm(model: PayneModel, resolution: Any) -> float | None:

@@ -200,7 +200,8 @@ def leading_components(residual: np.ndarray, n_components: int) -> np.ndarray:
         Components E, so that EᵀE is the leading part of the covariance.
     """
     n = min(n_components, len(residual) // 4)
-    # The products of spectra make a smaller matrix than those of pixels.
+    # The products of spectra make a smaller matrix than those of pixels. The principal components
+    # of training are about a mean, and of transformed flux.
     _, vectors = np.linalg.eigh((residual @ residual.T).astype(float))
     leading = vectors[:, ::-1][:, :n].astype(residual.dtype)
     return leading.T @ residual / len(residual) ** 0.5
