@@ -100,8 +100,8 @@ def fit(
     end_if_interrupted(table, written, console)
     good = measured(table)
     if plot:
-        stars, pictures = stars_and_pictures(table)
-        shown = [both for *both, yes in zip(stars, pictures, good, strict=True) if yes]
+        names, pictures = stars_and_pictures(table)
+        shown = [(n, p) for n, p, yes in zip(names, pictures, good, strict=True) if yes]
         refuse_pictures(plot, [picture for _, picture in shown], overwrite)
         written.append(_plot_fits(shown, plot, model, read, options))
     end_after_fits(written, good, console)

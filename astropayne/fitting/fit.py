@@ -9,6 +9,7 @@ from astropy.table import QTable
 
 from astropayne.fitting.batches import measure_all
 from astropayne.fitting.options import FitOptions, takes_fit_options
+from astropayne.fitting.per_star import PerStar
 from astropayne.fitting.results import FitResult, result_of
 from astropayne.fitting.setup import FitSetup
 from astropayne.models.model import PayneModel
@@ -164,7 +165,10 @@ def fit_spectra(
     options : FitOptions, optional
         Options, which the keywords override.
     **keywords
-        Options of the fit, as in `fit_spectrum`.
+        Options of the fit, as in `fit_spectrum`. Values in ``fixed``, ``start``, ``bounds`` and
+        ``priors`` may be arrays or columns of a table with one value for each star. Stars with
+        equal values are fitted together, which is faster. A resolution of each star is in its
+        ``meta["resolution"]``.
 
     Returns
     -------
@@ -201,11 +205,16 @@ def fit_spectra(
     """
     if getattr(getattr(spectra, "flux", None), "ndim", 2) == 1:
         raise ValueError("this is one spectrum: use fit_spectrum, or give a list of it")
-    setup = FitSetup.of(model, FitOptions.from_call(fit_spectra, options, keywords))
-    return measure_all(
+    options = FitOptions.from_call(fit_spectra, options, keywords)
+    per_star = PerStar.of(model, options)
+    setup = FitSetup.of(model, options) if per_star is None else per_star.setup
+    table = measure_all(
         spectra,
-        partial(setup.fit, best_fits=models),
+        partial((per_star or setup).fit, best_fits=models),
         partial(setup.report.table, covariances=covariances, models=models),
         "fitting",
         progress,
     )
+    if per_star is not None:
+        per_star.warn_of_rest()
+    return table
