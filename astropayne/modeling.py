@@ -112,8 +112,8 @@ class PayneSpectrum(Fittable1DModel):
     def _start(self, values: dict[str, Any]) -> np.ndarray:
         """Return initial labels: given values, solar-scaled abundances, middles of ranges."""
         space = self.model.labels
-        given = {space.names[space.index(name)]: value for name, value in values.items()}
-        start = one_star(space.start_from(given, solar_scale(self.model.solar_scale)))
+        own = {space.names[space.index(name)]: value for name, value in values.items()}
+        start = one_star(space.start_from(own, solar_scale(self.model.solar_scale)))
         space.warn_outside(start)
         return start
 

@@ -193,6 +193,13 @@ def test_public_names_are_there():
         astropayne.nothing  # noqa: B018
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/__init__.py")), ids=lambda p: p.parent.name)
+def test_public_names_of_folders_are_there(path):
+    folder = importlib.import_module(f"astropayne.{path.parent.name}")
+    for name in getattr(folder, "__all__", ()):
+        assert getattr(folder, name) is not None
+
+
 def test_nothing_prints():
     for path in MODULES.values():
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]

@@ -138,8 +138,8 @@ class PreparedStage:
 
     def _values_of(self, stage: Stage) -> dict[str, float]:
         """Return the values that the stage itself fixes, by parameter."""
-        given = _own_names(stage.fixed) if isinstance(stage.fixed, Mapping) else {}
-        return {name: value for name, value in self.setup.problem.fixed.items() if name in given}
+        own = _own_names(stage.fixed) if isinstance(stage.fixed, Mapping) else {}
+        return {name: value for name, value in self.setup.problem.fixed.items() if name in own}
 
     def _moved_with(self, index: int) -> tuple[int, ...]:
         """Return the positions of the parameters that change with one of them."""

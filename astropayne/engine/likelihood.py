@@ -259,9 +259,9 @@ class Likelihood:
         if self.basis is None:
             return np.ones_like(sigma)
         finite = np.isfinite(sigma)
-        known = finite & (sigma > 0)
+        measured = finite & (sigma > 0)
         self.weight = self._tensor(
-            np.where(known.any(1)[:, None], known / np.where(known, sigma, 1), finite)
+            np.where(measured.any(1)[:, None], measured / np.where(measured, sigma, 1), finite)
         )
         parts = []
         for some in torch.arange(len(self)).split(8 * self.at_once):

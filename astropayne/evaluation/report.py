@@ -329,8 +329,8 @@ def write_report(
         for (name, model), its_limits in zip(models.items(), limits, strict=True)
     }
     _write_tables(evaluations, folder)
-    given = {"held_out_only": held_out_only, "snr": snr, "thresholds": thresholds, **options}
-    page = render_page(models, evaluations, grid, given)
+    arguments = {"held_out_only": held_out_only, "snr": snr, "thresholds": thresholds, **options}
+    page = render_page(models, evaluations, grid, arguments)
     (folder / "index.html").write_text(page, encoding="utf-8")
     return evaluations
 

@@ -109,8 +109,8 @@ def _accepted(model: PayneModel, name: str, what: str) -> str:
     return _own(model, name, what)
 
 
-def _refuse_twice(**given: Iterable[str]) -> None:
-    for (one, first), (other, second) in itertools.combinations(given.items(), 2):
+def _refuse_twice(**stated: Iterable[str]) -> None:
+    for (one, first), (other, second) in itertools.combinations(stated.items(), 2):
         if twice := sorted(set(first) & set(second)):
             raise ValueError(f"{', '.join(twice)}: given in {one} and in {other}; choose one")
 
@@ -118,10 +118,10 @@ def _refuse_twice(**given: Iterable[str]) -> None:
 # --- values
 
 
-def _values(model: PayneModel, given: Mapping[str, Any], what: str) -> dict[str, float]:
+def _values(model: PayneModel, stated: Mapping[str, Any], what: str) -> dict[str, float]:
     """Return one number for each name, in its own unit."""
-    names = [_accepted(model, name, what) for name in given]
-    return {n: _value(n, value, what) for n, value in zip(names, given.values(), strict=True)}
+    names = [_accepted(model, name, what) for name in stated]
+    return {n: _value(n, value, what) for n, value in zip(names, stated.values(), strict=True)}
 
 
 def _value(name: str, value: Any, what: str) -> float:
@@ -135,30 +135,30 @@ def _value(name: str, value: Any, what: str) -> float:
 
 def _fixed(model: PayneModel, options: FitOptions) -> tuple[dict[str, float], FixedLabels]:
     """Return fixed values in the model's own labels, and the labels among them."""
-    given = _values(model, options.fixed, "fixed")
-    velocities = {name: value for name, value in given.items() if name in VELOCITIES}
-    labels = {name: value for name, value in given.items() if name not in VELOCITIES}
+    stated = _values(model, options.fixed, "fixed")
+    velocities = {name: value for name, value in stated.items() if name in VELOCITIES}
+    labels = {name: value for name, value in stated.items() if name not in VELOCITIES}
     labels_fixed = FixedLabels(model.labels.names, labels, model.solar_scale)
     return {**labels_fixed.values, **velocities}, labels_fixed
 
 
 def _start(model: PayneModel, options: FitOptions, labels: FixedLabels) -> dict[str, float]:
     """Return starting values in the model's own labels."""
-    given = _values(model, options.start, "start")
-    converted = labels.convert({n: value for n, value in given.items() if n not in VELOCITIES})
+    stated = _values(model, options.start, "start")
+    converted = labels.convert({n: value for n, value in stated.items() if n not in VELOCITIES})
     names = parameter_names(model.labels.names)
-    return {name: value for name, value in {**given, **converted}.items() if name in names}
+    return {name: value for name, value in {**stated, **converted}.items() if name in names}
 
 
 def _pairs(
-    model: PayneModel, given: Mapping[str, Any], what: str, convert: Callable
+    model: PayneModel, stated: Mapping[str, Any], what: str, convert: Callable
 ) -> dict[str, tuple[float, float]]:
     """Return pairs of values by name: ranges, or means and standard deviations.
 
     ``convert`` converts those of a label to the model's own.
     """
     pairs, meant = {}, _TWO_VALUES[what]
-    for name, pair in given.items():
+    for name, pair in stated.items():
         name = _accepted(model, name, what)
         if not np.iterable(pair) or len(pair) != 2:
             raise ValueError(f"{what}: {name} needs two values, {meant}, got {pair!r}")
@@ -211,16 +211,16 @@ def _parameters(
 
 
 def _bounds(
-    model: PayneModel, given: Mapping[str, tuple[float, float]]
+    model: PayneModel, stated: Mapping[str, tuple[float, float]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    if "rv" in given:
+    if "rv" in stated:
         raise ValueError(
             "bounds: rv cannot be bounded; give its approximate value as start={'rv': ...}"
         )
     space = model.labels
     bounds = dict(zip(space.names, zip(space.minimum, space.maximum, strict=True), strict=True))
     bounds |= _RANGE
-    for name, (low, high) in given.items():
+    for name, (low, high) in stated.items():
         least, most = bounds[name]
         if high <= least or low >= most:
             raise ValueError(

@@ -160,8 +160,8 @@ class FitOptions:
         if unknown := [name for name in keywords if name not in names]:
             parameters = inspect.signature(function).parameters.values()
             own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-            known = dict.fromkeys([*own, *also, *names])
-            raise TypeError(unknown_option_message(function.__name__, unknown[0], known))
+            accepted = dict.fromkeys([*own, *also, *names])
+            raise TypeError(unknown_option_message(function.__name__, unknown[0], accepted))
         return replace(options or cls(), **keywords)
 
     def __reduce__(self) -> tuple:

@@ -291,8 +291,10 @@ class Posterior:
     def _scatter(self):
         """Covariance of the initial walkers; a fraction of the range where the fit has none."""
         width = (self.high - self.low) / 12**0.5
-        known = np.isfinite(np.diagonal(self.fit.covariance))
-        return np.where(known[:, None] & known, self.fit.covariance, np.diag((0.2 * width) ** 2))
+        measured = np.isfinite(np.diagonal(self.fit.covariance))
+        return np.where(
+            measured[:, None] & measured, self.fit.covariance, np.diag((0.2 * width) ** 2)
+        )
 
     def _around(self, n, random):
         """Return initial positions of walkers around the fit, within the bounds."""

@@ -165,8 +165,8 @@ class Preparation:
     def _smoothed(self, spectrum, seen, medium, wavelength, arrays, own):
         """Return a spectrum smoothed to just below the model's resolution, with fewer pixels."""
         flux, sigma, alike = arrays
-        known = seen.has_uncertainty
-        noise = sigma if known else guessed_noise(spectrum, seen)[seen.good].min()
+        measured = seen.has_uncertainty
+        noise = sigma if measured else guessed_noise(spectrum, seen)[seen.good].min()
         noise = np.broadcast_to(noise, flux.shape) * np.sqrt(alike)
         goal = _TARGET * self._model.resolution
         wavelength, flux, noise, alike = _averaged(wavelength, flux, noise, alike, goal)
@@ -182,7 +182,7 @@ class Preparation:
         made = self._spectrum(
             spectrum, seen, medium, wavelength[kept], flux[kept], sigma[kept], total, goal
         )
-        if not known:
+        if not measured:
             made.uncertainty = None
             made.meta["guessed_noise"] = sigma[kept] / (np.median(np.abs(flux[kept])) or 1.0)
         return made

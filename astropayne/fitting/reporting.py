@@ -144,10 +144,10 @@ def _systematic(
     model: PayneModel, options: FitOptions, units: Mapping[str, u.Unit | None]
 ) -> dict[str, u.Quantity]:
     """Return systematic errors by name, with their units."""
-    given = options.systematic
-    if given is None:
-        given = FitOptions(systematic=model.meta.get("systematic")).systematic or {}
-    named = [(own_name(name), value) for name, value in given.items()]
+    systematic = options.systematic
+    if systematic is None:
+        systematic = FitOptions(systematic=model.meta.get("systematic")).systematic or {}
+    named = [(own_name(name), value) for name, value in systematic.items()]
     return {name: _size(name, value, units) for name, value in named}
 
 

@@ -76,7 +76,9 @@ def excess_variance(
         step = (axis[1] - axis[0]) * C_KMS
         frequency = np.fft.rfftfreq(len(axis), step)
         observed = _power(axis, np.log(wavelength[inside]), flux[inside][None])[0]
-        known = _power(axis, np.log(model_wavelength[window]), model_flux[:, window]).mean(axis=0)
+        of_model = _power(axis, np.log(model_wavelength[window]), model_flux[:, window]).mean(
+            axis=0
+        )
         nyquist = 0.5 / (np.median(np.diff(np.log(wavelength[inside]))) * C_KMS)
         beyond = observed[(frequency > 0.7 * nyquist) & (frequency < nyquist)]
         noise = np.median(beyond) if len(beyond) else 0.0  # of pixels that are finer
@@ -85,7 +87,7 @@ def excess_variance(
         band &= frequency < 0.6 * nyquist
         if band.sum() < 10:
             continue
-        ratios.append(np.log(observed[band] / known[band]))
+        ratios.append(np.log(observed[band] / of_model[band]))
         ratios[-1] -= ratios[-1].mean()
         x2 = (2 * np.pi * frequency[band]) ** 2
         frequencies.append(x2 - x2.mean())

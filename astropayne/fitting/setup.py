@@ -263,11 +263,11 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
 
 def _lowest_resolution(model: PayneModel, options: FitOptions) -> float | None:
     """Return the lowest given resolution after a check, or `None` if one is unknown."""
-    given = options.resolution
-    arms = given if isinstance(given, list | tuple) else [given]
+    requested = options.resolution
+    arms = requested if isinstance(requested, list | tuple) else [requested]
     lowest = [_lowest_of_arm(model, resolution) for resolution in arms]
-    known = [resolution for resolution in lowest if resolution is not None]
-    return float(min(known)) if len(known) == len(lowest) else None
+    found = [resolution for resolution in lowest if resolution is not None]
+    return float(min(found)) if len(found) == len(lowest) else None
 
 
 def _lowest_of_arm(model: PayneModel, resolution: Any) -> float | None:

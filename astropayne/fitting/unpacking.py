@@ -50,15 +50,15 @@ class StarReader:
         seen = [self._observe(arm) for arm in arms]
         if not any(o.good.any() for o in seen):
             seen[0].require_pixels()
-        known = {o.has_uncertainty for o in seen if o.good.any()}  # others do not matter
-        if len(known) > 1:
+        kinds = {o.has_uncertainty for o in seen if o.good.any()}  # others do not matter
+        if len(kinds) > 1:
             raise ValueError("some arms of this star have an uncertainty, others have not")
         resolutions, seen = zip(*map(self._resolution, resolutions, arms, seen), strict=True)
         if any(map(np.ndim, resolutions)) and any(r is None for r in resolutions):
             raise ValueError("the resolution varies in one arm and is not known in another")
         columns = zip(*map(self._arm, arms, seen, continua), strict=True)
         wavelength, flux, sigma, *others = map(list, columns)
-        noise_known = known.pop() or self.options.noise_floor > 0
+        noise_known = kinds.pop() or self.options.noise_floor > 0
         return Star(wavelength, flux, sigma, list(resolutions), *others, noise_known)
 
     def _observe(self, spectrum):
@@ -97,14 +97,14 @@ class StarReader:
             return 1.0
         return float(np.nanmedian(np.abs(observation.flux))) or 1.0
 
-    def _resolution(self, given, spectrum, observation):
+    def _resolution(self, values, spectrum, observation):
         """Return the resolution of an arm, and its observation with the pixels that can be used.
 
         The resolution is that of the options, the arm's own, or the model's. Where it varies,
         pixels that are bad or far from the model's windows may have any value; they are not used
         if the model cannot be brought to it, and have the median of the others.
         """
-        resolution = given
+        resolution = values
         if resolution is None:
             return self.model.resolution, observation
         if not self._warned:  # once in a run
@@ -129,16 +129,16 @@ class StarReader:
         return near
 
 
-def for_each(given, arms, what):
+def for_each(values, arms, what):
     """Return an option for each arm: a list of one for each, or the same for all."""
-    if not isinstance(given, list | tuple):
-        return [given] * len(arms)
-    if len(given) != len(arms):
+    if not isinstance(values, list | tuple):
+        return [values] * len(arms)
+    if len(values) != len(arms):
         raise ValueError(
-            f"{len(given)} {what} for {len(arms)} spectra of a star; "
+            f"{len(values)} {what} for {len(arms)} spectra of a star; "
             "values for each pixel have to be a numpy array"
         )
-    return given
+    return values
 
 
 def _require_normalised(observation, needed):

@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = attach(
         "abundance_transforms": "AbundanceTransform abundance_transforms",
         "stellar_transforms": "LogTransform MicroturbulenceRelation stellar_transforms",
         "conversion": "LabelConversion labels_in same_label",
-        "known": "FixedLabels LabelTie",
+        "fixed": "FixedLabels LabelTie",
     },
 )
 __all__ += ["LabelRelation", "LabelTransform"]

@@ -235,10 +235,10 @@ def white_rest(residual: np.ndarray, n_components: int, wavelength: npt.ArrayLik
     return np.sqrt(np.mean(left**2, axis=0) * _correlated_pixels(left, wavelength))
 
 
-def _left(known: np.ndarray, tried: np.ndarray, n_components: int) -> np.ndarray:
+def _left(others: np.ndarray, tried: np.ndarray, n_components: int) -> np.ndarray:
     """Return residuals without the components of others."""
-    mean = known.sum(axis=0) / max(len(known), 1)  # one spectrum alone has no other half
-    components = leading_components(known - mean, n_components)
+    mean = others.sum(axis=0) / max(len(others), 1)  # one spectrum alone has no other half
+    components = leading_components(others - mean, n_components)
     size = np.linalg.norm(components, axis=1, keepdims=True)
     directions = components / np.where(size > 0, size, 1)
     tried = tried - mean

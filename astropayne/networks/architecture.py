@@ -153,9 +153,9 @@ def _is_count(n: Any) -> bool:
 
 def _whole_numbers(values: Sequence[int]) -> tuple[int, ...]:
     try:
-        given = tuple(values)
-        numbers = tuple(map(int, given))
-        whole = numbers == given
+        items = tuple(values)
+        numbers = tuple(map(int, items))
+        whole = numbers == items
     except (TypeError, ValueError):
         whole = False
     if not whole:

@@ -59,8 +59,8 @@ def pixel_edges(wavelength: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         if len(step):
             before[window] = np.concatenate([step[:1], step])
             after[window] = np.concatenate([step, step[-1:]])
-    known = np.flatnonzero(np.isfinite(before))
-    last = known[np.searchsorted(known, np.arange(len(before)), side="right").clip(1) - 1]
+    finite = np.flatnonzero(np.isfinite(before))
+    last = finite[np.searchsorted(finite, np.arange(len(before)), side="right").clip(1) - 1]
     lower, upper = wavelength - before[last] / 2, wavelength + after[last] / 2
     middle = (wavelength[:-1] + wavelength[1:]) / 2
     lower[1:], upper[:-1] = np.maximum(lower[1:], middle), np.minimum(upper[:-1], middle)
