@@ -10,7 +10,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable, Table
 
-from astropayne.labels.columns import label_values
+from astropayne.labels.columns import label_values, named_columns, require_clear
 from astropayne.labels.names import Label
 from astropayne.plugins.interfaces import GridSource
 from astropayne.wavelengths.media import require_medium
@@ -87,6 +87,9 @@ def check_source(source: Any, name: str) -> GridSource:
         raise TypeError(
             f"the reader {name!r} returned a {type(source).__name__}: open must return a GridSource"
         )
+    if source.flux is None:  # files of this package may hold any label
+        for given in named_columns(source.labels) or ():
+            require_clear(given, f"the reader {name!r} must name it by its label")
     names, labels = [str(given) for given in source.names], canonical_labels(source.labels)
     if len(names) != len(labels):
         raise ValueError(

@@ -19,6 +19,7 @@ from astropayne.grids.files import open_grid_file, write_grid_file
 from astropayne.grids.info import GridInfo
 from astropayne.grids.read import GridRead, stored_grid
 from astropayne.grids.view import GridView
+from astropayne.labels.columns import named_columns, require_clear
 
 if TYPE_CHECKING:
     from specutils import SpectralRegion
@@ -71,10 +72,7 @@ class SpectralGrid(GridView):
     >>> spectrum.meta["teff"]
     <Quantity 4676.27 K>
 
-    Spectra are sorted together with their labels:
-
-    >>> import numpy as np
-    >>> by_temperature = grid[np.argsort(grid.labels["teff"])]
+    >>> by_temperature = grid[grid.labels["teff"].argsort()]
     """
 
     read = UnifiedReadWriteMethod(GridRead)
@@ -89,7 +87,10 @@ class SpectralGrid(GridView):
         report: Table | None = None,
     ) -> None:
         info = GridInfo.from_meta(meta)
+        for name in named_columns(labels) or ():
+            require_clear(name)
         data = make_grid_data(wavelength, flux, labels, names, info, report)
+        relabel.require_independent(data.labels, "the grid")
         object.__setattr__(self, "_data", data)
 
     def replace(

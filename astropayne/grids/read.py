@@ -27,6 +27,7 @@ from astropayne.grids.pipeline import Effort, chain_sources, common_wavelength, 
 from astropayne.grids.relabel import (
     label_targets,
     relabeled,
+    require_independent,
     transformed,
     without_constant_labels,
 )
@@ -307,5 +308,7 @@ def _with_varying_labels(
     if targets:
         scale = solar_scale(info.solar_scale)
         info = replace(info, solar_scale=scale.entry)
-        labels = transformed(labels, targets, scale, constant)
+        labels, others = without_constant_labels(transformed(labels, targets, scale, constant))
+        info = info.with_constants(others)
+    require_independent(labels, origin)
     return replace(source, labels=labels), info

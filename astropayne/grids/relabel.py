@@ -1,29 +1,34 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Labels of a grid in another convention, and labels that are the same in all spectra."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from astropy.table import QTable, Table
 
 from astropayne.grids.checks import canonical_labels
-from astropayne.grids.data import GridData
-from astropayne.labels.columns import label_values
-from astropayne.labels.conversion import LabelConversion
+from astropayne.grids.data import GridData, GridWarning
+from astropayne.labels.columns import is_constant, label_values
+from astropayne.labels.conversion import LabelConversion, forbid_same
 from astropayne.labels.names import ALPHA_ELEMENTS, Label, parse_label
 from astropayne.labels.solar import SolarScale, same_scale, solar_scale
 
 __all__ = [
     "in_same_order",
     "label_targets",
+    "require_independent",
     "relabeled",
     "transformed",
     "with_constants",
     "with_same_labels",
     "without_constant_labels",
 ]
+
+_FEWEST_TO_COMPARE = 5  # spectra; labels of fewer are alike by chance
 
 
 def in_same_order(own: QTable, labels: Table | Mapping[str, Any]) -> QTable:
@@ -71,6 +76,50 @@ def label_targets(targets: str | Sequence[str | Sequence[str]]) -> list[str]:
     return [name for target in targets for name in label_targets(target)]
 
 
+def require_independent(labels: QTable, source: str) -> None:
+    """Check that labels can be told apart.
+
+    Parameters
+    ----------
+    labels : `~astropy.table.QTable`
+        Under canonical names, without those that have one value.
+    source : str
+        What the labels come from, for messages.
+
+    Raises
+    ------
+    ValueError
+        If two of them express the same quantity, such as [Fe/H] and A(Fe).
+
+    Warns
+    -----
+    GridWarning
+        If two abundances differ by the same number in all spectra.
+    """
+    try:
+        forbid_same(
+            labels.colnames,
+            "a model could use only one. Leave one out, as with ignore=(its column,), or give it "
+            "another name, as with columns={its column: 'a_name'}",
+        )
+    except ValueError as error:
+        raise ValueError(f"the labels of {source}: {error}") from None
+    if len(labels) < _FEWEST_TO_COMPARE:
+        return
+    dex = [name for name in labels.colnames if Label(name).element or name in ("feh", "M_H")]
+    for one, other in combinations(dex, 2):
+        if {Label(one).element, Label(other).element} <= {*ALPHA_ELEMENTS}:
+            continue  # which transform_labels("alpha_Fe") makes one label
+        if is_constant(one, np.asarray(labels[one]) - np.asarray(labels[other])):
+            warnings.warn(
+                f"the labels {Label(one).text} and {Label(other).text} of {source} differ by the "
+                f"same number in all spectra, so that a model cannot tell them apart: leave one out",
+                GridWarning,
+                stacklevel=2,
+            )
+            return
+
+
 def without_constant_labels(labels: QTable) -> tuple[QTable, dict[str, float]]:
     """Separate labels that have one value in all rows, from which nothing can be learned.
 
@@ -93,7 +142,7 @@ def without_constant_labels(labels: QTable) -> tuple[QTable, dict[str, float]]:
     if len(labels) > 1:
         for name in labels.colnames:
             values = Label(name).to_value(labels[name])
-            if (values == values[0]).all():
+            if is_constant(name, values):
                 constant[name] = float(values[0])
     varying = [name for name in labels.colnames if name not in constant]
     if not varying:
@@ -198,7 +247,9 @@ def relabeled(data: GridData, targets: Sequence[str], solar: Any = None) -> Grid
         )
     scale = solar_scale(solar if own is None else own)
     labels = transformed(data.labels, targets, scale, data.info.constant_labels)
-    return replace(data, labels=labels, info=replace(data.info, solar_scale=scale.entry))
+    labels, constant = without_constant_labels(labels) if len(data) > 1 else (labels, {})
+    info = replace(data.info, solar_scale=scale.entry).with_constants(constant)
+    return replace(data, labels=labels, info=info)
 
 
 def with_constants(data: GridData, names: Collection[str]) -> GridData:

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Transforms between [X/Fe], [X/H] and A(X).
+"""Transforms between [X/Fe], [X/M], [X/H] and A(X).
 
 The abundances of the α elements have two conventions, because grids vary them in two ways. A grid
 that varies them together has the one label ``alpha_Fe``; if its table lists them one by one, all
@@ -32,6 +32,9 @@ def astropayne_label_transforms() -> list[LabelTransform]:
 # [X/α] + [α/Fe] = [X/Fe]; [X/Fe] + [Fe/H] = [X/H]; [X/H] + A(X)☉ = A(X).
 _LADDER = ("alpha", "Fe", "H", "A")
 _ADDED = ("alpha_Fe", "feh")
+# Where abundances are relative to all metals: [X/M] + [M/H] = [X/H].
+_OF_METALS = ("M", "H", "A")
+_METALS_ADDED = ("M_H",)
 
 
 class AbundanceTransform(LabelTransform):
@@ -40,8 +43,9 @@ class AbundanceTransform(LabelTransform):
     Parameters
     ----------
     source, target : str
-        Two of [X/α], [X/Fe], [X/H] and A(X), for the same element X, in any spelling that
-        `~astropayne.labels.parse_label` accepts. For iron, ``feh`` is [X/H]; X may be α itself.
+        Two of [X/α], [X/Fe], [X/H] and A(X), or of [X/M], [X/H] and A(X), for the same element X,
+        in any spelling that `~astropayne.labels.parse_label` accepts. For iron, ``feh`` is [X/H];
+        X may be α itself.
 
     Raises
     ------
@@ -50,7 +54,7 @@ class AbundanceTransform(LabelTransform):
 
     Notes
     -----
-    [X/Fe] = [X/α] + [α/Fe], [X/H] = [X/Fe] + [Fe/H] and A(X) = [X/H] + A(X)☉.
+    [X/Fe] = [X/α] + [α/Fe], [X/H] = [X/Fe] + [Fe/H] = [X/M] + [M/H] and A(X) = [X/H] + A(X)☉.
 
     Examples
     --------
@@ -73,13 +77,16 @@ class AbundanceTransform(LabelTransform):
         self.target = parse_label(target)
         self.element, before = _element_and_reference(self.source)
         same, after = _element_and_reference(self.target)
-        if self.element != same or before == after:
+        of_metals = "M" in (before, after)
+        ladder = _OF_METALS if of_metals else _LADDER
+        if self.element != same or before == after or not {before, after} <= set(ladder):
             raise ValueError(
                 f"{self.source!r} cannot become {self.target!r}: give two different ones of "
                 f"'[{self.element}/Fe]', '[{self.element}/H]' and 'A({self.element})'"
             )
-        self._rungs = _LADDER.index(before), _LADDER.index(after)
-        self.needs = _ADDED[min(self._rungs) : max(self._rungs)]
+        self._rungs = ladder.index(before), ladder.index(after)
+        self._added = _METALS_ADDED if of_metals else _ADDED
+        self.needs = self._added[min(self._rungs) : max(self._rungs)]
 
     def forward(self, values: Mapping[str, np.ndarray], solar: Mapping[str, float]) -> np.ndarray:
         """Compute the target, as `~astropayne.labels.LabelTransform.forward` describes."""
@@ -101,7 +108,9 @@ class AbundanceTransform(LabelTransform):
         result = np.asarray(values[label], dtype=float)  # a plain array instead of a column
         up = start < end
         for rung in range(start, end) if up else reversed(range(end, start)):
-            added = solar[self.element] if rung == len(_ADDED) else values[_ADDED[rung]]
+            added = (
+                solar[self.element] if rung == len(self._added) else values[self._added[rung]]
+            )
             added = np.asarray(added, dtype=float)
             result = result + added if up else result - added
         return result
@@ -113,7 +122,7 @@ def _element_and_reference(label: str) -> tuple[str, str]:
         return "Fe", "H"
     first, _, second = label.partition("_")
     element, reference = (second, "A") if first == "A" else (first, second)
-    if element not in (*ELEMENTS, "alpha") or reference not in _LADDER or label == "Fe_alpha":
+    if label == "Fe_alpha" or element not in (*ELEMENTS, "alpha") or reference not in ("M", *_LADDER):
         raise ValueError(
             f"{label!r} is not an element's abundance: give '[X/Fe]', '[X/H]' or 'A(X)' with an "
             "element symbol for X, or 'feh'"
@@ -128,8 +137,8 @@ def abundance_transforms() -> tuple[AbundanceTransform, ...]:
     Returns
     -------
     tuple of AbundanceTransform
-        For each element [X/Fe] → [X/H] and [X/H] → A(X), for α elements [X/α] → [X/Fe], for
-        iron [Fe/H] → A(Fe), and [α/Fe] → [α/H]. Other conversions combine these and their
+        For each element [X/Fe] → [X/H], [X/M] → [X/H] and [X/H] → A(X), for α elements [X/α] →
+        [X/Fe], for iron [Fe/M] → [Fe/H] and [Fe/H] → A(Fe), and [α/Fe] and [α/M] → [α/H]. Other conversions combine these and their
         inverses.
 
     Examples
@@ -143,5 +152,6 @@ def abundance_transforms() -> tuple[AbundanceTransform, ...]:
         if element != "Fe":
             pairs += [(f"{element}_Fe", f"{element}_H"), (f"{element}_H", f"A_{element}")]
     pairs += [(f"{element}_alpha", f"{element}_Fe") for element in ALPHA_ELEMENTS]
-    pairs += [("alpha_Fe", "alpha_H"), ("feh", "A_Fe")]
+    pairs += [(f"{element}_M", f"{element}_H") for element in ELEMENTS[2:] if element != "Fe"]
+    pairs += [("alpha_Fe", "alpha_H"), ("alpha_M", "alpha_H"), ("Fe_M", "feh"), ("feh", "A_Fe")]
     return tuple(AbundanceTransform(source, target) for source, target in pairs)

@@ -9,18 +9,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from astropayne.labels.names import Label
+from astropayne.labels.names import ELEMENTS, Label
 
 if TYPE_CHECKING:
     import astropy.units as u
     from astropy.table import QTable
 
-__all__ = ["is_in_kilokelvin", "label_columns", "label_values", "named_columns", "one_star"]
+__all__ = [
+    "is_constant",
+    "is_in_kilokelvin",
+    "label_columns",
+    "label_values",
+    "named_columns",
+    "one_star",
+    "require_clear",
+]
 
 _FORTRAN = re.compile(r"^(\s*[-+]?[\d.]+)d([-+]?\d+\s*)$", re.IGNORECASE)  # writes 1.0D0
 # A unit in the name of a column: "Teff [kK]", "Teff (kK)", "teff_kK".
 _WITH_UNIT = re.compile(r"(?P<name>.+?)\s*(?:\[(.+)\]|\((.+)\)|[_ ](kK|K))")
 _COLDEST = 100.0  # K; no star is colder
+_ROUNDING = 1e-6  # relative; smaller differences are those of rounding
+# Names in lower case that may be several labels, and the labels.
+_UNCLEAR = {
+    **{x.lower(): (f"[{x}/Fe]", f"[{x}/H]", f"A({x})") for x in ELEMENTS[2:]},
+    **dict.fromkeys(("fe", "iron"), ("[Fe/H]", "A(Fe)")),
+    "alpha": ("[alpha/Fe]", "[alpha/M]"),
+    **dict.fromkeys(
+        ("m", "mh", "z", "logz", "met", "meta", "metals", "metallicity"), ("[Fe/H]", "[M/H]")
+    ),
+    **dict.fromkeys(("t", "temp", "temperature"), ("teff",)),
+    **dict.fromkeys(("g", "grav", "gravity"), ("logg",)),
+    **dict.fromkeys(("vt", "vtur", "micro", "microturb", "turb", "turbulence"), ("vmic",)),
+}
+# Names in lower case that describe a row of a table or an observation, not a star's spectrum.
+_NO_LABEL = frozenset(
+    "snr s/n sn s_n signal_to_noise id idx index number num row seed ra dec mjd jd date time obsid "
+    "object_id source_id exptime nlte_flag".split()
+)
 
 
 def is_in_kilokelvin(teff: npt.ArrayLike) -> bool:
@@ -42,6 +68,62 @@ def is_in_kilokelvin(teff: npt.ArrayLike) -> bool:
     (True, False)
     """
     return bool(np.nanmax(teff, initial=0) < _COLDEST)
+
+
+def is_constant(name: str, values: npt.ArrayLike) -> bool:
+    """Return whether a label has one value in all spectra, apart from rounding.
+
+    Parameters
+    ----------
+    name : str
+    values : array_like
+        In the label's own unit.
+
+    Returns
+    -------
+    bool
+        Whether they differ by at most 1e-6 of the largest, or of 1 dex.
+
+    Examples
+    --------
+    >>> from astropayne.labels.columns import is_constant
+    >>> is_constant("A(Li)", [2.0, 2.0 + 2e-16]), is_constant("teff", [5000, 5001])
+    (True, False)
+    """
+    values = np.asarray(values, dtype=float)
+    label = Label(name)
+    in_dex = label.column_unit is None and str(label.unit) == "dex"
+    largest = np.max(np.abs(values), initial=1.0 if in_dex else 0.0)
+    return bool(np.isfinite(largest) and len(values) and np.ptp(values) <= _ROUNDING * largest)
+
+
+def require_clear(name: str, advice: str = "") -> None:
+    """Raise an error for the name of a column that may be several labels, or is none.
+
+    Parameters
+    ----------
+    name : str
+        As it is given.
+    advice : str
+        What the caller can do, for the error; by default to rename the column.
+
+    Raises
+    ------
+    ValueError
+        If the name is unclear, such as ``"Mg"``, which may be [Mg/Fe], [Mg/H] or A(Mg).
+
+    Examples
+    --------
+    >>> from astropayne.labels.columns import require_clear
+    >>> require_clear("[Mg/Fe]")
+    """
+    plain = str(name).strip().lower()
+    advice = advice or "name it by its label, or leave it out"
+    if plain in _UNCLEAR:
+        meanings = " or ".join(map(repr, _UNCLEAR[plain]))
+        raise ValueError(f"{name!r} may mean {meanings}: {advice}")
+    if plain in _NO_LABEL:
+        raise ValueError(f"{name!r} is no property of a synthetic spectrum: {advice}")
 
 
 def label_values(table: Any) -> np.ndarray:
@@ -203,6 +285,8 @@ def _label(
             if label.column_unit is not None:
                 return label, unit or next(filter(None, match.groups()[1:]))
     try:
+        if name not in columns:
+            require_clear(match["name"] if match else name, "it must be stated")
         return Label(columns.get(name, name)), unit
     except ValueError as error:
         raise ValueError(

@@ -215,20 +215,22 @@ def same_label(names: Iterable[str], name: str) -> str | None:
     return next((own for own in names if own in equivalent), None)
 
 
-def forbid_same(names: Collection[str]) -> None:
+def forbid_same(names: Collection[str], advice: str = "leave one of them out") -> None:
     """Raise `ValueError` if two of the labels express the same quantity.
 
     Parameters
     ----------
     names : collection of str
         As `~astropayne.labels.parse_label` returns them.
+    advice : str
+        What the caller can do, for the error.
     """
     graph = label_graph()
     for one, other in combinations(names, 2):
         if other in graph.equivalent(one):
             raise ValueError(
                 f"{one!r} and {other!r} are both given, but they express the same quantity: "
-                "leave one of them out"
+                f"{advice}"
             )
 
 
@@ -347,15 +349,19 @@ def _spread_alpha(
 
     The new columns are added to ``columns``.
     """
-    missing = [
-        Label(name).element
-        for name in names
-        if Label(name).element in ALPHA_ELEMENTS
-        and not name.endswith("_alpha")
-        and not graph.equivalent(name) & columns.keys()
-    ]
-    if not missing or not graph.equivalent("alpha_Fe") & columns.keys():
-        return set()
-    values, used = convert_labels(columns, ["alpha_Fe"], solar)
-    columns.update({f"{element}_Fe": values["alpha_Fe"] for element in missing})
+    used: set[str] = set()
+    for reference in ("Fe", "M"):
+        missing = [
+            Label(name).element
+            for name in names
+            if Label(name).element in ALPHA_ELEMENTS
+            and not name.endswith("_alpha")
+            and name.endswith("_M") == (reference == "M")
+            and not graph.equivalent(name) & columns.keys()
+        ]
+        alpha = f"alpha_{reference}"
+        if missing and graph.equivalent(alpha) & columns.keys():
+            values, needed = convert_labels(columns, [alpha], solar)
+            columns.update({f"{element}_{reference}": values[alpha] for element in missing})
+            used |= needed
     return used

@@ -38,15 +38,19 @@ ELEMENTS = tuple(
 #: The α elements, to which [α/Fe] applies: García Pérez et al. 2016, AJ 151, 144.
 ALPHA_ELEMENTS = ("O", "Mg", "Si", "S", "Ca", "Ti")
 _SYMBOL = {symbol.lower(): symbol for symbol in (*ELEMENTS, "alpha")}
+_REFERENCE = {"fe": "Fe", "h": "H", "m": "M", "alpha": "alpha"}
+# Metals: [M/H] is the abundance of all elements, and [X/M] is relative to it.
+_METALS = "M_H"
 _STELLAR = {
     "teff": ("teff", "t_eff", "effective_temperature"),
     "logg": ("logg", "log_g", "log(g)"),
     "feh": ("feh",),
+    _METALS: ("m/h", "[m/h]", "[me/h]", "m_h", "monh"),
     "vmic": ("vmic", "v_mic", "vturb", "v_turb", "vmicro", "v_micro", "xi", "microturbulence"),
 }
 _ALIAS = {alias: name for name, aliases in _STELLAR.items() for alias in aliases}
 _UNIT = {"teff": "K", "vmic": "km / s"}
-_TEXT = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]"}
+_TEXT = {"teff": "Teff", "logg": "log g", "feh": "[Fe/H]", _METALS: "[M/H]"}
 _TEXT |= {"log_teff": "log Teff", "log_vmic": "log vmic"}
 # Units of the quantities whose logarithm is a label.
 _LOGARITHM_OF = {"logg": "cm / s2", **{f"log_{name}": unit for name, unit in _UNIT.items()}}
@@ -83,7 +87,11 @@ _TAKEN = {
 RESERVED_NAMES: Mapping[str, str] = MappingProxyType(
     {name.lower(): what for what, names in _TAKEN.items() for name in names.split()}
 )
-_RATIO = re.compile(r"(?:\[\s*([a-z]+)\s*/\s*(fe|h|alpha)\s*\]|([a-z]+)[/_](fe|h|alpha))")
+_RATIO = re.compile(
+    r"(?:\[\s*([a-z]+)\s*/\s*(fe|h|m|alpha)\s*\]|([a-z]+)[/_](fe|h|m|alpha)|([a-z]+)(fe))"
+)
+# [α/Fe] in tables of isochrones and spectra, or A(Fe)
+_ALPHA_OR_IRON = ("a_fe", "A_Fe")
 _ABSOLUTE = re.compile(r"a(?:\s*\(\s*([a-z]+)\s*\)|_([a-z]+))")
 _LOGARITHM = re.compile(r"log(?:10)?(?:\s*\(\s*(.+?)\s*\)|[\s_]*(.+))")
 
@@ -128,6 +136,11 @@ def parse_label(text: str) -> str:
 def _parsed(text: str) -> str:
     """Return the name of a label; cached, because a fit parses the names of all transforms."""
     text = unicodedata.normalize("NFKC", text).strip()  # as Python does with identifiers
+    if text.lower() == _ALPHA_OR_IRON[0] and text != _ALPHA_OR_IRON[1]:
+        raise ValueError(
+            f"{text!r} may be [alpha/Fe] or A(Fe): write 'alpha_Fe' for the first, or 'A(Fe)' for "
+            "the second"
+        )
     low = text.lower().replace("α", "alpha")
     if name := _stellar_name(low) or _abundance_name(low):
         return name
@@ -139,7 +152,8 @@ def _parsed(text: str) -> str:
     if not text.isidentifier():
         raise ValueError(
             f"{text!r} is not a label. Labels are teff, logg, feh, vmic, abundances such as "
-            "'[Mg/Fe]' (Mg_Fe), '[Mg/H]' (Mg_H) or 'A(Mg)' (A_Mg), or any Python identifier"
+            "'[Mg/Fe]' (Mg_Fe), '[Mg/H]' (Mg_H), '[Mg/M]' (Mg_M) or 'A(Mg)' (A_Mg), '[M/H]' "
+            "(M_H), or any Python identifier"
         )
     return text
 
@@ -165,18 +179,19 @@ def _stellar_name(low: str) -> str | None:
 
 def _abundance_name(low: str) -> str | None:
     """Return the abundance that a text in lower case names, or `None`."""
+    if match := _ABSOLUTE.fullmatch(low):
+        (element,) = filter(None, match.groups())
+        if element in _SYMBOL and element not in ("alpha", "h"):
+            return f"A_{_SYMBOL[element]}"
     if match := _RATIO.fullmatch(low):
         element, reference = filter(None, match.groups())
+        element = "alpha" if element == "a" else element
         if (element, reference) == ("fe", "h"):
             return "feh"
         if element == reference:
             raise ValueError(f"[{element}/{reference}] cannot be a label: it is always 0")
         if element in _SYMBOL:
-            return f"{_SYMBOL[element]}_{_SYMBOL[reference]}"
-    if match := _ABSOLUTE.fullmatch(low):
-        (element,) = filter(None, match.groups())
-        if element in _SYMBOL and element != "alpha":
-            return f"A_{_SYMBOL[element]}"
+            return f"{_SYMBOL[element]}_{_REFERENCE[reference]}"
     return None
 
 
@@ -223,7 +238,7 @@ class Label:
     @property
     def unit(self) -> "u.UnitBase":
         """Unit of a bare number (`~astropy.units.Unit`)."""
-        if self.element is not None or self.name == "feh" or self.name in _LOGARITHM_OF:
+        if self.element is not None or self.name in ("feh", _METALS, *_LOGARITHM_OF):
             return named_unit("dex")
         return named_unit(_UNIT.get(self.name, ""))
 

@@ -181,9 +181,10 @@ class LabelSpace:
             of this space.
         solar : mapping of str to float, optional
             Solar abundances A(X). If given, missing abundances are solar-scaled:
-            [X/Fe] = [X/α] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H].
+            [X/Fe] = [X/M] = [X/α] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H], with [M/H] in place
+            of [Fe/H] if that is no label.
         feh : float
-            [Fe/H] for solar-scaled abundances if ``feh`` is not one of these labels.
+            [Fe/H] for solar-scaled abundances if neither ``feh`` nor ``M_H`` is one of these labels.
 
         Returns
         -------
@@ -230,11 +231,12 @@ class LabelSpace:
         self, columns: dict[str, Any], solar: Mapping[str, float], feh: float
     ) -> None:
         """Add the abundances that are missing; if [Fe/H] is one of them, it stays missing."""
-        feh = columns.get("feh", np.nan if "feh" in self else feh)
+        own = next((name for name in ("feh", "M_H") if name in self.names), None)
+        feh = feh if own is None else columns.get(own, np.nan)
         for label in self.labels:
             if label.name in columns or label.element is None:
                 continue
-            if label.name.endswith(("_Fe", "_alpha")):
+            if label.name.endswith(("_Fe", "_M", "_alpha")):
                 columns[label.name] = 0.0
             elif label.name.endswith("_H"):
                 columns[label.name] = feh

@@ -48,7 +48,8 @@ def label_array(space: LabelSpace, labels: Any, scale: Any, constant: Mapping) -
     except u.UnitConversionError:
         _require_known(space, columns, constant)  # a name that is not known is the first fault
         raise
-    return space.to_array(own, solar=solar_scale(scale), feh=constant.get("feh", 0.0))
+    metals = constant.get("feh", constant.get("M_H", 0.0))
+    return space.to_array(own, solar=solar_scale(scale), feh=metals)
 
 
 def grid_labels(space: LabelSpace, grid: SpectralGrid, scale: Any, constant: Mapping) -> np.ndarray:
@@ -102,7 +103,9 @@ def _require_known(space: LabelSpace, columns: Mapping, constant: Mapping) -> No
 
 def _require_same_scale(own: Any, other: Any, names: Sequence[str]) -> None:
     """Raise `ValueError` if abundances are relative to another solar scale than the model's."""
-    relative = [n for n in names if n == "feh" or (Label(n).element and not n.startswith("A_"))]
+    relative = [
+        n for n in names if n in ("feh", "M_H") or (Label(n).element and not n.startswith("A_"))
+    ]
     if relative and None not in (own, other) and solar_scale(own) != solar_scale(other):
         raise ValueError(
             f"the grid has solar scale {other!r}, and the model {own!r}: {', '.join(relative)} mean"

@@ -38,6 +38,8 @@ _BUILTIN = {
     "abundances": "astropayne.labels.abundance_transforms",
     "stellar": "astropayne.labels.stellar_transforms",
 }
+# A plugin may raise anything; scripts that were made plugins call sys.exit.
+_OF_PLUGINS = (Exception, SystemExit)
 _DISABLED = "ASTROPAYNE_DISABLED_PLUGINS"
 
 
@@ -80,6 +82,7 @@ class _Registry:
         self.manager = pluggy.PluginManager("astropayne")
         self.manager.add_hookspecs(hookspecs)
         self.plugins: list[PluginInfo] = []
+        self._accepted: dict[int, Any] = {}  # transforms that contradict no other, by their id
         self.disabled = set(os.environ.get(_DISABLED, "").replace(",", " ").split())
         for name, module in _BUILTIN.items():
             self._load(name, "astropayne", partial(importlib.import_module, module))
@@ -97,7 +100,7 @@ class _Registry:
             return
         try:
             self.add(load(), info)
-        except Exception as error:  # a plugin may raise anything
+        except _OF_PLUGINS as error:
             self.plugins.append(info)
             self.set_aside(info, error)
 
@@ -111,10 +114,11 @@ class _Registry:
         try:
             self.manager.register(plugin, name=info.name)
             self._check_hooks(plugin, info.name)
-        except Exception:
+        except _OF_PLUGINS:
             if self.manager.has_plugin(info.name):
                 self.manager.unregister(name=info.name)
             raise
+        self._accepted.clear()
         # it may have been broken before
         self.plugins = [*(p for p in self.plugins if p.name != info.name), info]
 
@@ -138,7 +142,7 @@ class _Registry:
         """Return the description of a loaded plugin."""
         return next(p for p in self.plugins if p.name == name and p.state == "loaded")
 
-    def set_aside(self, info: PluginInfo, error: Exception) -> None:
+    def set_aside(self, info: PluginInfo, error: BaseException) -> None:
         """Mark a plugin as broken, with one warning."""
         info.state, info.problem = "broken", f"{type(error).__name__}: {error}"
         warnings.warn(f"{info} is not used. {info.problem}", PluginWarning, stacklevel=2)
@@ -168,7 +172,7 @@ class _Registry:
                 given = list(implementation.function())
                 check(given, found)
                 found[name] = given
-            except Exception as error:  # as in _load
+            except _OF_PLUGINS as error:
                 self.manager.unregister(name=name)
                 self.set_aside(self.loaded(name), error)
         return found
@@ -187,6 +191,9 @@ class _Registry:
             if prepare is not None:
                 for transform in given:
                     prepare(transform)
+            if not all(self._accepted.get(id(transform)) is transform for transform in given):
+                _check_pairs(given, found)
+                self._accepted.update({id(transform): transform for transform in given})
 
         return self.collect("astropayne_label_transforms", check)
 
@@ -223,6 +230,30 @@ def _check_transforms(transforms: list[Any]) -> None:
                 f"{transform!r} has needs = {transform.needs!r}: it must be a tuple of labels, "
                 f"such as ({transform.needs!r},)"
             )
+
+
+def _check_pairs(transforms: list[Any], others: Mapping[str, list[Any]]) -> None:
+    """Raise an error for a transform between labels that other transforms connect already.
+
+    Which of the two is taken would depend on the order of the plugins.
+    """
+    classes: dict[str, dict[str, str]] = {}  # of each label: equivalent ones, and who connects them
+    named = [(f"plugin {name!r}", t) for name, given in others.items() for t in given]
+    for owner, transform in [*named, *(("this plugin itself", t) for t in transforms)]:
+        if isinstance(transform, LabelRelation):
+            continue
+        source, target = transform.source, transform.target
+        one = classes.setdefault(source, {source: owner})
+        if target in one:
+            raise ValueError(
+                f"a transform between {source!r} and {target!r} is already provided by "
+                f"{one[target]}, directly or through other labels; disable one with {_DISABLED} "
+                "or unregister_plugin"
+            )
+        other = classes.setdefault(target, {target: owner})
+        one.update(dict.fromkeys(other, owner))
+        for name in other:
+            classes[name] = one
 
 
 @cache
@@ -325,12 +356,12 @@ def fitting_formats(path: Path) -> list[str]:
             try:
                 if reader.sniff(path):
                     fitting.append(reader.format)
-            except Exception as error:  # a plugin may raise anything
+            except _OF_PLUGINS as error:
                 _note(registry.loaded(plugin), reader, "sniff", error)
     return fitting
 
 
-def _note(info: PluginInfo, reader: GridReader, what: str, error: Exception) -> None:
+def _note(info: PluginInfo, reader: GridReader, what: str, error: BaseException) -> None:
     """Keep why a loaded plugin has failed, and warn once."""
     if not info.problem:
         info.problem = (

@@ -172,12 +172,13 @@ def labels_of_array(names: Sequence[str], values: npt.ArrayLike) -> "QTable":
     """
     from astropy.table import QTable
 
-    from astropayne.labels.columns import is_in_kilokelvin
+    from astropayne.labels.columns import is_in_kilokelvin, require_clear
     from astropayne.labels.names import Label
 
     labels = QTable()
     for name, column in zip(names, np.asarray(values, dtype=float).T, strict=True):
         try:
+            require_clear(name, "it must be stated")
             label = Label(name)
         except ValueError as error:
             raise ValueError(f"{error}; give label_names=, the labels in their order") from None
