@@ -12,6 +12,7 @@ from astropy.table import vstack
 from astropayne.grids.data import GridData
 from astropayne.grids.relabel import with_same_labels
 from astropayne.labels.solar import same_scale
+from astropayne.wavelengths.axis import same_pixels
 
 __all__ = ["concatenated", "require_alike", "short_names"]
 
@@ -38,10 +39,10 @@ def require_alike(one: Any, other: Any, names: tuple[str, str]) -> None:
             f"{first} has labels {', '.join(one.labels.colnames)}, and {second} "
             f"{', '.join(other.labels.colnames)}: they must be the same"
         )
-    if not np.array_equal(one.wavelength, other.wavelength):
+    if not same_pixels(_plain(one.wavelength), _plain(other.wavelength)):
         raise ValueError(
             f"{first} and {second} have different wavelengths: they must be the same; rebin one of "
-            "them"
+            "them. Folders of other windows of the same spectra are joined by reading them together"
         )
     for key in _ALIKE:
         # an empty flux_unit is no unit
@@ -52,6 +53,10 @@ def require_alike(one: Any, other: Any, names: tuple[str, str]) -> None:
                 f"{first} has {key} {this!r}, and {second} {that!r}: they must be the same; if "
                 f"one is wrong, correct it with grid.replace(meta={{{key!r}: ...}})"
             )
+
+
+def _plain(wavelength: Any) -> np.ndarray:
+    return np.asarray(getattr(wavelength, "value", wavelength))
 
 
 def concatenated(grids: Sequence[GridData]) -> GridData:

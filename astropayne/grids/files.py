@@ -99,7 +99,7 @@ class GridWriter:
     ) -> None:
         refuse_existing(path, overwrite)
         check_storable(meta or {}, "grid.meta")
-        self.path, self.n_pixels = Path(path), n_pixels
+        self.path, self.n_pixels = Path(path).expanduser(), n_pixels
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.n_rows, self.chunk_rows = 0, max(1, _CHUNK // (n_pixels * self.dtype.itemsize))
         self._checksums: list[int] = []
@@ -287,6 +287,7 @@ def open_grid_file(path: str | os.PathLike, verify: bool | None = None) -> GridS
     ValueError
         If the file is not a grid, or is truncated or altered.
     """
+    path = Path(path).expanduser()
     tree = read_container(path, _KIND, skip=("flux",))
     missing = [key for key in _KEYS if key not in tree]
     if missing:

@@ -5,7 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["GridInfo", "GridMeta"]
+__all__ = ["BROADENING", "GridInfo", "GridMeta"]
+
+#: Names of velocities that broaden spectra, among ``meta["constant_columns"]``.
+BROADENING = ("rotation", "vsini", "vrot", "vmac", "vmacro", "macroturbulence")
 
 _FIELDS = ("medium", "resolution", "solar_scale", "flux_unit", "constant_labels")
 

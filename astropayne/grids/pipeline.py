@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """From a source of spectra to sound rows: joining batches, loading, and checking."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -13,14 +14,17 @@ import numpy as np
 from astropy.table import vstack
 
 from astropayne.grids.checks import label_faults, summary
+from astropayne.grids.data import GridWarning
 from astropayne.grids.loading import Limits, Loader, reason
 from astropayne.grids.workers import load_blocks
+from astropayne.labels.columns import label_values
+from astropayne.labels.names import Label
 from astropayne.labels.solar import same_scale
 from astropayne.plugins.interfaces import GridSource
 from astropayne.utils.progress import progress_bar
 from astropayne.wavelengths.axis import require_axis
 
-__all__ = ["Effort", "chain_sources", "common_wavelength", "read_blocks"]
+__all__ = ["Effort", "chain_sources", "common_wavelength", "read_blocks", "require_batch"]
 
 # Maximum numbers of pixels and of spectra of a block. The latter is higher if spectra are loaded
 # together, and lower if they are loaded one by one, so that every worker gets some.
@@ -106,7 +110,7 @@ def chain_sources(sources: Sequence[GridSource], prefixes: Sequence[str]) -> Gri
         return sources[0]
     first, named = sources[0], list(zip(sources, prefixes, strict=True))
     for source, prefix in named[1:]:
-        _require_batch(source, prefix, first, prefixes[0])
+        require_batch(source, prefix, first, prefixes[0])
     chain, blocks = _Chain(sources), any(source.load_block for source in sources)
     return GridSource(
         names=[f"{prefix}/{name}" for source, prefix in named for name in source.names],
@@ -123,7 +127,7 @@ def chain_sources(sources: Sequence[GridSource], prefixes: Sequence[str]) -> Gri
     )
 
 
-def _require_batch(source: GridSource, name: str, first: GridSource, first_name: str) -> None:
+def require_batch(source: GridSource, name: str, first: GridSource, first_name: str) -> None:
     """Raise an error if a source is not a batch of the same grid as the first."""
     if set(source.labels.colnames) != set(first.labels.colnames):
         raise ValueError(
@@ -210,14 +214,14 @@ def read_blocks(
     wanted = [i for i, name in enumerate(source.names) if name not in faults]
     size = _block_size(source, len(wavelength))
     blocks = [wanted[i : i + size] for i in range(0, len(wanted), size)]
-    unit, seen = source.meta.get("flux_unit", ""), {}
+    unit, repeated = source.meta.get("flux_unit", ""), _Repeated(source)
     loader = Loader(source.load, source.load_block, unit, wavelength, effort.limits)
     loaded = load_blocks(loader, blocks, effort.workers, source.threads)
     bar = progress_bar(len(wanted), "reading spectra", effort.progress)
     with bar, closing(loaded):
         for block, (flux, reasons) in zip(blocks, loaded, strict=True):
             names = [source.names[i] for i in block]
-            _find_repeated(names, flux, reasons, seen)
+            repeated.find(names, flux, reasons)
             faults = {n: why for n, why in zip(names, reasons, strict=True) if why}
             rejected.update(faults)
             if effort.strict and faults:
@@ -225,6 +229,7 @@ def read_blocks(
             sound = [row for row, why in enumerate(reasons) if not why]
             yield [block[row] for row in sound], flux[sound]
             bar.update(len(block))
+    repeated.warn()
 
 
 def _block_size(source: GridSource, n_pixels: int) -> int:
@@ -232,12 +237,42 @@ def _block_size(source: GridSource, n_pixels: int) -> int:
     return max(1, min(most, _PIXELS // n_pixels))
 
 
-def _find_repeated(
-    names: Sequence[str], flux: np.ndarray, reasons: list[str], seen: dict[bytes, str]
-) -> None:
-    """Set the reason of spectra whose flux another one, in ``seen``, has already."""
-    for row, name in enumerate(names):
-        if not reasons[row]:
+class _Repeated:
+    """Spectra whose flux another one has already.
+
+    That is a fault if their labels say that it cannot be: an abundance may have no line in the
+    wavelengths of a grid, but a temperature changes any spectrum.
+    """
+
+    def __init__(self, source: GridSource) -> None:
+        labels = source.labels
+        self.names, self.values = tuple(labels.colnames), label_values(labels)
+        self.weak = np.array([Label(name).element not in (None, "alpha") for name in self.names])
+        self.places = {name: i for i, name in enumerate(source.names)}
+        self.seen: dict[bytes, str] = {}
+        self.without_effect: dict[str, int] = {}
+
+    def find(self, names: Sequence[str], flux: np.ndarray, reasons: list[str]) -> None:
+        """Set the reasons of spectra that repeat others."""
+        for row, name in enumerate(names):
+            if reasons[row]:
+                continue
             digest = blake2b(flux[row].tobytes(), digest_size=16).digest()
-            if (first := seen.setdefault(digest, name)) != name:
+            if (first := self.seen.setdefault(digest, name)) == name:
+                continue
+            differ = self.values[self.places[name]] != self.values[self.places[first]]
+            if (differ & ~self.weak).any():
                 reasons[row] = f"has the flux of another, but other labels: {first}"
+            else:
+                key = ", ".join(n for n, other in zip(self.names, differ, strict=True) if other)
+                self.without_effect[key] = self.without_effect.get(key, 0) + 1
+
+    def warn(self) -> None:
+        """Warn of labels that do not change the flux."""
+        for names, count in self.without_effect.items():
+            warnings.warn(
+                f"{count} spectra have the flux of others that differ only in {names}: the "
+                "wavelengths of the grid have little or no information about it",
+                GridWarning,
+                stacklevel=6,  # the line that called read
+            )

@@ -20,7 +20,7 @@ from astropayne.grids.checks import summary
 from astropayne.grids.combine import concatenated, short_names
 from astropayne.grids.data import GridData, GridWarning, make_grid_data, no_flux, report_table
 from astropayne.grids.files import collector, write_grid_file
-from astropayne.grids.info import GridInfo
+from astropayne.grids.info import BROADENING, GridInfo
 from astropayne.grids.loading import Limits
 from astropayne.grids.opening import find_reader, open_source
 from astropayne.grids.pipeline import Effort, chain_sources, common_wavelength, read_blocks
@@ -31,6 +31,7 @@ from astropayne.grids.relabel import (
     transformed,
     without_constant_labels,
 )
+from astropayne.grids.windows import joined_windows
 from astropayne.io.paths import refuse_existing
 from astropayne.labels.solar import solar_scale
 from astropayne.plugins.interfaces import GridSource
@@ -45,7 +46,8 @@ class GridRead(UnifiedReadWrite):
     Parameters
     ----------
     path : path-like or list of path-like
-        A folder or file, or several: batches of one grid.
+        A folder or file, or several: batches of one grid, or windows of the same spectra, which
+        are joined by their names.
     format : str, optional
         ``"tsfitpy"``, ``"one_payne"``, ``"the_payne"``, ``"specutils"``, ``"astropayne"``, or the
         format of a plugin. By default it is identified from the path.
@@ -126,7 +128,7 @@ class GridRead(UnifiedReadWrite):
         several = isinstance(path, list | tuple)
         limits = Limits(minimum_flux, maximum_flux, wavelength_tolerance)
         data, rejected = read_grid(
-            [Path(one) for one in (path if several else [path])],
+            [Path(one).expanduser() for one in (path if several else [path])],
             format,
             options,
             effort=Effort(limits, workers, strict, progress),
@@ -231,7 +233,8 @@ def read_grid(
     names = short_names(paths)
     stored = [source.flux is not None for source in sources]
     if not any(stored):
-        source = chain_sources(sources, names)
+        joined = joined_windows(sources, names) if len(sources) > 1 else None
+        source = chain_sources(sources, names) if joined is None else joined
         return _collected(source, ", ".join(names), targets, output, overwrite, effort)
     if not all(stored):
         raise ValueError(
@@ -274,6 +277,7 @@ def _collected(
     effort: Effort,
 ) -> tuple[GridData, dict[str, str]]:
     """Load and check the spectra of a source, and collect the sound ones."""
+    _warn_of_broadening(source, origin)
     source, info = _with_varying_labels(source, origin, targets)
     wavelength, rejected, kept = common_wavelength(source), dict(source.rejected), []
     shape = len(source.names), len(wavelength)
@@ -296,6 +300,20 @@ def _collected(
             report_table(rejected),
         )
         return flux.finish(data), rejected
+
+
+def _warn_of_broadening(source: GridSource, origin: str) -> None:
+    """Warn of spectra that are broadened, to which models would add the broadening of a star."""
+    constants = source.meta.get("constant_columns", {})
+    found = [f"{name} = {constants[name]:g}" for name in BROADENING if constants.get(name)]
+    if found:
+        warnings.warn(
+            f"the spectra of {origin} are broadened already, by {' and '.join(found)} (km/s): "
+            "vsini and vmac of models and fits are in addition to that, so a fit of a star with "
+            "that broadening finds zero",
+            GridWarning,
+            stacklevel=5,  # the line that called read
+        )
 
 
 def _with_varying_labels(

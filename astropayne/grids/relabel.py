@@ -20,8 +20,8 @@ from astropayne.labels.solar import SolarScale, same_scale, solar_scale
 __all__ = [
     "in_same_order",
     "label_targets",
-    "require_independent",
     "relabeled",
+    "require_independent",
     "transformed",
     "with_constants",
     "with_same_labels",
@@ -113,7 +113,7 @@ def require_independent(labels: QTable, source: str) -> None:
         if is_constant(one, np.asarray(labels[one]) - np.asarray(labels[other])):
             warnings.warn(
                 f"the labels {Label(one).text} and {Label(other).text} of {source} differ by the "
-                f"same number in all spectra, so that a model cannot tell them apart: leave one out",
+                "same number in all spectra, so that a model cannot tell them apart: leave one out",
                 GridWarning,
                 stacklevel=2,
             )

@@ -203,6 +203,14 @@ def degrade(wavelength: np.ndarray, info: GridInfo, resolution: float | u.Quanti
         raise ValueError(
             f"resolution has shape {np.shape(resolution)}: a grid is degraded to one number"
         )
+    if info.resolution is None:
+        warnings.warn(
+            "the resolution of the grid is unknown, so its spectra are degraded as if they were "
+            f"perfectly sharp, and R = {resolution:g} is too high where they are not: give the "
+            "resolution with grid.replace(meta={'resolution': ...}) first",
+            GridWarning,
+            stacklevel=3,  # the line that called degrade
+        )
     matrix, good = degrade_matrix(wavelength, info.resolution, resolution)
     if not good.any():
         raise ValueError(

@@ -148,7 +148,7 @@ def sniff_container(path: str | Path, kind: str) -> bool:
     -------
     bool
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -179,7 +179,7 @@ def read_container(path: str | Path, kind: str, skip: Collection[str] = ()) -> d
     ValueError
         If the file is not a container of that kind, or is truncated or altered.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     _require_container(path, kind)
     try:
         header, tree = _opened(path, kind, skip)

@@ -37,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     >>> file.read_text()
     '5160.0 0.98'
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     _require_folder(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
@@ -80,8 +80,9 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     PermissionError
         If its folder is read-only.
     """
-    _require_folder(Path(path))
-    if Path(path).exists() and not overwrite:
+    path = Path(path).expanduser()
+    _require_folder(path)
+    if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; pass overwrite=True to replace it")
 
 

@@ -108,9 +108,7 @@ class AbundanceTransform(LabelTransform):
         result = np.asarray(values[label], dtype=float)  # a plain array instead of a column
         up = start < end
         for rung in range(start, end) if up else reversed(range(end, start)):
-            added = (
-                solar[self.element] if rung == len(self._added) else values[self._added[rung]]
-            )
+            added = solar[self.element] if rung == len(self._added) else values[self._added[rung]]
             added = np.asarray(added, dtype=float)
             result = result + added if up else result - added
         return result
@@ -122,7 +120,11 @@ def _element_and_reference(label: str) -> tuple[str, str]:
         return "Fe", "H"
     first, _, second = label.partition("_")
     element, reference = (second, "A") if first == "A" else (first, second)
-    if label == "Fe_alpha" or element not in (*ELEMENTS, "alpha") or reference not in ("M", *_LADDER):
+    if (
+        label == "Fe_alpha"
+        or element not in (*ELEMENTS, "alpha")
+        or reference not in ("M", *_LADDER)
+    ):
         raise ValueError(
             f"{label!r} is not an element's abundance: give '[X/Fe]', '[X/H]' or 'A(X)' with an "
             "element symbol for X, or 'feh'"
@@ -138,8 +140,8 @@ def abundance_transforms() -> tuple[AbundanceTransform, ...]:
     -------
     tuple of AbundanceTransform
         For each element [X/Fe] → [X/H], [X/M] → [X/H] and [X/H] → A(X), for α elements [X/α] →
-        [X/Fe], for iron [Fe/M] → [Fe/H] and [Fe/H] → A(Fe), and [α/Fe] and [α/M] → [α/H]. Other conversions combine these and their
-        inverses.
+        [X/Fe], for iron [Fe/M] → [Fe/H] and [Fe/H] → A(Fe), and [α/Fe] and [α/M] → [α/H]. Other
+        conversions combine these and their inverses.
 
     Examples
     --------

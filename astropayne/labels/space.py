@@ -184,7 +184,7 @@ class LabelSpace:
             [X/Fe] = [X/M] = [X/α] = 0, [X/H] = [Fe/H], A(X) = A(X)☉ + [Fe/H], with [M/H] in place
             of [Fe/H] if that is no label.
         feh : float
-            [Fe/H] for solar-scaled abundances if neither ``feh`` nor ``M_H`` is one of these labels.
+            [Fe/H] for solar-scaled abundances if neither ``feh`` nor ``M_H`` is a label.
 
         Returns
         -------

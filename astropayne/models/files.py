@@ -8,6 +8,8 @@ from typing import Any
 from astropy.io import registry
 from astropy.io.registry import UnifiedReadWrite
 
+from astropayne.io.container import sniff_container
+
 __all__ = ["PayneModelRead", "PayneModelWrite"]
 
 
@@ -45,8 +47,11 @@ class PayneModelRead(UnifiedReadWrite):
 
     def __call__(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
         """Read the file with the reader of its format."""
-        if not Path(path).exists():
+        path = Path(path).expanduser()
+        if not path.exists():
             raise FileNotFoundError(f"there is no file {path}")
+        if "format" not in kwargs and path.is_file() and sniff_container(path, "PayneModel"):
+            kwargs["format"] = "asdf"  # whatever it is called
         try:
             return self.registry.read(self._cls, str(path), *args, **kwargs)
         except registry.IORegistryError as error:
@@ -65,8 +70,8 @@ class PayneModelWrite(UnifiedReadWrite):
     path : path-like
         The file.
     format : str, optional
-        ``"asdf"`` (the default for names that end in ``.asdf``), ``"one_payne"`` or
-        ``"the_payne"``.
+        ``"asdf"``, ``"one_payne"`` or ``"the_payne"``; by default, ``"asdf"``, unless the name ends
+        in ``.npz``.
     overwrite : bool
         Whether to replace an existing file.
 
@@ -87,6 +92,9 @@ class PayneModelWrite(UnifiedReadWrite):
 
     def __call__(self, path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
         """Write the file with the writer of its format."""
+        path = Path(path).expanduser()
+        if "format" not in kwargs and path.suffix.lower() != ".npz":
+            kwargs["format"] = "asdf"
         try:
             return self.registry.write(self._instance, str(path), *args, **kwargs)
         except registry.IORegistryError as error:

@@ -23,6 +23,7 @@ from astropayne.grids.checks import unusable_labels
 from astropayne.grids.combine import require_alike
 from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.columns import label_values
+from astropayne.labels.conversion import forbid_same
 from astropayne.labels.solar import solar_scale
 from astropayne.labels.space import LabelSpace
 from astropayne.models.emulator import Emulator, TrainingHistory
@@ -36,6 +37,7 @@ from astropayne.networks.options import TrainingOptions
 from astropayne.networks.training import TrainingRun, train_network
 from astropayne.utils.suggestions import require_choice
 from astropayne.utils.torch_state import pick_device
+from astropayne.wavelengths.axis import same_pixels
 from astropayne.wavelengths.media import to_vacuum
 
 __all__ = [
@@ -168,11 +170,11 @@ def train_emulator(
     options, start = request.options, request.start
     device = pick_device(request.device or conf.device)
     checkpoint, resume = request.files
-    about = request.about
+    about, is_split = request.about, validation is None
     grid, validation = _training_and_validation(grid, validation, request)
     grid_meta = {key: value for key, value in grid.meta.items() if value is not None}
     grid_meta = storable_meta(grid_meta, "grid.meta")
-    labels, x, x_valid = _scaled_labels(grid, validation)
+    labels, x, x_valid = _scaled_labels(grid, validation, is_split)
     if start is None:
         network = _untrained(request.architecture, labels, grid, options.seed)
     else:
@@ -222,8 +224,11 @@ def measured_on(emulator: Emulator, grid: SpectralGrid) -> Emulator:
     """Return an emulator with the error measured on a grid, as `PayneModel.measure_error`."""
     _require_grid(grid)
     _require_spectra(grid)
-    if not np.array_equal(grid.wavelength, emulator.wavelength):
-        raise ValueError("the grid's wavelengths are not the model's")
+    if not same_pixels(grid.wavelength.value, emulator.wavelength.to_value(u.AA)):
+        raise ValueError(
+            "the grid's wavelengths are not the model's: the error of a model is measured on its "
+            "own pixels; grid.rebin(model.wavelength) puts a grid onto them"
+        )
     for key in ("medium", "resolution"):
         if grid.meta[key] != getattr(emulator, key):
             raise ValueError(
@@ -280,14 +285,20 @@ def _training_and_validation(
 
 
 def _scaled_labels(
-    grid: SpectralGrid, validation: SpectralGrid
+    grid: SpectralGrid, validation: SpectralGrid, is_split: bool
 ) -> tuple[LabelSpace, np.ndarray, np.ndarray]:
-    """Return the labels with their ranges, and the scaled values of both grids."""
+    """Return the labels with their ranges, and the scaled values of both grids.
+
+    The ranges are those of the grid that is given for training, which includes the validation
+    spectra if they were split from it.
+    """
     for part in (grid, validation):
         _require_labels(part)
+        forbid_same(part.labels.colnames)
     labels = grid.label_space
     values, valid_values = (labels.to_array(part.labels) for part in (grid, validation))
-    labels = labels.covering(valid_values)
+    if is_split:
+        labels = labels.covering(valid_values)
     return labels, labels.scale(values), labels.scale(valid_values)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import torch
 
+_AUTOCAST = ("cpu", "cuda")  # devices whose operations may be in low precision
+
 __all__ = ["no_default_device", "one_thread", "pick_device", "without_gradients"]
 
 
@@ -56,11 +58,16 @@ def pick_device(name: "str | torch.device" = "auto") -> torch.device:
 def no_default_device() -> Iterator[None]:
     """Make the CPU the default device in a ``with`` block, as arrays of numpy require.
 
-    The caller may have changed it with `torch.set_default_device`.
+    The caller may have changed it with `torch.set_default_device`, and may have entered
+    `torch.autocast`, whose low precision is left for the block.
     """
-    # A device context slows down every function of torch, so it is entered only if necessary.
-    changed = torch.get_default_device().type != "cpu"
-    with torch.device("cpu") if changed else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        # A device context slows down every function of torch, so it is entered only if necessary.
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for kind in _AUTOCAST:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 

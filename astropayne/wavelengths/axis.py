@@ -16,9 +16,12 @@ __all__ = [
     "find_windows",
     "pixel_width",
     "require_axis",
+    "same_pixels",
     "without_gaps",
 ]
 
+_ROUNDING = 1e-7  # relative; wavelengths in single precision are rounded by 6e-8
+_SHORTEST_IN_AIR = 2000.0  # Å; shorter wavelengths are given in vacuum
 _OF_STARS = (100.0, 1e8)  # Å; other numbers are logarithms or in another unit
 
 
@@ -186,6 +189,34 @@ def require_axis(wavelength: np.ndarray, medium: str, resolution: float | None) 
         )
     require_medium(medium)
     require_resolution(resolution)
+    if medium == "air" and len(wavelength) and wavelength[0] < _SHORTEST_IN_AIR:
+        raise ValueError(
+            f"wavelengths in air go from {wavelength[0]:.6g} to {wavelength[-1]:.6g} Angstrom, but "
+            f"below {_SHORTEST_IN_AIR:g} they are given in vacuum: state their unit if they are in "
+            "another one, such as nm, or medium='vacuum'"
+        )
+
+
+def same_pixels(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether wavelengths are the same, apart from rounding to single precision.
+
+    Parameters
+    ----------
+    one, other : numpy.ndarray, shape (n_pixels,)
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropayne.wavelengths.axis import same_pixels
+    >>> wavelength = np.linspace(5000, 5001, 21)
+    >>> same_pixels(wavelength, wavelength.astype(np.float32))
+    True
+    """
+    return one.shape == other.shape and np.allclose(one, other, rtol=_ROUNDING, atol=0)
 
 
 def without_gaps(wavelength: npt.ArrayLike, pixels: npt.ArrayLike) -> list[np.ndarray]:

@@ -135,9 +135,12 @@ def test_tsfitpy_names_columns_and_extensions_are_options(tsfitpy_folder, sample
     with pytest.raises(ValueError, match=r"no column 'specname'.*name_column="):
         SpectralGrid.read(tsfitpy_folder, **options)
     options["name_column"] = "star"
+    with pytest.raises(ValueError, match=r"column 'T' .* may mean 'teff'.*columns=\{'T':"):
+        SpectralGrid.read(tsfitpy_folder, **options)
+    options["columns"] = {"T": "teff"}
     with pytest.raises(ValueError, match=r"column 'note' .* holds no number.*ignore=\('note',\)"):
         SpectralGrid.read(tsfitpy_folder, **options)
-    options |= {"columns": {"T": "teff"}, "ignore": ("note", "mass")}
+    options |= {"ignore": ("note", "mass")}
     grid = SpectralGrid.read(tsfitpy_folder, **options)
     assert set(grid.labels.colnames) == set(sample.labels.colnames)
     assert grid.labels["teff"].value == pytest.approx(sample.labels["teff"].value[:6])
@@ -167,8 +170,12 @@ def test_tsfitpy_temperatures_may_be_in_kilokelvin(tsfitpy_folder, sample, name,
 @pytest.mark.parametrize("name", ["vmac", "rotation", "rv", "resolution"])
 def test_tsfitpy_columns_of_the_run_are_never_dropped_in_silence(tsfitpy_folder, name):
     rewrite_table(tsfitpy_folder, lambda t: t.assign(**{name: np.arange(6.0)}))
-    with pytest.raises(ValueError, match=rf"column '{name}' .* is not the same for all spectra"):
-        SpectralGrid.read(tsfitpy_folder)
+    if name == "resolution":  # which the headers state
+        with pytest.warns(AstropyUserWarning, match="has resolution = 0, which is not used"):
+            assert SpectralGrid.read(tsfitpy_folder).meta["resolution"] == 20000
+    else:
+        with pytest.raises(ValueError, match=rf"column '{name}' .* not the same for all spectra"):
+            SpectralGrid.read(tsfitpy_folder)
     label = f"{name}_of_grid"
     grid = SpectralGrid.read(tsfitpy_folder, columns={name: label})
     assert list(grid.labels[label]) == [0, 1, 2, 3, 4, 5]
@@ -177,7 +184,8 @@ def test_tsfitpy_columns_of_the_run_are_never_dropped_in_silence(tsfitpy_folder,
 
 def test_tsfitpy_constant_columns_are_said(tsfitpy_folder):
     rewrite_table(tsfitpy_folder, lambda t: t.assign(vmac=3.0, rotation=0.0))
-    grid = SpectralGrid.read(tsfitpy_folder)
+    with pytest.warns(GridWarning, match=r"broadened already, by vmac = 3 \(km/s\)"):
+        grid = SpectralGrid.read(tsfitpy_folder)
     assert grid.meta["constant_columns"] == {"vmac": 3.0}
     assert "vmac" not in grid.labels.colnames
 

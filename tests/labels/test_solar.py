@@ -170,14 +170,15 @@ def test_spellings_and_opposite_direction():
 def test_the_list_of_transforms():
     transforms = abundance_transforms()
     pairs = [(transform.source, transform.target) for transform in transforms]
-    assert len(set(pairs)) == len(pairs) == 2 * (len(ELEMENTS) - 3) + 2 + len(ALPHA_ELEMENTS)
+    assert len(set(pairs)) == len(pairs) == 3 * (len(ELEMENTS) - 3) + 4 + len(ALPHA_ELEMENTS)
     assert all(isinstance(transform, LabelTransform) for transform in transforms)
     assert {("Li_Fe", "Li_H"), ("Li_H", "A_Li"), ("feh", "A_Fe")} <= set(pairs)
     assert {("Mg_alpha", "Mg_Fe"), ("alpha_Fe", "alpha_H")} <= set(pairs)
     assert not any("He" in pair[0].split("_") or "Fe_Fe" in pair for pair in pairs)
     for transform in transforms:
         reference = transform.source.rpartition("_")[2]
-        assert transform.needs == {"Fe": ("feh",), "alpha": ("alpha_Fe",)}.get(reference, ())
+        needs = {"Fe": ("feh",), "alpha": ("alpha_Fe",), "M": ("M_H",)}
+        assert transform.needs == needs.get(reference, ())
 
 
 SCALED = [t for t in abundance_transforms() if not UNSTABLE & {*t.source.split("_")}]

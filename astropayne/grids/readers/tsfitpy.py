@@ -7,12 +7,15 @@ import gzip
 import io
 import os
 import re
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.grids.readers.files import match_files
 from astropayne.io.text_tables import read_csv
@@ -26,8 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TSFitPyReader"]
 
-# Columns that TSFitPy writes itself; they describe the run, not the star.
+# Columns that TSFitPy writes itself or takes in its input; they describe the run, not the star.
 _OF_THE_RUN = ("rv", "vmac", "rotation", "resolution")
+_NO_LABELS = (*_OF_THE_RUN, "snr")
+_CONVOLVED = ("vmac", "rotation", "resolution")
+# TSFitPy took [X/Fe] of its input for [X/H] before (its pull request 58).
+_FIXED_ABUNDANCES = "2023-10-27"
 _FLUX_COLUMN = {"normalized": 1, "absolute": 2}
 _FLUX_UNIT = "erg / (s cm2 Angstrom)"  # of absolute flux
 _N_COMPARED = 21  # spectra whose headers are compared
@@ -52,8 +59,10 @@ class TSFitPyReader(GridReader):
     * ``resolution``, if the headers of the spectra do not give it.
 
     The columns ``rv``, ``vmac``, ``rotation`` and ``resolution``, which TSFitPy writes itself, are
-    not labels. They must be the same for all spectra, in the table and in the headers, unless
-    ``columns`` or ``ignore`` names them.
+    not labels, nor is ``snr`` of its input. They must be the same for all spectra, in the table and
+    in the headers, unless ``columns`` or ``ignore`` names them. A resolution in the table counts
+    only if the headers state none. Spectra that were computed with intensities are not convolved,
+    so their resolution is unknown.
     """
 
     format = "tsfitpy"
@@ -85,8 +94,11 @@ class TSFitPyReader(GridReader):
         kept, names, unmatched = match_files(rows.pop(name_column), on_disk, f"{extension} file")
         files, rows = [on_disk[name] for name in names], rows.iloc[kept]
         arrays = {name: rows[name].to_numpy() for name in rows.columns}
-        labels = label_columns(arrays, columns, ignore, _OF_THE_RUN, units)
+        labels = label_columns(arrays, columns, ignore, _NO_LABELS, units)
         excluded = _asked_for(columns, ignore) + (() if resolution is None else ("resolution",))
+        if _are_intensities(path, files):
+            excluded += _CONVOLVED
+        _warn_of_date(path, files, labels.colnames)
         same = _same_for_all(path, files, rows, excluded)
         where = path, files, _FLUX_COLUMN[flux], same
         return GridSource(
@@ -129,8 +141,64 @@ def _same_for_all(
 ) -> dict[str, float]:
     """Return the values in headers and columns of the run that apply to all spectra."""
     columns = [name for name in _OF_THE_RUN if name in rows and name not in excluded]
-    same = {**_most_frequent(folder, files), **_constants(rows[columns])}
+    headers = _most_frequent(folder, files)
+    if "resolution" in columns and "resolution" in headers:
+        columns.remove("resolution")
+        _warn_of_resolution(rows["resolution"], headers["resolution"])
+    same = {**headers, **_constants(rows[columns])}
     return {name: value for name, value in same.items() if name not in excluded}
+
+
+def _warn_of_resolution(column: "pd.Series", in_headers: float) -> None:
+    """Warn of a column of resolutions that TSFitPy did not use."""
+    others = column.dropna()[column != in_headers]
+    if len(others):
+        warnings.warn(
+            f"the table of labels has resolution = {others.iloc[0]:g}, which is not used: the "
+            f"headers of the spectra state {in_headers:g}; resolution= overrides both",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
+
+
+def _are_intensities(folder: Path, files: Sequence[str]) -> bool:
+    """Return whether spectra come from a run with intensities, which TSFitPy does not convolve."""
+    texts = _headers(folder, files)
+    found = sum(b"Wavelength Intensit" in text for text in texts)
+    if 2 * found <= len(texts):
+        return False
+    warnings.warn(
+        "the spectra were computed with intensities, which TSFitPy does not convolve: resolution, "
+        "vmac and rotation in their headers are not those of the spectra and are left out",
+        AstropyUserWarning,
+        stacklevel=2,
+    )
+    return True
+
+
+def _warn_of_date(folder: Path, files: Sequence[str], labels: Sequence[str]) -> None:
+    """Warn of spectra from a version of TSFitPy that mistook their abundances."""
+    dates = sorted(m[1].decode() for t in _headers(folder, files) if (m := _DATE.search(t)))
+    ratios = [name for name in labels if name.endswith("_Fe") and not name.startswith("A_")]
+    if ratios and dates and dates[0] < _FIXED_ABUNDANCES:
+        warnings.warn(
+            f"the spectra of {dates[0]} were computed with TSFitPy before {_FIXED_ABUNDANCES}, "
+            f"which took [X/Fe] of its input for [X/H]: {', '.join(ratios)} may be wrong by "
+            "[Fe/H]. Where they are [X/H], name them so, as with "
+            f"columns={{{ratios[0]!r}: '{ratios[0].removesuffix('Fe')}H'}}",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
+
+
+def _headers(folder: Path, files: Sequence[str]) -> list[bytes]:
+    """Return the comments above the numbers of the first spectra that can be read."""
+    texts = []
+    for name in files[:_N_COMPARED]:
+        with contextlib.suppress(OSError, ValueError):  # reported when it is loaded
+            content = _content(os.path.join(folder, name))
+            texts.append(content[: _COMMENTS.match(content).end()])
+    return texts
 
 
 def _spectra(path: Path, extension: str) -> dict[str, str]:
@@ -186,6 +254,7 @@ _COMMENTS = re.compile(rb"(?:#[^\n]*\n)*")
 _RUN_LINE = re.compile(
     rb"^#\s*(resolution|vmac|rotation):\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*$", re.MULTILINE
 )
+_DATE = re.compile(rb"^#\s*date:\s*(\d{4}-\d{2}-\d{2})", re.MULTILINE)
 
 
 def _content(file: str) -> bytes:

@@ -90,9 +90,9 @@ def read_one_payne(
     architecture : str, optional
         Architecture of the network, if the file does not contain it.
     labels : sequence of str, optional
-        Names of the labels, if the file does not contain them.
+        Names of the labels, if the file does not contain them, or has other names for them.
     wavelength : `~astropy.units.Quantity`, optional
-        Wavelengths of the pixels, if the file does not contain them.
+        Wavelengths of the pixels, if the file does not contain them, or in place of its own.
     medium : {"air", "vacuum"}, optional
         Medium of the wavelengths; by default that of the file, or air.
     resolution : float, optional
@@ -149,25 +149,37 @@ def read_the_payne(
         path,
         _THE_PAYNE,
         _THE_PAYNE.architecture,
-        APOGEE_LABELS if labels is None else labels,
-        _apogee_wavelength() * u.AA if wavelength is None else wavelength,
+        labels,
+        wavelength,
         medium,
         resolution,
         solar_scale,
+        (APOGEE_LABELS, _apogee_wavelength() * u.AA),
     )
 
 
-def _read(path, convention, architecture, labels, wavelength, medium, resolution, solar_scale):
+def _read(
+    path,
+    convention,
+    architecture,
+    labels,
+    wavelength,
+    medium,
+    resolution,
+    solar_scale,
+    defaults=(None, None),
+):
+    """Read a network; what the caller gives takes the place of what the file has or lacks."""
     path = getattr(path, "name", path)  # astropy opens the file where it looks for the format
     content = _load(path)
     try:
         network = _network(content, convention, architecture)
-        names = content.get("label_names", labels)
+        names = content.get("label_names", defaults[0]) if labels is None else labels
         space = _label_space(content, [] if names is None else list(map(str, names)), convention)
         model = PayneModel.from_network(
             network,
             space,
-            _wavelength(content, wavelength, network.pixels.out_features),
+            _wavelength(content, wavelength, defaults[1], network.pixels.out_features),
             medium=medium or str(content.get("medium", convention.medium)),
             resolution=resolution
             or (float(content["resolution"]) if "resolution" in content else None),
@@ -203,6 +215,10 @@ def _network(content, convention, architecture):
     """Make the network, after checking its architecture."""
     n_layers = convention.n_hidden + 1
     stated = str(content["model_architecture"]) if "model_architecture" in content else architecture
+    if architecture not in (None, stated):
+        raise ValueError(
+            f"it has the architecture {stated!r}, which architecture={architecture!r} contradicts"
+        )
     if stated != convention.architecture:
         given = "contains no architecture" if stated is None else f"has the architecture {stated!r}"
         raise ValueError(
@@ -259,8 +275,9 @@ def _label_space(content, names, convention):
     return space
 
 
-def _wavelength(content, given, n_pixels):
-    wavelength = content["wavelength"] * u.AA if "wavelength" in content else given
+def _wavelength(content, given, default, n_pixels):
+    own = content["wavelength"] * u.AA if "wavelength" in content else default
+    wavelength = own if given is None else given
     if wavelength is None or len(wavelength) != n_pixels:
         found = "no wavelengths" if wavelength is None else f"{len(wavelength)} wavelengths"
         raise ValueError(f"there are {found} for {n_pixels} pixels; give wavelength=, one for each")
