@@ -1,21 +1,36 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Flags for stars that a model cannot describe: outside its coverage, or limited by its error."""
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 
 from astropayne.engine.arms import Star
 from astropayne.engine.flags import Flag
 from astropayne.engine.outcome import Outcome
 from astropayne.forward.parameters import labels_of
+from astropayne.grids.info import BROADENING
 from astropayne.models.model import PayneModel
 from astropayne.wavelengths.axis import pixel_width
 
-__all__ = ["with_model_limits"]
+__all__ = ["warn_of_broadening", "with_model_limits"]
 
 _HOLE = 8.0  # distance from training spectra above which a star is outside the coverage
 _LIMITED = 0.3  # of the noise; with an emulator error of that size, errors are a fifth too small
+
+
+def warn_of_broadening(model: PayneModel) -> None:
+    """Warn of a model of spectra that were broadened before it was trained."""
+    columns = model.meta.get("grid", {}).get("constant_columns", {})
+    if found := [f"{name} = {columns[name]:g}" for name in BROADENING if columns.get(name)]:
+        warnings.warn(
+            f"the training spectra of the model have {' and '.join(found)} (km/s), so vsini and "
+            "vmac of fits are in addition to that, and zero for a star that has just that",
+            AstropyUserWarning,
+            stacklevel=4,  # the line that called the fit
+        )
 
 
 def with_model_limits(

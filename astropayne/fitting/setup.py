@@ -18,7 +18,7 @@ from astropayne.engine.problem import FitProblem
 from astropayne.engine.search.templates import templates_of
 from astropayne.fitting.account import account_of
 from astropayne.fitting.constraints import Constraints
-from astropayne.fitting.model_limits import with_model_limits
+from astropayne.fitting.model_limits import warn_of_broadening, with_model_limits
 from astropayne.fitting.options import FitOptions
 from astropayne.fitting.preparation import Preparation, Prepared
 from astropayne.fitting.reporting import Report
@@ -73,6 +73,7 @@ class FitSetup:
             If the model is not trained, or an option is invalid for it.
         """
         require_model(model)
+        warn_of_broadening(model)
         reader = StarReader(model, options)
         problem = _problem(model, options, Constraints.from_options(model, options))
         report = Report.from_options(model, options, problem.parameters)
