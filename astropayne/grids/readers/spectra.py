@@ -65,8 +65,8 @@ class SpecutilsReader(GridReader):
       by default that of the first spectrum;
     * ``wavelength``, if files of flux have none: a file (FITS, ``.npy``, or text with it in the
       first column), an array or a `~astropy.units.Quantity`; or else the name of its column;
-    * ``wavelength_unit``, if the files do not give it, such as ``"nm"`` or ``"log10(Angstrom)"``;
-      Å by default, except for wavelengths below 2000;
+    * ``wavelength_unit``, if the files do not give it, such as ``"nm"``; by default Å, if all
+      wavelengths are above 2000;
     * ``spectrum_format``, the format that specutils assumes.
 
     Columns of the table for ``vsini``, ``vmac``, ``rotation``, ``resolution`` and ``rv`` that are

@@ -15,8 +15,8 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
 from astropayne.io.text_tables import read_columns
+from astropayne.spectra.conventions.units import wavelength_unit_of
 from astropayne.spectra.read import read_spectrum
-from astropayne.spectra.units import wavelength_unit_of
 
 __all__ = ["LoadedSpectrum", "SpectrumFiles", "axis_of_file", "unit_of_flux"]
 
@@ -171,8 +171,8 @@ class SpectrumFiles:
             text = str(error).removeprefix(str(path)).lstrip(": ")
             # the options of read_spectrum have other names here
             text = re.sub(r"columns=\{'flux': ('[^']*')\}", r"flux=\1", text)
-            if "counts its pixels" in text:
-                text += "; or give wavelength=, the file of the wavelengths"
+            if "counts its pixels" in text or "only be logarithms" in text:
+                text += "; or give wavelength=, a file or an array of the wavelengths"
             raise ValueError(text) from None
         if self.flux_unit is not None and loaded.flux.unit == "":
             loaded = replace(loaded, flux=loaded.flux.value * _unit(self.flux_unit))
@@ -353,7 +353,7 @@ def _values_of_fits(
     with fits.open(file) as hdus:
         if column is None:
             for hdu in hdus:
-                if hdu.is_image and hdu.size and max(hdu.shape) == hdu.size:
+                if hdu.is_image and hdu.size and max(hdu.shape) == np.prod(hdu.shape):
                     unit = hdu.header.get("BUNIT") or hdu.header.get("UNIT")
                     return np.ravel(hdu.data).astype(float), unit
         for hdu in hdus:
