@@ -479,6 +479,7 @@ def test_a_model_says_where_it_comes_from(sample):
     assert other.meta["grid_checksum"] != checksum
 
 
+@pytest.mark.filterwarnings("ignore::astropayne.labels.space.LabelRangeWarning")
 def test_errors_of_the_network_are_known(sample):
     model, (train, valid) = _small(), sample.split(0.5, seed=1)
     model.train(train, valid, max_epochs=20)
