@@ -105,7 +105,7 @@ def read_spectrum(
     >>> print(spectrum.spectral_axis, spectrum.uncertainty.array)
     [5160.  5160.1] Angstrom [0.01 0.01]
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     options = ReadOptions(format, wavelength_unit, columns, hdu, target, arm, meta)
     with ExitStack() as stack:
         return read_from(opened_file(path, stack), path, options)
