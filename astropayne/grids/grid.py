@@ -71,7 +71,6 @@ class SpectralGrid(GridView):
     >>> spectrum = grid[3]
     >>> spectrum.meta["teff"]
     <Quantity 4676.27 K>
-
     >>> by_temperature = grid[grid.labels["teff"].argsort()]
     """
 
