@@ -18,6 +18,7 @@ from astropayne.abundances.line_files import (
     window_ends,
 )
 from astropayne.labels.names import ELEMENTS
+from astropayne.utils.suggestions import suggests_options
 from astropayne.wavelengths.axis import find_windows
 from astropayne.wavelengths.media import require_medium, to_air, to_vacuum
 from astropayne.wavelengths.velocity import C_KMS, checked_velocity
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LineList"]
 
 
+@suggests_options
 class LineList:
     """Lines of elements, with the window around each in which abundances are measured.
 

@@ -21,7 +21,7 @@ from astropayne.forward.parameters import labels_of, velocity_of
 from astropayne.labels.names import Label
 from astropayne.models.model import PayneModel, require_model
 from astropayne.utils.quantities import one_value
-from astropayne.utils.suggestions import require_choice
+from astropayne.utils.suggestions import require_choice, suggests_options
 from astropayne.utils.torch_state import one_thread, without_gradients
 from astropayne.wavelengths.velocity import VELOCITIES
 
@@ -30,6 +30,7 @@ __all__ = ["describe_plan", "plan"]
 _BISECTIONS = 10
 
 
+@suggests_options
 def plan(
     model: PayneModel,
     at: Mapping[str, Any],

@@ -13,11 +13,12 @@ import numpy as np
 
 from astropayne.abundances.lines import LineList
 from astropayne.fitting.constraints import own_name
-from astropayne.utils.suggestions import require_choice
+from astropayne.utils.suggestions import require_choice, suggests_options
 
 __all__ = ["Stage", "read_stages"]
 
 
+@suggests_options
 @dataclass(frozen=True)
 class Stage:
     """One stage of an analysis of abundances.

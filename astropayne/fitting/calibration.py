@@ -11,6 +11,7 @@ from astropayne.fitting.options import FitOptions
 from astropayne.fitting.setup import FitSetup
 from astropayne.models.calibration import Calibration
 from astropayne.models.model import PayneModel
+from astropayne.utils.suggestions import suggests_options
 from astropayne.utils.torch_state import one_thread, without_gradients
 from astropayne.wavelengths.axis import find_windows
 from astropayne.wavelengths.velocity import VELOCITIES, doppler_factor
@@ -33,6 +34,7 @@ class _Residuals:
     variance: np.ndarray
 
 
+@suggests_options
 def calibrate(
     model: PayneModel,
     observed: Sequence,

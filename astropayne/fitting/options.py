@@ -12,7 +12,7 @@ import numpy as np
 
 from astropayne.forward.transfer import Broadening
 from astropayne.utils.quantities import one_value, strip_unit
-from astropayne.utils.suggestions import unknown_option_message
+from astropayne.utils.suggestions import suggests_options, unknown_option_message
 from astropayne.wavelengths.media import require_medium
 from astropayne.wavelengths.regions import checked_region
 
@@ -28,6 +28,7 @@ _REGIONS = ("regions", "exclude", "exclude_at_rest")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+@suggests_options
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FitOptions:
     """The options of a fit.

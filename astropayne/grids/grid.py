@@ -20,6 +20,7 @@ from astropayne.grids.info import GridInfo
 from astropayne.grids.read import GridRead, stored_grid
 from astropayne.grids.view import GridView
 from astropayne.labels.columns import named_columns, require_clear
+from astropayne.utils.suggestions import suggests_options
 
 if TYPE_CHECKING:
     from specutils import SpectralRegion
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["GridWarning", "SpectralGrid"]
 
 
+@suggests_options
 class SpectralGrid(GridView):
     """Synthetic spectra on one wavelength axis, with their labels.
 
@@ -64,12 +66,10 @@ class SpectralGrid(GridView):
     >>> grid
     <SpectralGrid: 300 spectra x 3903 pixels in 3 windows, 12 labels, R = 20000, air>
     >>> grid = grid.transform_labels("A(Li)")
-    >>> train, valid = grid.split(train_fraction=0.8, seed=42)
-    >>> len(train), len(valid)
-    (240, 60)
+    >>> [len(part) for part in grid.split(train_fraction=0.8, seed=42)]
+    [240, 60]
     >>> metal_poor = grid[grid.labels["feh"] < -1]
-    >>> spectrum = grid[3]
-    >>> spectrum.meta["teff"]
+    >>> grid[3].meta["teff"]
     <Quantity 4676.27 K>
     >>> by_temperature = grid[grid.labels["teff"].argsort()]
     """

@@ -13,6 +13,7 @@ from astropayne.grids.flux_file import FluxFile
 from astropayne.grids.info import GridInfo, GridMeta
 from astropayne.labels.names import Label
 from astropayne.labels.space import LabelSpace
+from astropayne.utils.suggestions import suggests_options
 from astropayne.wavelengths.axis import find_windows
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = ["GridView"]
 _PARTS = ("wavelength", "flux", "labels", "names")  # that `SpectralGrid.replace` takes
 
 
+@suggests_options
 class GridView:
     """Read-only access to the parts of a grid, and to its spectra by index.
 

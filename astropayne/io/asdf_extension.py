@@ -18,7 +18,7 @@ __all__ = ["ContainerTree", "extension_enabled", "extensions", "resource_mapping
 
 _URI = "asdf://astropayne.org"
 #: Versions of the trees that have a tag, by kind.
-_VERSIONS = {"PayneModel": "1.0.0"}
+_VERSIONS = {"PayneModel": "1.0.0", "SpectralGrid": "1.0.0"}
 
 
 def tagged(kind: str, tree: Mapping[str, Any]) -> Mapping[str, Any]:

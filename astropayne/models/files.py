@@ -1,7 +1,11 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """Reading and writing of models by the registry of formats."""
 
+import contextlib
+import inspect
 import os
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +13,27 @@ from astropy.io import registry
 from astropy.io.registry import UnifiedReadWrite
 
 from astropayne.io.container import sniff_container
+from astropayne.utils.suggestions import unknown_option_message
 
 __all__ = ["PayneModelRead", "PayneModelWrite"]
+
+
+@contextlib.contextmanager
+def _suggesting_options(owner: UnifiedReadWrite, what: str, options: Collection[str]) -> Iterator:
+    """Name the nearest option if a format does not have one."""
+    try:
+        yield
+    except TypeError as error:
+        match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if match is None or match[1] not in options:
+            raise
+        get = registry.get_reader if what == "read" else registry.get_writer
+        formats = registry.get_formats(owner._cls, what.capitalize())["Format"]
+        functions = [get(name, owner._cls) for name in formats]
+        known = {name for one in functions for name in list(inspect.signature(one).parameters)[1:]}
+        known = {"format", *known} - {"path"}
+        name = f"{owner._cls.__name__}.{what}"
+        raise TypeError(unknown_option_message(name, match[1], sorted(known))) from None
 
 
 class PayneModelRead(UnifiedReadWrite):
@@ -53,7 +76,8 @@ class PayneModelRead(UnifiedReadWrite):
         if "format" not in kwargs and path.is_file() and sniff_container(path, "PayneModel"):
             kwargs["format"] = "asdf"  # whatever it is called
         try:
-            return self.registry.read(self._cls, str(path), *args, **kwargs)
+            with _suggesting_options(self, "read", kwargs):
+                return self.registry.read(self._cls, str(path), *args, **kwargs)
         except registry.IORegistryError as error:
             formats = ", ".join(self.registry.get_formats(self._cls, "Read")["Format"])
             reason = str(error).partition("\n")[0]
@@ -96,6 +120,7 @@ class PayneModelWrite(UnifiedReadWrite):
         if "format" not in kwargs and path.suffix.lower() != ".npz":
             kwargs["format"] = "asdf"
         try:
-            return self.registry.write(self._instance, str(path), *args, **kwargs)
+            with _suggesting_options(self, "write", kwargs):
+                return self.registry.write(self._instance, str(path), *args, **kwargs)
         except registry.IORegistryError as error:
             raise ValueError(f"{path}: {error}") from None

@@ -37,6 +37,7 @@ from astropayne.models.training import (
 from astropayne.networks.architecture import Architecture
 from astropayne.networks.network import SpectralNetwork
 from astropayne.networks.options import TrainingOptions
+from astropayne.utils.suggestions import suggests_options
 from astropayne.utils.torch_state import no_default_device
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = ["PayneModel", "require_model"]
 _SIZES = ("n_labels", "n_pixels")  # what labels and pixels say of a network's architecture
 
 
+@suggests_options
 class PayneModel(ModelLabels):
     """An emulator of stellar spectra: labels in, spectrum out.
 

@@ -12,10 +12,12 @@ from astropayne.grids.grid import SpectralGrid
 from astropayne.labels.conversion import LabelConversion
 from astropayne.models.attributes import ModelAttributes
 from astropayne.models.labels import grid_labels, label_array, require_finite
+from astropayne.utils.suggestions import suggests_options
 
 __all__ = ["ModelLabels"]
 
 
+@suggests_options
 class ModelLabels(ModelAttributes):
     """Base of `~astropayne.PayneModel` with its methods for labels."""
 

@@ -14,6 +14,7 @@ from astropayne.spectra.info import SpectrumInfo
 from astropayne.spectra.noise import guessed_noise, shared_noise
 from astropayne.spectra.observation import observe
 from astropayne.utils.quantities import one_value
+from astropayne.utils.suggestions import suggests_options
 from astropayne.wavelengths.resolution import resolution_at
 from astropayne.wavelengths.smoothing import degrade
 from astropayne.wavelengths.velocity import VELOCITIES, checked_velocity
@@ -21,6 +22,7 @@ from astropayne.wavelengths.velocity import VELOCITIES, checked_velocity
 __all__ = ["broaden_spectrum", "degrade_spectrum"]
 
 
+@suggests_options
 def broaden_spectrum(
     spectrum: Spectrum,
     *,
@@ -101,6 +103,7 @@ def broaden_spectrum(
     )
 
 
+@suggests_options
 def degrade_spectrum(
     spectrum: Spectrum, to_resolution: float, *, resolution: float | None = None
 ) -> Spectrum:

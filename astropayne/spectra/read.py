@@ -20,6 +20,7 @@ from astropayne.spectra.options import ReadOptions, SeveralTargetsError
 from astropayne.spectra.specutils_files import read_by_specutils
 from astropayne.spectra.tables import spectrum_of_table, table_of_astropy
 from astropayne.spectra.targets import choose_arm
+from astropayne.utils.suggestions import suggests_options
 
 __all__ = ["opened_file", "read_from", "read_spectrum"]
 
@@ -27,6 +28,7 @@ _FITS = b"SIMPLE  ="
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")  # gzip, bzip2, xz
 
 
+@suggests_options
 def read_spectrum(
     path: str | Path,
     *,

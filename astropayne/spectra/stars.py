@@ -13,12 +13,14 @@ from specutils import Spectrum, SpectrumList
 
 from astropayne.spectra.options import ReadOptions, SeveralTablesError, SeveralTargetsError
 from astropayne.spectra.read import opened_file, read_from
+from astropayne.utils.suggestions import suggests_options
 
 __all__ = ["iter_stars", "read_spectra"]
 
 _MOST_OVERLAP = 0.5  # of the shorter of two tables, if they are arms of one star
 
 
+@suggests_options
 def read_spectra(
     path: str | Path,
     *,

@@ -12,11 +12,13 @@ from specutils import Spectrum
 from astropayne.io.result_tables import writable_suffix, write_table
 from astropayne.labels.names import Label
 from astropayne.spectra.info import SpectrumInfo
+from astropayne.utils.suggestions import suggests_options
 from astropayne.wavelengths.resolution import resolution_at
 
 __all__ = ["write_spectrum"]
 
 
+@suggests_options
 def write_spectrum(spectrum: Spectrum, path: str | Path, *, overwrite: bool = False) -> None:
     """Write a spectrum, so that `read_spectrum` reads it.
 

@@ -380,3 +380,32 @@ def test_a_tilde_is_the_home_folder(sample, tmp_path, monkeypatch):
     sample[:3].write("~/grid.asdf")
     assert (tmp_path / "grid.asdf").exists()
     assert len(SpectralGrid.read("~/grid.asdf")) == 3
+
+
+# --- options and files
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda grid: grid.cut(None, outptu="a.asdf"), "SpectralGrid.cut.*did you mean 'output'"),
+        (lambda grid: grid.rebin(velocty=3), "SpectralGrid.rebin.*did you mean 'velocity'"),
+        (lambda grid: grid.degrade(1, overwrit=1), "SpectralGrid.degrade.*'overwrite'"),
+        (lambda grid: grid.load(now=1), "SpectralGrid.load.. has no option 'now'; it has none"),
+        (lambda grid: SpectralGrid([], [], {}, nmes=1), "SpectralGrid.. has .* 'names'"),
+        (lambda grid: SpectralGrid.concatenate(grid=1), "SpectralGrid.concatenate.*'grids'"),
+        (lambda grid: PayneModel(hiden_layers=1), "PayneModel.. has .*'hidden_layers'"),
+        (lambda grid: PayneModel.sample().write("a", ovrwrite=1), "PayneModel.write.*'overwrite'"),
+    ],
+)
+def test_misspelled_options_name_the_function_and_the_nearest_option(sample, call, message):
+    with pytest.raises(TypeError, match=message):
+        call(sample)
+
+
+def test_grid_files_have_a_tag_and_a_schema(sample, tmp_path):
+    sample[:3].write(tmp_path / "grid.asdf")
+    content = (tmp_path / "grid.asdf").read_bytes()
+    assert b"!<asdf://astropayne.org/tags/SpectralGrid-1.0.0>" in content
+    assert len(SpectralGrid.read(tmp_path / "grid.asdf")) == 3
+    assert len(SpectralGrid.sample()) == 300  # its file has no tag
