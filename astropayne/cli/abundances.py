@@ -37,7 +37,7 @@ _OF_ELEMENTS = (
 @click.command(cls=Command)
 @click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
 @model_option
-@file_option("-o", "--output", help="Table to write: *.ecsv, *.fits, *.csv, *.txt.")
+@file_option("-o", "--output", help="Table: *.ecsv, *.fits, *.vot, *.parquet, *.csv, *.txt.")
 @click.option("-e", "--elements", help="Symbols: Mg,Li.")
 @file_option("--stages", help="Or an analysis in stages: *.toml.")
 @click.option("-l", "--lines", metavar="FILE", help="Line list. [default: the package's own]")

@@ -34,7 +34,7 @@ __all__ = ["end_after_fits", "end_if_interrupted", "fit", "stars_and_pictures"]
 @click.command(cls=Command)
 @click.argument("stars", nargs=-1, required=True, metavar="SPECTRUM...", type=click.Path())
 @model_option
-@file_option("-o", "--output", help="Table to write: *.ecsv, *.fits, *.csv, *.txt.")
+@file_option("-o", "--output", help="Table: *.ecsv, *.fits, *.vot, *.parquet, *.csv, *.txt.")
 @resolutions_option
 @observed_options
 @click.option("--free", multiple=True, metavar="NAME", help="Fit what is fixed by default: vmac.")

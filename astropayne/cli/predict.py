@@ -86,7 +86,7 @@ def predict(
 @click.option("-R", "--resolution", type=float, help="λ/FWHM. [default: the model's]")
 @click.option("--continuum", type=int, metavar="DEGREE",
               help="Fit a polynomial continuum as well.")  # fmt: skip
-@file_option("-o", "--output", help="Table: *.ecsv, *.fits, *.csv, *.txt.")
+@file_option("-o", "--output", help="Table: *.ecsv, *.fits, *.vot, *.parquet, *.csv, *.txt.")
 @file_option("--plot", help="Picture of the errors.")
 @overwrite_option
 @pass_console

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from astropayne.spectra.identity import Identity, columns_of, identity_of
 from astropayne.utils.progress import progress_bar
 from astropayne.utils.torch_state import one_thread, without_gradients
 
@@ -97,22 +98,32 @@ def measure_all(
     total = len(spectra) if hasattr(spectra, "__len__") else None
     names: list[str] = []
     found: list = []
+    identities: list[Identity] = []
+
+    def result(n: int) -> Table:
+        made = table(names[:n], found[:n])
+        for place, (name, column) in enumerate(columns_of(identities[:n]).items(), start=1):
+            if name not in made.colnames:
+                made.add_column(column, name=name, index=place)
+        return made
+
     try:
         with progress_bar(total, what, progress) as bar, without_gradients(), one_thread():
             for some in _take_chunks(iter(spectra)):
                 found += measure(some)
+                identities += [identity_of(one) for one in some]
                 names += [spectrum_name(one, len(names) + i) for i, one in enumerate(some)]
                 bar.update(len(some))
     except KeyboardInterrupt:
-        raise Interrupted(table(names, found[: len(names)])) from None
+        raise Interrupted(result(len(names))) from None
     except _SourceError as error:
         cause = error.__cause__
         raise IncompleteError(
             f"the iterable of spectra raised {type(cause).__name__} ({cause}) after {len(names)} "
             "spectra, whose results are in the attribute `table` of this error",
-            table(names, found),
+            result(len(names)),
         ) from cause
-    return table(names, found)
+    return result(len(names))
 
 
 def _take_chunks(spectra: Iterator) -> Iterator[list]:

@@ -1,8 +1,9 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Tables of results as ECSV, FITS, CSV and text."""
+"""Tables of results as ECSV, FITS, VOTable, Parquet, CSV and text."""
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,36 @@ from astropayne.io.paths import refuse_existing, replacing
 if TYPE_CHECKING:
     from astropy.table import QTable, Table
 
-__all__ = ["TABLE_FORMATS", "escape_non_ascii", "fits_header", "writable_suffix", "write_table"]
+__all__ = [
+    "SPECTRUM_FORMATS",
+    "TABLE_FORMATS",
+    "escape_non_ascii",
+    "fits_header",
+    "with_ucds",
+    "writable_suffix",
+    "write_table",
+]
 
 #: Formats of astropy by suffix.
 TABLE_FORMATS = {
-    ".ecsv": "ascii.ecsv", ".fits": "fits", ".csv": "ascii.csv", ".txt": "ascii.commented_header"
+    ".ecsv": "ascii.ecsv", ".fits": "fits", ".csv": "ascii.csv", ".txt": "ascii.commented_header",
+    ".vot": "votable", ".xml": "votable", ".parquet": "parquet",
 }  # fmt: skip
+#: Those of spectra, whose metadata the others do not keep.
+SPECTRUM_FORMATS = (".ecsv", ".fits", ".csv", ".txt")
+_VOTABLE = (".vot", ".xml")
+# Unified content descriptors of columns, https://www.ivoa.net/documents/UCD1+ (version 1.5).
+_UCDS = {
+    "name": "meta.id;meta.file", "object": "meta.id;meta.main", "ra": "pos.eq.ra;meta.main",
+    "dec": "pos.eq.dec;meta.main", "mjd": "time.epoch;obs",
+    "exposure_time": "time.duration;obs.exposure", "snr": "stat.snr",
+    "rv_frame": "meta.code;spect.dopplerVeloc",
+    "teff": "phys.temperature.effective", "logg": "phys.gravity", "feh": "phys.abund.Z",
+    "vmic": "phys.veloc.microTurb", "rv": "spect.dopplerVeloc.opt", "vsini": "phys.veloc.rotat",
+    "vmac": "phys.veloc", "vsini_limit": "phys.veloc.rotat;stat.max", "chi2": "stat.fit.chi2",
+    "dof": "stat.fit.dof", "flags": "meta.code.qual", "message": "meta.note", "notes": "meta.note",
+}  # fmt: skip
+_ABUNDANCE = re.compile(r"A_[A-Z][a-z]?|[A-Z][a-z]?_(Fe|H)")
 
 
 def write_table(table: "QTable", path: str | Path, *, overwrite: bool = False) -> None:
@@ -29,8 +54,9 @@ def write_table(table: "QTable", path: str | Path, *, overwrite: bool = False) -
     ----------
     table : `~astropy.table.QTable`
     path : path-like
-        ``*.ecsv``, ``*.fits``, ``*.csv`` or ``*.txt``. The last two store neither units nor
-        metadata, and no columns with several numbers per row, which are left out with a warning.
+        ``*.ecsv``, ``*.fits``, ``*.vot``, ``*.parquet``, ``*.csv`` or ``*.txt``. The last two
+        store neither units nor metadata, and no columns with several numbers per row, which are
+        left out with a warning. VOTables (``*.vot``, ``*.xml``) have unified content descriptors.
         Metadata that do not fit into a FITS header are left out with a warning. Text in FITS is
         ASCII: other letters, such as "é", are written as escapes, "\xe9", with a warning.
     overwrite : bool
@@ -42,6 +68,8 @@ def write_table(table: "QTable", path: str | Path, *, overwrite: bool = False) -
         If the file exists and ``overwrite`` is false.
     ValueError
         If the path has another suffix.
+    ImportError
+        If pyarrow, which writes Parquet, is not installed.
 
     Examples
     --------
@@ -56,7 +84,9 @@ def write_table(table: "QTable", path: str | Path, *, overwrite: bool = False) -
     if suffix == ".fits":
         table.meta = fits_header(table.meta, path)
         escape_non_ascii(table, path)
-    elif suffix != ".ecsv":
+    elif suffix in _VOTABLE:
+        table = with_ucds(table)
+    elif suffix not in (".ecsv", ".parquet"):
         wide = [name for name in table.colnames if table[name].ndim > 1]
         if wide:
             warnings.warn(
@@ -67,7 +97,42 @@ def write_table(table: "QTable", path: str | Path, *, overwrite: bool = False) -
             )
             table.remove_columns(wide)
     with replacing(path) as temporary:
-        table.write(temporary, format=TABLE_FORMATS[suffix])
+        try:
+            table.write(temporary, format=TABLE_FORMATS[suffix])
+        except ImportError as error:
+            raise ImportError(f"{path}: Parquet is written by pyarrow; install it") from error
+
+
+def with_ucds(table: "QTable") -> "Table":
+    """Return a table whose columns have unified content descriptors, which VOTables store.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        With ``meta["ucd"]`` of those columns that have one.
+
+    Examples
+    --------
+    >>> from astropy.table import QTable
+    >>> from astropayne.io.result_tables import with_ucds
+    >>> with_ucds(QTable({"teff_err": [50.0]}))["teff_err"].meta["ucd"]
+    'stat.error;phys.temperature.effective'
+    """
+    from astropy.table import Table
+
+    plain = Table(table)  # columns with units instead of quantities
+    plain.meta = {}
+    for name in plain.colnames:
+        base = name.removesuffix("_err").removesuffix("_sys")
+        ucd = _UCDS.get(base) or ("phys.abund" if _ABUNDANCE.fullmatch(base) else None)
+        if ucd is not None:
+            error = {"_err": "stat.error;", "_sys": "stat.error.sys;"}.get(name[len(base) :], "")
+            plain[name].meta["ucd"] = error + ucd.partition(";")[0] if error else ucd
+    return plain
 
 
 def fits_header(meta: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
@@ -141,12 +206,14 @@ def _card(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def writable_suffix(path: str | Path) -> str:
+def writable_suffix(path: str | Path, formats: Iterable[str] = tuple(TABLE_FORMATS)) -> str:
     """Return the suffix of a path in lower case, if tables can be written in its format.
 
     Parameters
     ----------
     path : path-like
+    formats : iterable of str, optional
+        Suffixes that are accepted.
 
     Returns
     -------
@@ -155,7 +222,7 @@ def writable_suffix(path: str | Path) -> str:
     Raises
     ------
     ValueError
-        If it is not one of `TABLE_FORMATS`.
+        If it is not one of the formats.
 
     Examples
     --------
@@ -164,6 +231,6 @@ def writable_suffix(path: str | Path) -> str:
     '.ecsv'
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in TABLE_FORMATS:
-        raise ValueError(f"{path}: a table's name must end in one of {', '.join(TABLE_FORMATS)}")
+    if suffix not in formats:
+        raise ValueError(f"{path}: a table's name must end in one of {', '.join(formats)}")
     return suffix

@@ -25,6 +25,7 @@ from astropayne.spectra.conventions.headers import (
 )
 from astropayne.spectra.conventions.masks import mask_candidates, mask_of_values
 from astropayne.spectra.conventions.units import flux_unit
+from astropayne.spectra.identity import Identity
 from astropayne.spectra.image_axes import (
     axis_of_header,
     is_multispec,
@@ -150,7 +151,12 @@ def _spectrum_of_row(
         flux[keep],
         None if sigma is None else sigma[keep],
         None if mask is None else mask[keep],
-        {"header": image.header.copy(), **info.as_meta(), **options.meta_of(path)},
+        {
+            "header": image.header.copy(),
+            **Identity.of_headers(headers).as_meta(),
+            **info.as_meta(),
+            **options.meta_of(path),
+        },
         path,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from specutils import Spectrum, SpectrumList
 
 from astropayne.spectra.conventions.headers import medium_of_headers, resolution_of_headers
+from astropayne.spectra.identity import Identity
 from astropayne.spectra.info import SpectrumInfo
 from astropayne.spectra.options import ReadOptions
 from astropayne.spectra.tables import describes_noise
@@ -92,7 +93,8 @@ def complete(
         medium=own.medium or medium_of_headers(headers, path),
         resolution=resolution_of_headers(headers) if own.resolution is None else own.resolution,
     )
-    spectrum.meta.update(info.as_meta() | options.meta_of(path))
+    identity = Identity.of_headers(headers).as_meta() | Identity.of(spectrum.meta).as_meta()
+    spectrum.meta.update(identity | info.as_meta() | options.meta_of(path))
     noise = spectrum.uncertainty
     if options.columns == 2 or (noise is not None and not describes_noise(noise.array)):
         spectrum.uncertainty = None

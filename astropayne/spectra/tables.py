@@ -27,6 +27,7 @@ from astropayne.spectra.conventions.masks import looks_like_mask, mask_of_values
 from astropayne.spectra.conventions.units import (
     flux_unit,
 )
+from astropayne.spectra.identity import Identity
 from astropayne.spectra.info import SpectrumInfo
 from astropayne.spectra.options import SeveralTargetsError
 from astropayne.wavelengths.media import MEDIA
@@ -149,7 +150,7 @@ def spectrum_of_table(
         flux[keep],
         None if sigma is None else sigma[keep],
         None if mask is None else mask[keep],
-        {**info.as_meta(), **(meta or {})},
+        {**Identity.of_headers(table.headers).as_meta(), **info.as_meta(), **(meta or {})},
         path,
         lambda pixel: int(np.arange(len(wavelength))[keep][pixel]),
     )

@@ -1,10 +1,13 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
 """One star of files that hold many, as specutils reads them: an item per arm, a row per target."""
 
+from typing import Any
+
 import astropy.units as u
 import numpy as np
 from specutils import Spectrum, SpectrumList
 
+from astropayne.spectra.identity import Identity
 from astropayne.spectra.options import SeveralTargetsError
 from astropayne.wavelengths.resolution import FWHM, ResolutionCurve
 
@@ -45,6 +48,9 @@ def choose_target(
         raise ValueError(f"{path} has arms of {sorted(n_targets)} targets: they must be the same")
     row = _row(many, n_targets.pop(), path, target)
     arms = SpectrumList(_arm(s, row) for s in many)
+    identity = _identity_of_row(many, row)
+    for arm in arms:
+        arm.meta.update(identity)
     return arms if len(arms) > 1 else arms[0]
 
 
@@ -145,6 +151,16 @@ def _row(arms: list[Spectrum], n: int, path: object, target: int | None) -> int:
             f"{path} has {len(rows) or 'no'} rows of target={target}: give 0 to {n - 1}"
         )
     return int(rows[0])
+
+
+def _identity_of_row(arms: list[Spectrum], row: int) -> dict[str, Any]:
+    """Return what the table of targets states of one of them."""
+    for arm in arms:
+        table = arm.meta.get("fibermap")
+        if table is not None and _ID in table.colnames and row < len(table):
+            columns = dict(zip(table.colnames, table[row], strict=True))
+            return Identity.of_headers([columns]).as_meta()
+    return {}
 
 
 def _identifiers(arms: list[Spectrum], n: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 from specutils import Spectrum
 
-from astropayne.io.result_tables import writable_suffix, write_table
+from astropayne.io.result_tables import SPECTRUM_FORMATS, writable_suffix, write_table
 from astropayne.labels.names import Label
 from astropayne.spectra.info import SpectrumInfo
 from astropayne.utils.suggestions import suggests_options
@@ -52,7 +52,7 @@ def write_spectrum(spectrum: Spectrum, path: str | Path, *, overwrite: bool = Fa
     >>> read_spectrum(file).meta["medium"]
     'air'
     """
-    holds_all = writable_suffix(path) in (".ecsv", ".fits")
+    holds_all = writable_suffix(path, SPECTRUM_FORMATS) in (".ecsv", ".fits")
     info = SpectrumInfo.of(spectrum.meta)
     table = QTable({"wavelength": u.Quantity(spectrum.spectral_axis, subok=False)})
     table["flux"] = spectrum.flux.value if spectrum.flux.unit == u.one else spectrum.flux

@@ -12,7 +12,7 @@ from astropy.table import Column, QTable
 from astropy.utils.exceptions import AstropyUserWarning
 from specutils import Spectrum, SpectrumList
 
-from astropayne.io.result_tables import TABLE_FORMATS, writable_suffix
+from astropayne.io.result_tables import SPECTRUM_FORMATS, TABLE_FORMATS, writable_suffix
 from astropayne.io.text_tables import read_columns
 from astropayne.models.model import PayneModel
 from astropayne.spectra.files import file_names, row_of
@@ -88,7 +88,7 @@ def predict_files(
     velocities = dict(zip(VELOCITIES, (rv, vsini, vmac), strict=True))
     options = {"resolution": resolution, "wavelength": _axis_like(like, model)}
     if isinstance(labels, Mapping):
-        writable_suffix(output)
+        writable_suffix(output, SPECTRUM_FORMATS)
         spectrum = model(**{**options, **velocities, **labels})
         write_spectrum(spectrum, output, overwrite=overwrite)
         return [spectrum], [Path(output)]

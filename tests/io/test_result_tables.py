@@ -17,10 +17,12 @@ def table():
 @pytest.mark.parametrize("suffix", TABLE_FORMATS)
 def test_every_format_is_read_again(tmp_path, table, suffix):
     file = tmp_path / f"stars{suffix}"
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
     write_table(table, file)
     again = QTable.read(file, format=TABLE_FORMATS[suffix])
     assert again.colnames == table.colnames
-    assert np.array_equal(u.Quantity(again["teff"]).value, [5777.0, 5000.0])
+    assert np.asarray(u.Quantity(again["teff"]).value).tolist() == [5777.0, 5000.0]
     with pytest.raises(FileExistsError, match="exists already"):
         write_table(table, file)
     write_table(table, file, overwrite=True)
@@ -64,3 +66,19 @@ def test_suffixes():
     assert writable_suffix("stars.FITS") == ".fits"
     with pytest.raises(ValueError, match=r"stars\.doc: a table's name must end in one of \.ecsv, "):
         writable_suffix("stars.doc")
+
+
+@pytest.mark.parametrize("suffix", [".vot", ".parquet"])
+def test_tables_for_archives_keep_units(tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    table = QTable(
+        {"name": ["a"], "teff": [5777.0] * u.K, "Mg_Fe_err": [0.1], "rv": [1] * u.km / u.s}
+    )
+    write_table(table, tmp_path / f"stars{suffix}")
+    found = QTable.read(tmp_path / f"stars{suffix}")
+    assert found["teff"].unit == u.K
+    assert found["rv"].to_value(u.m / u.s) == 1000
+    if suffix == ".vot":
+        assert found["teff"].info.meta["ucd"] == "phys.temperature.effective"
+        assert found["Mg_Fe_err"].info.meta["ucd"] == "stat.error;phys.abund"

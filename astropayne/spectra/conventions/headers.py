@@ -18,6 +18,7 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
+    "cards_of",
     "exact_names",
     "first_value",
     "marks_good_pixels",
@@ -73,6 +74,12 @@ def exact_names(role: str) -> tuple[str, ...]:
     """Return the names of a role in lower case, in the order of preference."""
     rows = _rows("columns")
     return tuple(r["name"] for r in rows if r["role"] == role and r["kind"] == "name")
+
+
+@cache
+def cards_of(quantity: str) -> tuple[str, ...]:
+    """Return the header cards that state a quantity, in the order of preference."""
+    return tuple(row["card"] for row in _rows("identity") if row["quantity"] == quantity)
 
 
 @cache
