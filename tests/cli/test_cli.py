@@ -241,7 +241,7 @@ def test_predict_takes_a_table_of_fits(model, model_file, folder):
     ("name", "text", "said"),
     [
         ("no.ecsv", None, "there is no file no.ecsv"),
-        ("a.png", "teff", "a.png is not a table that can be read (*.ecsv, *.fits, *.csv, *.txt)"),
+        ("a.png", "teff", "a.png is not a table that can be read (*.ecsv, *.fits, *.csv, *.txt,"),
         ("a.csv", "name,teff,logg,feh,vmic\n", "a.csv has no row"),
         ("a.csv", "teff,logg,feh,vmic\n5e3,4,0,1\n5e3,,0,1\n", "logg; counted from zero, rows 1 "),
         ("a.csv", "teff,logg,feh,vmic,rv\n5e3,4,0,1,5\n5e3,4,0,1,\n", "rv = nan km/s is no"),
