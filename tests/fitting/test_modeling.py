@@ -18,6 +18,12 @@ TRUTH = {"teff": 5777 * u.K, "logg": 4.44, "feh": 0.0, "vmic": 1.1 * u.km / u.s,
 VELOCITIES = {"rv": 4.0, "vsini": 6.0}
 
 
+@pytest.fixture(scope="module")
+def model(quick_model):
+    """The network of the tests of other folders, which astropy's fitters are compared with."""
+    return quick_model
+
+
 @pytest.fixture
 def star(model):
     return PayneSpectrum(model, resolution=15000, **TRUTH, **VELOCITIES, vmac=3 * u.km / u.s)

@@ -5,15 +5,10 @@ from dataclasses import FrozenInstanceError, fields, replace
 import numpy as np
 import pytest
 
-from astropayne import PayneModel, Posterior, fit_abundances, fit_spectra, fit_spectrum
+from astropayne import Posterior, fit_abundances, fit_spectra, fit_spectrum
 from astropayne.evaluation import evaluate, recover_labels
 from astropayne.fitting.options import FitOptions
 from astropayne.workflows.fit_files import fit_files
-
-
-@pytest.fixture(scope="module")
-def model():
-    return PayneModel.sample()
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,7 @@ import pytest
 from astropy.table import QTable
 from astropy.utils.exceptions import AstropyUserWarning
 
-from astropayne import Flag, PayneModel, fit_spectra
-
-
-@pytest.fixture(scope="module")
-def model():
-    return PayneModel.sample()
+from astropayne import Flag, fit_spectra
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from astropy.nddata import StdDevUncertainty
 from specutils import SpectralRegion, Spectrum
 
-from astropayne import PayneModel, Posterior, fit_spectrum
+from astropayne import Posterior, fit_spectrum
 
 # Spectra made by the model are normalized, and its lines are exact.
 EXACT = {"continuum": None, "inadequacy": None, "exclude_at_rest": None}
@@ -22,11 +22,6 @@ OPTIONS = {
     "continuum": 1,
     "regions": SpectralRegion(6090 * u.AA, 6170 * u.AA),
 }
-
-
-@pytest.fixture(scope="module")
-def model():
-    return PayneModel.sample()
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,11 @@ from specutils import SpectralRegion, Spectrum
 
 from astropayne import (
     Flag,
-    PayneModel,
     degrade_spectrum,
     fit_spectra,
     fit_spectrum,
     read_spectrum,
 )
-
-
-@pytest.fixture(scope="module")
-def model():
-    return PayneModel.sample()
 
 
 def _fit(spectrum, model, vsini):

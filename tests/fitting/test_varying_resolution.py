@@ -8,7 +8,7 @@ import pytest
 import torch
 from specutils import Spectrum, SpectrumList
 
-from astropayne import Flag, PayneModel, fit_abundances, fit_spectra, fit_spectrum
+from astropayne import Flag, fit_abundances, fit_spectra, fit_spectrum
 from astropayne.forward.broadener import Broadener
 from astropayne.modeling import PayneSpectrum
 from astropayne.wavelengths.resolution import resolution_at
@@ -22,11 +22,6 @@ exact_fit_abundances = functools.partial(fit_abundances, **EXACT)
 
 FWHM = np.sqrt(8 * np.log(2))
 TRUTH = {"teff": 5600.0, "logg": 4.2, "feh": -0.3, "vmic": 1.2}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return PayneModel.sample()
 
 
 def along(axis):
