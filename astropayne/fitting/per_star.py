@@ -121,7 +121,8 @@ def _columns(options: FitOptions) -> dict[str, Any]:
                 found[f"{option}: {name}"] = value
     for option in _PAIRS:
         for name, pair in getattr(options, option).items():
-            for end, value in zip(("first", "second"), pair, strict=False):
+            ends = pair if isinstance(pair, list | tuple) else ()  # other pairs are refused later
+            for end, value in zip(("first", "second"), ends, strict=False):
                 if np.ndim(value) == 1:
                     found[f"{option}: {name} ({end})"] = value
     return found
