@@ -121,7 +121,7 @@ def _columns(options: FitOptions) -> dict[str, Any]:
                 found[f"{option}: {name}"] = value
     for option in _PAIRS:
         for name, pair in getattr(options, option).items():
-            ends = pair if isinstance(pair, list | tuple) else ()  # other pairs are refused later
+            ends = pair if np.iterable(pair) else ()  # what is no pair is refused later
             for end, value in zip(("first", "second"), ends, strict=False):
                 if np.ndim(value) == 1:
                     found[f"{option}: {name} ({end})"] = value
