@@ -34,6 +34,7 @@ _BUILTIN = {
     "one_payne": "astropayne.grids.readers.one_payne",
     "the_payne": "astropayne.grids.readers.the_payne",
     "specutils_reader": "astropayne.grids.readers.spectra",
+    "libraries": "astropayne.grids.readers.libraries",
     "asdf_grid": "astropayne.grids.readers.astropayne",
     "abundances": "astropayne.labels.abundance_transforms",
     "stellar": "astropayne.labels.stellar_transforms",
