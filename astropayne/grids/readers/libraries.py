@@ -251,10 +251,18 @@ def _is_library(path: Path, name: re.Pattern) -> bool:
     """
     if not path.is_dir() or any((path / table).is_file() for table in TABLES):
         return False
-    entries = list(islice(os.scandir(path), _MOST_TRIED))
+    entries = _some_entries(path)
     folders = [entry.path for entry in entries if entry.is_dir()][:_MOST_FOLDERS]
-    inside = (entry for one in folders for entry in islice(os.scandir(one), _MOST_TRIED))
+    inside = (entry for one in folders for entry in _some_entries(one))
     return any(name.fullmatch(entry.name) for entry in chain(entries, inside))
+
+
+def _some_entries(folder: str | Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(islice(entries, _MOST_TRIED))
+    except OSError:  # it may not be read
+        return []
 
 
 def _source(
