@@ -23,6 +23,7 @@ from astropayne.plugins import GridReader, GridSource, PluginWarning, hookspecs,
 from astropayne.plugins.interfaces import LabelRelation, LabelTransform
 
 BUILT_IN = {"tsfitpy", "one_payne", "the_payne", "specutils", "astropayne"}
+BUILT_IN |= {"phoenix", "marcs", "bosz", "synphot"}
 
 
 @pytest.fixture
@@ -91,6 +92,7 @@ def test_the_built_in_ones_go_through_the_same_hooks(fresh):
         "one_payne",
         "the_payne",
         "specutils_reader",
+        "libraries",
         "asdf_grid",
         "abundances",
         "stellar",
@@ -339,6 +341,44 @@ def _install(monkeypatch, **modules):
     points = [EntryPoint(name, f"module_{name}", "astropayne") for name in modules]
     monkeypatch.setattr(EntryPoint, "load", lambda self: modules[self.name]())
     monkeypatch.setattr(manager, "entry_points", lambda group: points)
+
+
+def test_a_plugin_that_calls_exit_is_set_aside(fresh):
+    def leave():
+        raise SystemExit("MOOGSILENT not found")
+
+    _install(fresh, theirs=leave, mine=Plugin)
+    with pytest.warns(PluginWarning, match="'theirs' .* SystemExit: MOOGSILENT not found"):
+        readers = manager.grid_readers()
+    assert set(readers) == {*BUILT_IN, "flat"}
+
+
+@pytest.mark.parametrize("pair", [("M_H", "feh"), ("[Li/Fe]", "A(Li)")])
+def test_a_second_transform_for_a_pair_is_set_aside(fresh, pair):
+    def plugin(difference):
+        class Shift(LabelTransform):
+            source, target = pair
+
+            def forward(self, values, solar):
+                return values[self.source] - difference
+
+        class Gives:
+            @astropayne.hookimpl
+            def astropayne_label_transforms(self):
+                return [Shift()]
+
+        return Gives()
+
+    if pair[0] == "M_H":
+        astropayne.register_plugin(plugin(0.1), name="first")
+        label_graph()
+    astropayne.register_plugin(plugin(0.2), name="second")
+    owner = "first" if pair[0] == "M_H" else "abundances"
+    with pytest.warns(PluginWarning, match=f"'second' .* already provided by plugin '{owner}'"):
+        label_graph()
+    if pair[0] == "M_H":
+        step = label_graph().plan(["M_H"], ["feh"])[0]
+        assert step({"M_H": np.array(0.0)}, None) == pytest.approx(-0.1)
 
 
 def test_an_entry_point_is_loaded(fresh):
