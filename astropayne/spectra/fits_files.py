@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.io import registry as io_registry
 from astropy.utils.data import get_readable_fileobj
 from astropy.utils.exceptions import AstropyUserWarning
+from astropy.wcs import FITSFixedWarning
 from specutils import Spectrum, SpectrumList
 
 import astropayne.spectra.loaders.apogee  # registers its loaders, as the next ones
@@ -100,7 +101,7 @@ def opened_fits(path: Path) -> Iterator[FitsFile]:
         if any(re.search("truncated|validating header", str(w.message)) for w in caught):
             raise ValueError(damaged)
         with warnings.catch_warnings():
-            for category in (fits.verify.VerifyWarning, u.UnitsWarning):
+            for category in (fits.verify.VerifyWarning, u.UnitsWarning, FITSFixedWarning):
                 warnings.simplefilter("ignore", category)
             yield FitsFile(hdus, path)
     finally:
@@ -249,8 +250,10 @@ def _load(file: FitsFile, name: str, kind: type, options: ReadOptions) -> Spectr
                 warnings.simplefilter("ignore", AstropyUserWarning)  # of HDUs that are not read
                 file.loaded[name] = kind.read(file.hdus, format=name)
         except Exception as error:  # loaders raise any error
+            names = ", ".join(hdu.name or str(i) for i, hdu in enumerate(file.hdus))
             raise ValueError(
-                f"{path} is not a proper file of {name}: {first_line(error)}"
+                f"{path} looks like a file of {name} and is not a complete one "
+                f"({first_line(error)}): read a table or an image with hdu=; it has {names}"
             ) from error
     spectra = file.loaded[name]
     if kind is SpectrumList:

@@ -186,6 +186,11 @@ def _flux_image(
             f"hdu={names[0]!r}, or several of them to be arms of one star",
             tuple(names),
         )
+    if images and not candidates and len(images) > 1:
+        raise ValueError(
+            f"{path} has images {', '.join(image.name for image in images)}, of which none is known "
+            f"to be the flux: call one FLUX, or give hdu={images[0].name!r}"
+        )
     return next(iter(candidates or images), None)
 
 

@@ -9,6 +9,7 @@ import astropy.units as u
 import numpy as np
 from specutils import Spectrum, SpectrumList
 
+from astropayne.spectra.conventions.axes import require_plausible
 from astropayne.spectra.conventions.headers import medium_of_headers, resolution_of_headers
 from astropayne.spectra.identity import Identity
 from astropayne.spectra.info import SpectrumInfo
@@ -45,7 +46,12 @@ def read_by_specutils(path: Path, options: ReadOptions) -> Spectrum | SpectrumLi
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error, or its type if it has no text."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, KeyError):
+        return f"it has no {text}"
+    if text.startswith("Format could not be identified"):
+        return "its format is not known; format= names one of specutils"
+    return text or type(error).__name__
 
 
 def _headers(spectrum: Spectrum) -> tuple[Mapping[str, Any], ...]:
@@ -88,6 +94,7 @@ def complete(
             "CDELT1; or write it as text with columns of wavelength and flux"
         )
     spectrum = _on_stated_axis(spectrum, options)
+    require_plausible(spectrum.spectral_axis, path)
     own = SpectrumInfo.of(spectrum.meta)
     info = SpectrumInfo(
         medium=own.medium or medium_of_headers(headers, path),

@@ -17,7 +17,7 @@ from astropayne.spectra.conventions.units import (
     wavelength_unit_of,
 )
 
-__all__ = ["StatedAxis", "orders_of", "sorted_pixels", "unit_of_caller"]
+__all__ = ["StatedAxis", "orders_of", "require_plausible", "sorted_pixels", "unit_of_caller"]
 
 _RANGE = (900.0, 3e7)  # Å; no spectrum of a star lies elsewhere
 _LIGHT = (2000.0, 60000.0)  # Å; what values are if another unit is suggested
@@ -161,6 +161,21 @@ def _within(low: float, high: float, factor: float, limits: tuple[float, float])
 def _range(values: np.ndarray) -> tuple[float, float]:
     good = values[np.isfinite(values) & (values > 0)]
     return (float(good.min()), float(good.max())) if len(good) else (np.nan, np.nan)
+
+
+def require_plausible(axis: u.Quantity, path: object) -> None:
+    """Raise an error if no spectrum of a star lies where an axis does.
+
+    Raises
+    ------
+    ValueError
+        If the median of the axis is no wavelength of a star; velocities are not checked.
+    """
+    if axis.unit.is_equivalent(u.AA, u.spectral()) and not _is_plausible(axis):
+        raise ValueError(
+            f"{path}: the spectral axis is from {axis[0]:.4g} to {axis[-1]:.4g}, in which no "
+            "spectrum of a star lies: its header or its unit is wrong"
+        )
 
 
 def _is_plausible(axis: u.Quantity) -> bool:

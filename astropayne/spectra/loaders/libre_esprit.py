@@ -50,7 +50,8 @@ def libre_esprit_loader(file_name: str | Path, **kwargs: Any) -> SpectrumList:
     """
     with open(file_name, encoding="latin-1") as file:
         title, sizes = file.readline().strip("* \n"), file.readline().split()
-        rows = np.loadtxt(file, ndmin=2)
+        lines = file.readlines()
+    rows = np.loadtxt(lines, ndmin=2) if lines else np.zeros((0, 0))
     if rows.shape[1] < _FEWEST or not sizes or int(sizes[0]) != len(rows):
         raise ValueError(
             f"it has {rows.shape[0]} rows of {rows.shape[1]} columns, and its second line states "

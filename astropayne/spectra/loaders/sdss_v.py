@@ -57,7 +57,7 @@ def mwm_loader(file_obj: object, **kwargs: Any) -> SpectrumList:
 
 
 def _spectrum(hdu: fits.BinTableHDU, row: int, header: fits.Header) -> Spectrum:
-    columns = {name.lower(): name for name in hdu.columns.names}
+    columns = {name.lower(): name for name in reversed(hdu.columns.names)}
     flux, ivar = (np.asarray(hdu.data[columns[n]][row], dtype=float) for n in ("flux", "ivar"))
     if "wavelength" in columns:
         wavelength = np.asarray(hdu.data[columns["wavelength"]][row], dtype=float)
