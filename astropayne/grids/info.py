@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["BROADENING", "GridInfo", "GridMeta"]
 
 #: Names of velocities that broaden spectra, among ``meta["constant_columns"]``.
-BROADENING = ("rotation", "vsini", "vrot", "vmac", "vmacro", "macroturbulence")
+BROADENING = ("rotation", "vsini", "vrot", "vmac", "vmacro", "macroturbulence", "zeta")
 
 _FIELDS = ("medium", "resolution", "solar_scale", "flux_unit", "constant_labels")
 

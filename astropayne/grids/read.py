@@ -241,6 +241,12 @@ def read_grid(
             f"{', '.join(map(str, paths))}: grid files and other formats cannot be read as one "
             "grid; read each, and use SpectralGrid.concatenate"
         )
+    if effort.limits != Limits():
+        raise ValueError(
+            "the spectra of grid files were checked when they were written, so minimum_flux, "
+            "maximum_flux and wavelength_tolerance have no effect: select spectra by index, such "
+            "as grid[np.max(grid.flux, axis=1) < 1.5]"
+        )
     data = concatenated([stored_grid(source) for source in sources])
     data = relabeled(data, targets) if targets else data
     return (data if output is None else write_grid_file(data, output, overwrite=overwrite)), {}

@@ -45,7 +45,7 @@ _UNCLEAR = {
 # Names in lower case that describe a row of a table or an observation, not a star's spectrum.
 _NO_LABEL = frozenset(
     "snr s/n sn s_n signal_to_noise id idx index number num row seed ra dec mjd jd date time obsid "
-    "object_id source_id exptime nlte_flag".split()
+    "object_id source_id exptime nlte_flag r res resolving_power".split()
 )
 
 

@@ -322,13 +322,14 @@ def test_broadening_in_the_spectra_is_warned_of_in_fits(sample):
         fit_spectrum(sample[0], model)
 
 
-def test_broadening_in_a_table_of_labels_is_warned_of(small, tmp_path):
+@pytest.mark.parametrize("name", ["vsini", "vmacro"])
+def test_broadening_in_a_table_of_labels_is_warned_of(small, tmp_path, name):
     wavelength, flux, labels = small
     columns = {"wave": wavelength, "flux": flux}
-    folder = write_texts(tmp_path / "g", columns, labels.assign(vsini=5.0, resolution=9000, rv=0))
-    with pytest.warns(GridWarning, match="broadened already, by vsini = 5"):
+    folder = write_texts(tmp_path / "g", columns, labels.assign(**{name: 5.0}, R=9000, rv=0))
+    with pytest.warns(GridWarning, match=f"broadened already, by {name} = 5"):
         grid = SpectralGrid.read(folder, medium="air")
-    assert (grid.meta["resolution"], grid.meta["constant_columns"]) == (9000, {"vsini": 5.0})
+    assert (grid.meta["resolution"], grid.meta["constant_columns"]) == (9000, {name: 5.0})
     assert grid.labels.colnames == ["teff", "logg", "feh"]
     labels.assign(file=[f"{i}.txt" for i in range(8)], rv=12.0).to_csv(folder / "labels.csv")
     with pytest.raises(ValueError, match=r"column 'rv' .* is 12 for all .* must be at rest"):
@@ -409,3 +410,5 @@ def test_grid_files_have_a_tag_and_a_schema(sample, tmp_path):
     assert b"!<asdf://astropayne.org/tags/SpectralGrid-1.0.0>" in content
     assert len(SpectralGrid.read(tmp_path / "grid.asdf")) == 3
     assert len(SpectralGrid.sample()) == 300  # its file has no tag
+    with pytest.raises(ValueError, match="maximum_flux and wavelength_tolerance have no effect"):
+        SpectralGrid.read(tmp_path / "grid.asdf", maximum_flux=1.5)

@@ -25,8 +25,9 @@ TEXT = (".csv", ".tsv", ".txt", ".dat")
 Labels = Any  # a table of astropy, a data frame, a mapping, or the path of a file
 _NAMES = ("file", "filename", "file_name", "name", "specname", "spectrum", "path")
 # Columns that describe how all spectra were made, and not a star, in lower case.
-_VELOCITIES = ("vsini", "vrot", "rotation", "vmac", "macroturbulence", "zeta")
-_OF_THE_RUN = (*_VELOCITIES, "resolution", "rv", "radial_velocity")
+_VELOCITIES = ("vsini", "vrot", "rotation", "vmac", "vmacro", "macroturbulence", "zeta")
+_RESOLUTIONS = ("resolution", "resolving_power", "r", "res")
+_OF_THE_RUN = (*_VELOCITIES, *_RESOLUTIONS, "rv", "radial_velocity")
 
 
 def names_files(path: Path) -> bool:
@@ -156,5 +157,5 @@ def columns_of_run(
             )
         table.remove_column(name)
         if value:
-            found[plain] = value
+            found["resolution" if plain in _RESOLUTIONS else plain] = value
     return found
