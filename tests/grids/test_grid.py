@@ -313,7 +313,7 @@ def test_paths_and_formats_are_checked(tmp_path):
         SpectralGrid.read(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no grid format fits"):
         SpectralGrid.read(tmp_path)
-    with pytest.raises(ValueError, match=r"no grid reader for format 'idl'.*astropayne, one"):
+    with pytest.raises(ValueError, match=r"no grid reader for format 'idl'.*astropayne, bosz"):
         SpectralGrid.read(tmp_path, format="idl")
 
 
