@@ -23,6 +23,7 @@ from astropayne import SpectralGrid
 from astropayne.grids import flux_file as grid_file
 from astropayne.grids.flux_file import FluxFile
 from astropayne.grids.grid import GridWarning
+from astropayne.io.asdf_extension import extension_enabled
 from astropayne.plugins import GridReader, GridSource
 
 pytestmark = pytest.mark.filterwarnings("ignore::astropayne.grids.grid.GridWarning")
@@ -672,7 +673,7 @@ def test_open_files_are_closed(sample, tmp_path):
 
 def _change_tree(path, change):
     """Write a grid file again with another tree, as another version might have written it."""
-    with asdf.open(path, memmap=False, lazy_load=False) as file:
+    with extension_enabled(), asdf.open(path, memmap=False, lazy_load=False) as file:
         tree = dict(file.tree)
         tree["astropayne"].pop("text_checksum", None)
         change(tree)
