@@ -23,7 +23,9 @@ from astropayne.abundances.sensitivities import sensitivity
 from astropayne.modeling import PayneSpectrum
 
 # Spectra made by the model are normalized, and its lines are exact.
-EXACT = {"continuum": None, "inadequacy": None, "exclude_at_rest": None}
+EXACT = {
+    "continuum": None, "inadequacy": None, "exclude_at_rest": None, "resolution_error": 0
+}  # fmt: skip
 exact_fit_spectra = functools.partial(fit_spectra, **EXACT)
 exact_fit_abundances = functools.partial(fit_abundances, **EXACT)
 

@@ -83,10 +83,10 @@ class Analysis:
         }
         measurements = [[Measurement() for _ in self.elements] for _ in spectra]
 
-        def n_arms(i: int) -> int:
-            return len(stars[i].wavelength)
+        def kind(i: int) -> tuple[int, str]:
+            return len(stars[i].wavelength), outcomes[i].fitted_with
 
-        for _, group in itertools.groupby(sorted(stars, key=n_arms), n_arms):
+        for _, group in itertools.groupby(sorted(stars, key=kind), kind):
             rows = list(group)
             measured = self._measure([stars[i] for i in rows], [outcomes[i] for i in rows])
             for i, row in zip(rows, measured, strict=True):

@@ -105,7 +105,7 @@ class StageBatch:
         Conversion from the model's labels to the abundances asked for.
     stars : sequence of `~astropayne.engine.arms.Star`
     outcomes : sequence of `~astropayne.engine.outcome.Outcome`
-        Fits of the stellar labels.
+        Fits of the stellar labels, all with the same problem.
     theta : numpy.ndarray, shape (n_stars, n_parameters)
         Labels and velocities before the stage; NaN where they are unknown.
     fitted : numpy.ndarray of bool, shape (n_stars, n_pixels), or None
@@ -123,7 +123,7 @@ class StageBatch:
         fitted: np.ndarray | None,
     ) -> None:
         self.stage, self.options, self.convert = stage, options, convert
-        problem = stage.setup.problem
+        problem = stage.setup.problem_of(outcomes[0])
         self.unknown = np.isnan(theta)
         theta = np.where(self.unknown, self._middle(), theta)  # hardly changes the spectrum
         arms = problem.arms(stars, theta)

@@ -188,6 +188,7 @@ class _Observation:
             continuum=continuum,
             inadequacy=None,
             exclude_at_rest=None,
+            resolution_error=0,
         )
         self.problem = FitSetup.of(model, options).problem
         vacuum = np.sort(vacuum_pixels(model, wavelength))

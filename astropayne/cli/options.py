@@ -191,6 +191,8 @@ resolutions_option = click.option(
 _OBSERVED = (
     click.option("--degrade-from", type=float, metavar="R",
                  help="Resolution of the spectra: degrade them first to that of -R or the model."),
+    click.option("--resolution-error", default=0.05, show_default=True,
+                 help="Relative uncertainty of the resolution; 0: it is exact."),
     click.option("--continuum", type=AutoNumber(int), default="auto", show_default=True,
                  help="Degree of the continuum; auto: found by the fit; none: exactly one."),
     click.option("--inadequacy", type=AutoNumber(float), default="auto", show_default=True,

@@ -16,12 +16,13 @@ from astropayne.engine.flags import Flag
 from astropayne.engine.judging import judged, judged_pixels
 from astropayne.engine.least_squares import Solution, levenberg_marquardt
 from astropayne.engine.likelihood import Likelihood
+from astropayne.engine.modes import resolution_shift
 from astropayne.engine.outcome import Outcome
 from astropayne.engine.problem import FitProblem
 from astropayne.engine.range import beyond_bounds
 from astropayne.engine.search.starts import Start, find_starts
 from astropayne.engine.terms import Terms, chosen_degrees, revised_terms, terms_differ
-from astropayne.engine.uncertainties import covariances, vsini_limits
+from astropayne.engine.uncertainties import covariances, vsini_limits, with_width_errors
 from astropayne.forward.parameters import velocities_of, velocity_of
 from astropayne.forward.sampling import as_row
 from astropayne.wavelengths.axis import covered_range
@@ -186,28 +187,63 @@ def _final(
 ) -> list[Outcome]:
     """Fit with the pixels that velocity and broadening allow."""
     arms, used = problem.used_arms(stars, theta, reserve)
-    theta, solution, likelihood, terms = _solve_with_terms(problem, stars, arms, theta)
+    theta, terms = _first_pass(problem, stars, arms, theta)
+    solved = _solve(problem, arms, theta, _TOLERANCE["last"], problem.modes, terms)
+    if problem.inadequacy != "auto":
+        return _outcomes(problem, stars, used, terms, solved, best_fits)
+    theta, _, likelihood = solved
+    revised = revised_terms(terms, likelihood, theta, [star.noise_known for star in stars])
+    rows = np.flatnonzero(terms_differ(terms, revised))
+    outcomes = [None] * len(stars)
+    if len(rows) < len(stars):
+        outcomes = _outcomes(problem, stars, used, terms, solved, best_fits)
+    if len(rows):
+        some, terms = [stars[i] for i in rows], revised[rows]
+        arms, used = problem.used_arms(some, theta[rows], reserve)
+        solved = _solve(problem, arms, theta[rows], _TOLERANCE["last"], problem.modes, terms)
+        again = _outcomes(problem, some, used, terms, solved, best_fits)
+        for i, outcome in zip(rows, again, strict=True):
+            outcomes[i] = outcome
+    return outcomes
+
+
+def _outcomes(
+    problem: FitProblem,
+    stars: Sequence[Star],
+    used: Sequence,
+    terms: Terms | None,
+    solved: tuple[np.ndarray, Solution, Likelihood],
+    best_fits: bool,
+) -> list[Outcome]:
+    """Return the outcomes of stars at the minimum of χ²."""
+    theta, solution, likelihood = solved
     hessian = solution.hessian.numpy()
     covariance, determined = covariances(problem, likelihood, theta, hessian)
     limits = vsini_limits(problem, likelihood, theta, solution, covariance)
+    resolution = np.minimum(
+        [star.typical_resolution for star in stars], problem.forward.resolution or np.inf
+    )
+    covariance, limits = with_width_errors(problem, resolution, theta, covariance, limits)
     models = [()] * len(stars)
     if best_fits:
         models = _best_fits(problem, stars, theta, likelihood)
+    shifts = _resolution_shifts(problem, likelihood, theta)
     n_linear, resemblance = likelihood.n_continuum(), _resemblance(problem, likelihood, theta)
     weight = likelihood.weight.cpu().double()
     scale = torch.where(weight > 0, weight, 1.0).log().sum(dim=1)  # the rest is -χ²/2
     log_likelihood = scale - 0.5 * solution.chi2
     outcomes = []
     for i, star in enumerate(stars):
-        expected = _expected_squares(likelihood, i, star.n_independent, used[i])
+        by_noise, by_lines = _expected_squares(likelihood, i, star.n_independent, used[i])
         outcome = Outcome(
             theta[i], np.full(len(problem.names), np.nan), covariance[i], Flag(0),
             chi2=float(solution.chi2[i]),
-            dof=round(expected) - len(problem.parameters.free) - int(n_linear[i]),
+            dof=round(by_noise + by_lines) - len(problem.parameters.free) - int(n_linear[i]),
             iterations=int(solution.iterations[i]),
             vsini_limit=limits[i], used=used[i], best_fit=models[i],
             covered=covered_range(star.wavelength, used[i]),
             log_likelihood=float(log_likelihood[i]), resemblance=float(resemblance[i]),
+            resolution_shift=shifts[i],
             terms=None if terms is None else terms[i : i + 1],
         )  # fmt: skip
         converged = bool(solution.converged[i])
@@ -217,43 +253,45 @@ def _final(
         )
         if _is_limited_by_model(likelihood, i):
             outcome = outcome.with_flag(Flag.MODEL_LIMITED)
-        outcomes.append(judged_pixels(problem, outcome, star))
+        outcomes.append(judged_pixels(problem, outcome, star, by_lines))
     return outcomes
 
 
-def _solve_with_terms(
+def _first_pass(
     problem: FitProblem, stars: Sequence[Star], arms: Sequence[Arm], theta: np.ndarray
-) -> tuple[np.ndarray, Solution, Likelihood, Terms | None]:
-    """Minimize χ², and find the continuum and the inadequacy of each star on the way."""
-    terms, last = problem.first_terms(stars), _TOLERANCE["last"]
+) -> tuple[np.ndarray, Terms | None]:
+    """Go most of the way to the minimum, and find the continuum and the inadequacy of each star."""
+    terms = problem.first_terms(stars)
     if terms is None:
-        return *_solve(problem, arms, theta, last, problem.modes), None
-    noise_known = [star.noise_known for star in stars]
-    first, modes = _TOLERANCE["first"], problem.modes
-    theta, _, likelihood = _solve(problem, arms, theta, first, modes, terms)
+        return theta, None
+    theta, _, likelihood = _solve(problem, arms, theta, _TOLERANCE["first"], problem.modes, terms)
     if problem.inadequacy == "auto":
+        noise_known = [star.noise_known for star in stars]
         terms = revised_terms(terms, likelihood, theta, noise_known)
     if problem.continuum == "auto":
-        likelihood = problem.likelihood_of(arms, theta, modes, terms, coarse=True)
+        likelihood = likelihood.with_inadequacy(terms.inadequacy)
         terms = chosen_degrees(terms, likelihood, theta).compact()
-    theta, solution, likelihood = _solve(problem, arms, theta, last, modes, terms)
-    if problem.inadequacy == "auto":
-        revised = revised_terms(terms, likelihood, theta, noise_known)
-        if terms_differ(terms, revised).any():
-            terms = revised
-            theta, solution, likelihood = _solve(problem, arms, theta, last, modes, terms)
-    return theta, solution, likelihood, terms
+    return theta, terms
 
 
-def _expected_squares(likelihood, i, n_independent, used) -> float:
-    """Return the expected sum of squared residuals of star ``i`` over σ, before a fit."""
-    n_independent = np.concatenate([w[u] for w, u in zip(n_independent, used, strict=True)])
+def _resolution_shifts(
+    problem: FitProblem, likelihood: Likelihood, theta: np.ndarray
+) -> list[tuple[float, float]]:
+    """Return the change of ln R that each star's line widths ask for, and its error."""
+    if not (problem.resolution_error and likelihood.resolution_is_free):
+        return [(np.nan, np.nan)] * len(theta)
+    shift, error = (problem.resolution_error * part for part in resolution_shift(likelihood, theta))
+    return list(zip(shift.tolist(), error.tolist(), strict=True))
+
+
+def _expected_squares(likelihood, i, n_independent, used) -> tuple[float, float]:
+    """Return the expected sums of squares that noise and line errors of star ``i`` make over σ."""
+    each = np.concatenate([n[u] for n, u in zip(n_independent, used, strict=True)])
     if likelihood.noise_share is None:
-        return n_independent.sum()
+        return each.sum(), 0.0
     good = likelihood.weight[i].cpu().numpy() > 0
-    return np.sum(
-        likelihood.noise_share[i, good] * n_independent + likelihood.inadequacy_share[i, good]
-    )
+    by_noise, by_lines = likelihood.noise_share[i, good], likelihood.inadequacy_share[i, good]
+    return np.sum(by_noise * each), np.sum(by_lines)
 
 
 def _is_limited_by_model(likelihood: Likelihood, i: int) -> bool:

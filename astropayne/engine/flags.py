@@ -53,3 +53,5 @@ class Flag(NamedFlag):
     its pixels are not independent."""
     RESOLUTION_ESTIMATED = 16384
     """The resolution was not stated but estimated: vsini and vmac are not reliable."""
+    RESOLUTION_DOUBTFUL = 32768
+    """The widths of lines contradict the stated resolution."""

@@ -2,23 +2,25 @@
 """The inadequacy of the model: how much lines of real stars differ from synthetic ones.
 
 Line lists, atmospheres and LTE are wrong by some percent of a line's depth, over the whole width of
-the line. Such an error is a Gaussian process: its standard deviation grows with the depth of the
-spectrum, and it is correlated over a resolution element. All that labels, velocities and the
-continuum do to a spectrum is at least as wide as that, so that the process acts on them as white
-noise of the same power, whatever the sampling.
+the line, and lines are missing. Such an error is a Gaussian process: its variance is the sum of a
+part that grows with the depth of the spectrum and a constant, and it is correlated over a
+resolution element. All that labels, velocities and the continuum do to a spectrum is at least as
+wide as that, so that the process acts on them as white noise of the same power, whatever the
+sampling.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import nnls
+
+from astropayne.wavelengths.axis import pixel_width
 
 __all__ = ["Inadequacy", "estimate_inadequacy"]
 
-#: Depth, in quadrature, of lines that the model lacks.
-FLOOR = 0.1
-_AMPLITUDES = np.concatenate([[0.0], np.geomspace(2e-3, 1.0, 64)])
-_NOISES = np.geomspace(1.0, 30.0, 24)
 _EVIDENT = 2.0  # gain in log-likelihood below which there is no inadequacy
+_AVERAGED = 2.0  # resolution elements that residuals are averaged over
+_STEPS, _SETTLED = 30, 1e-2  # of Fisher scoring: at most, and a change that ends it
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Inadequacy:
     ----------
     amplitude : numpy.ndarray, shape (n,)
         Standard deviation of the relative error of a line's depth over a resolution element.
+    floor : numpy.ndarray, shape (n,)
+        Standard deviation of the error where the spectrum has no lines, for a continuum of one.
     element : numpy.ndarray, shape (n,)
         Width of a resolution element in ln λ.
     noise : numpy.ndarray, shape (n,)
@@ -36,6 +40,7 @@ class Inadequacy:
     """
 
     amplitude: np.ndarray
+    floor: np.ndarray
     element: np.ndarray
     noise: np.ndarray
 
@@ -54,8 +59,34 @@ class Inadequacy:
         numpy.ndarray, shape (n, n_pixels)
             For a continuum of one.
         """
-        density = self.amplitude[:, None] * np.sqrt(self.element[:, None] / width)
-        return density * np.hypot(depth, FLOOR)
+        errors = np.hypot(self.amplitude[:, None] * depth, self.floor[:, None])
+        return errors * np.sqrt(self.element[:, None] / width)
+
+    def shares(
+        self, noise: np.ndarray, errors: np.ndarray, width: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the expected parts of noise and of line errors in the squares of residuals.
+
+        Errors of the model are correlated over an element. The white noise of the same power,
+        which pixels are weighted with, is larger in each pixel.
+
+        Parameters
+        ----------
+        noise, errors : numpy.ndarray, shape (n, n_pixels)
+            Standard deviations that pixels are weighted with.
+        width : numpy.ndarray, shape (n, n_pixels)
+            Widths of the pixels in ln λ.
+
+        Returns
+        -------
+        by_noise, by_lines : numpy.ndarray, shape (n, n_pixels)
+            Relative to the square of both together.
+        """
+        shrunk = np.minimum(np.nan_to_num(width / self.element[:, None]), 1.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = noise**2 + errors**2
+            by_noise, by_lines = np.nan_to_num(noise**2 / total), np.nan_to_num(errors**2 / total)
+        return by_noise, shrunk * by_lines
 
 
 def estimate_inadequacy(
@@ -66,11 +97,11 @@ def estimate_inadequacy(
     element: float,
     n_parameters: int,
     noise_known: bool,
-) -> tuple[float, float]:
-    """Estimate the amplitude of the inadequacy of one star by maximum likelihood.
+) -> tuple[float, float, float]:
+    """Estimate the inadequacy of one star by maximum likelihood.
 
-    Residuals are averaged over resolution elements. Their variance is that of the noise plus
-    (amplitude · depth)².
+    Residuals are averaged over two resolution elements each. The variance of these means is that of
+    the noise plus what errors with a triangular autocorrelation, as wide as an element, leave.
 
     Parameters
     ----------
@@ -82,25 +113,27 @@ def estimate_inadequacy(
     n_parameters : int
         Number of fitted parameters, which make residuals smaller.
     noise_known : bool
-        Whether σ was measured; otherwise a factor of it is estimated, too.
+        Whether σ was measured. Otherwise a factor of it is estimated instead of the floor: noise
+        that pixels share and errors where there are no lines look the same.
 
     Returns
     -------
-    amplitude, noise : float
+    amplitude, floor, noise : float
     """
-    averages = _averages(wavelength, residual, sigma, depth, element)
-    mean, variance, square = averages
+    mean, variance, share, square = _averages(wavelength, residual, sigma, depth, element)
     n = len(mean)
     if n < 2 * n_parameters:
-        return 0.0, 1.0
-    mean = mean**2 * n / (n - n_parameters)
-    noise = np.ones(1) if noise_known else _NOISES
-    total = noise[:, None, None] ** 2 * variance + _AMPLITUDES[:, None] ** 2 * square
-    likelihood = -0.5 * np.sum(np.log(total) + mean / total, axis=2)
-    best = np.unravel_index(likelihood.argmax(), likelihood.shape)
-    if likelihood[best] - likelihood[:, 0].max() < _EVIDENT:
-        return 0.0, float(noise[likelihood[:, 0].argmax()])
-    return float(_AMPLITUDES[best[1]]), float(noise[best[0]])
+        return 0.0, 0.0, 1.0
+    squares = mean**2 * n / (n - n_parameters)
+    other = share if noise_known else variance
+    with_lines, gain = _components(squares, variance, np.column_stack([other, share * square]))
+    without, gain_without = _components(squares, variance, other[:, None])
+    least, lines = with_lines if gain > gain_without + _EVIDENT else (without[0], 0.0)
+    amplitude = float(np.sqrt(lines))
+    if not noise_known:
+        return amplitude, 0.0, float(np.sqrt(1 + least))
+    evident = max(gain, gain_without) > _EVIDENT
+    return amplitude, float(np.sqrt(least)) if evident else 0.0, 1.0
 
 
 def _averages(
@@ -109,12 +142,38 @@ def _averages(
     sigma: np.ndarray,
     depth: np.ndarray,
     element: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return means of residuals, their variances and mean squares of depths, by elements."""
-    place = np.floor(np.log(wavelength) / element).astype(int)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return means of residuals, variances of their noise, shares of errors that are left, depth².
+
+    Errors with a triangular autocorrelation of half width w have, averaged over a length l > w, the
+    variance w/l · (1 - w/(3l)), and 1 - l/(3w) otherwise.
+    """
+    place = np.floor(np.log(wavelength) / (_AVERAGED * element)).astype(int)
     _, place = np.unique(place, return_inverse=True)
     weight = sigma**-2.0
     total = np.bincount(place, weight)
     mean = np.bincount(place, weight * residual) / total
-    square = np.bincount(place, weight * (depth**2 + FLOOR**2)) / total
-    return mean, 1 / total, square
+    square = np.bincount(place, weight * depth**2) / total
+    covered = np.bincount(place, pixel_width(wavelength[None])[0]) / element
+    ratio = np.minimum(covered, _AVERAGED)  # pixels of several arms lie over each other
+    share = np.where(ratio > 1, (1 - 1 / (3 * np.maximum(ratio, 1))) / np.maximum(ratio, 1),
+                     1 - ratio / 3)  # fmt: skip
+    return mean, 1 / total, share, square
+
+
+def _components(
+    squares: np.ndarray, variance: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return the variances that multiply columns, by maximum likelihood, and the gain by them.
+
+    This is Fisher scoring: weighted least squares without negative values.
+    """
+    components, total = np.zeros(columns.shape[1]), np.maximum(squares.mean(), variance)
+    for _ in range(_STEPS):
+        before, weight = total, 1 / total
+        components = nnls(columns * weight[:, None], (squares - variance) * weight)[0]
+        total = variance + columns @ components
+        if np.all(np.abs(total - before) < _SETTLED * total):
+            break
+    gain = 0.5 * np.sum(np.log(variance / total) + squares / variance - squares / total)
+    return components, gain

@@ -15,6 +15,9 @@ from astropayne.forward.parameters import is_label
 __all__ = ["judged", "judged_pixels"]
 
 _POOR = 5.0  # standard deviations of χ² beyond which a fit is poor
+# Errors of the shapes of lines, which averages over resolution elements do not contain, make
+# squares of residuals of real stars larger than those that line errors are expected to make.
+_SHAPES = 3.0
 _TOO_SMALL = 0.7  # χ² per degree of freedom, below which the noise must be overestimated
 _INADEQUATE = 0.25  # errors of the depths of lines from which on the model is not of this star
 _OUTSIDE = 3.0  # standard deviations beyond its range from which on a label is outside
@@ -103,8 +106,13 @@ def _within_range(
     return covariance, outside
 
 
-def judged_pixels(problem: FitProblem, outcome: Outcome, star: Star) -> Outcome:
-    """Return an outcome with the flags that depend on its χ² and on the pixels used."""
+def judged_pixels(
+    problem: FitProblem, outcome: Outcome, star: Star, by_lines: float = 0.0
+) -> Outcome:
+    """Return an outcome with the flags that depend on its χ² and on the pixels used.
+
+    ``by_lines`` is the part of χ² that errors of the model's lines are expected to make.
+    """
     flags, dof = outcome.flags, outcome.dof
     margin = _POOR * np.sqrt(2 * max(dof, 1))
     amplitude = 0.0 if outcome.terms is None else outcome.terms.inadequacy.amplitude[0]
@@ -112,7 +120,8 @@ def judged_pixels(problem: FitProblem, outcome: Outcome, star: Star) -> Outcome:
         flags |= Flag.NO_UNCERTAINTY
     elif outcome.chi2 < min(dof - margin, _TOO_SMALL * dof):
         flags |= Flag.NOISE_OVERESTIMATED
-    if (star.noise_known and outcome.chi2 > dof + margin) or amplitude > _INADEQUATE:
+    too_large = outcome.chi2 > dof + _SHAPES * by_lines + margin
+    if (star.noise_known and too_large) or amplitude > _INADEQUATE:
         flags |= Flag.POOR_FIT
     forward = problem.forward
     if outcome.covered < 0.5 * (forward.end - forward.start).sum():

@@ -15,30 +15,21 @@ import torch
 
 from astropayne.engine.arms import Arm
 from astropayne.engine.continuum import HELD, Continuum
+from astropayne.engine.inadequacy import Inadequacy
+from astropayne.engine.modes import broadened_modes, cholesky_of_modes, emulator_sigma
 from astropayne.engine.parameters import Parameters
-from astropayne.engine.products import (
-    Rows,
-    as_slice,
-    cholesky_of_modes,
-    exact,
-    regular,
-    reweighted,
-    rounded_resolution,
-    rounded_widths,
-)
+from astropayne.engine.products import Rows, as_slice, exact, regular, reweighted
 from astropayne.engine.terms import Terms
 from astropayne.forward.model import ForwardModel
 from astropayne.forward.parameters import velocities_of
-from astropayne.forward.sampling import Pixels
 from astropayne.wavelengths.axis import effective_arms, pixel_width
-from astropayne.wavelengths.velocity import doppler_factor
 
 __all__ = ["Likelihood"]
 
 _ALIGNED = 8  # columns, or a multiple: their products are two to three times as fast
 _BLOCK = 1 << 17  # pixels of stars that are computed at a time: they fit into a cache,
 _LARGE_BLOCK = 1 << 22  # or keep a GPU busy
-_IN_PIXELS = 1.6  # mean squares of real residuals over those of their means over elements
+_LOWER = 0.05  # part by which a resolution is lower, for the derivative of the flux by it
 _EXACT = 1e-9  # noise of flux around one, that is none
 
 
@@ -65,6 +56,8 @@ class Likelihood:
         Size of the emulator error of each star.
     terms : Terms, optional
         Priors on the continuum and errors of the model's lines.
+    resolution_error : float
+        Standard deviation of the relative error of the resolution, which is marginalized.
     loss : {"linear", "huber"}
     coarse : bool
         See `~astropayne.forward.model.ForwardModel.forward_and_jacobian`.
@@ -83,6 +76,7 @@ class Likelihood:
         modes: np.ndarray | None = None,
         scale: npt.ArrayLike = 1.0,
         terms: Terms | None = None,
+        resolution_error: float = 0.0,
         loss: str = "linear",
         coarse: bool = False,
     ) -> None:
@@ -109,34 +103,56 @@ class Likelihood:
         self._prior = self._prior_of_continuum(terms)
         inadequacy = None if terms is None else terms.inadequacy
         flux: Any = None
-        if self.basis is not None or inadequacy is not None:
+        if self.basis is not None or inadequacy is not None or resolution_error:
             flux = self._flux_at_first()
         level = self._level_at_first(sigma, flux)
         scale = np.reshape(scale, (-1, 1))
-        emulator = np.abs(level) * scale * self._emulator(error, rest)
+        emulator = np.abs(level) * scale * emulator_sigma(forward, self.pixels, error, rest)
         if len(arms) > 1:
             emulator *= np.sqrt(self._effective_arms(sigma, np.abs(level)))
-        self.photon = sigma
-        sigma = np.hypot(sigma, emulator)
+        self.photon, self._noise, self._level = sigma, np.hypot(sigma, emulator), level
+        self._flux_first = flux
+        self._weigh(inadequacy)
+        if modes is not None and len(modes):
+            size = self.weight * self._tensor(scale * level)
+            broadened = broadened_modes(forward, modes, velocities, self.pixels, self.resolution)
+            self.modes = broadened.mul_(size[..., None])
+        self.resolution_is_free = bool(resolution_error) and self._resolved()
+        if self.resolution_is_free:
+            change = resolution_error * self._change_with_resolution()[..., None]
+            self.modes = change if self.modes is None else torch.cat([self.modes, change], dim=2)
+        if self.modes is not None:
+            self._of_modes = cholesky_of_modes(self.modes)
+
+    def _weigh(self, inadequacy: Inadequacy | None) -> None:
+        """Set the weights of pixels, by noise, the emulator's error and that of lines."""
+        sigma, level = self._noise, np.abs(self._level)
         if inadequacy is not None:
             axes = [pixels.wavelength for pixels in self.pixels]
             width = np.concatenate(list(map(pixel_width, axes)), axis=1)
-            self.depth = 1 - flux.cpu().numpy().astype(float)
-            errors = np.abs(level) * inadequacy.sigma(self.depth, width)
-            if len(arms) > 1:
-                errors *= np.sqrt(self._effective_arms(sigma, np.abs(level)))
+            self.depth = 1 - self._flux_first.cpu().numpy().astype(float)
+            errors = level * inadequacy.sigma(self.depth, width)
+            if len(axes) > 1:
+                errors *= np.sqrt(self._effective_arms(sigma, level))
             noise = sigma * inadequacy.noise[:, None]
             sigma = np.hypot(noise, errors)
-            self._set_shares(noise, errors, sigma, width / inadequacy.element[:, None])
+            self.noise_share, self.inadequacy_share = inadequacy.shares(noise, errors, width)
         self.noise_known = (np.isfinite(sigma) & (sigma > 0)).any(axis=1)
         # Without any noise, all pixels count the same, and more than priors do.
-        equal = 1e-3 * np.median(np.abs(level), axis=1, keepdims=True)
+        equal = 1e-3 * np.median(level, axis=1, keepdims=True)
         sigma = np.where(self.noise_known[:, None] | np.isinf(sigma), sigma, equal)
         missing = np.concatenate([np.isnan(p.wavelength) for p in self.pixels], axis=1)
         self.weight = self._tensor(np.where(missing, 0.0, 1 / sigma))
-        if modes is not None and len(modes):
-            self.modes = self._shared_errors(modes, velocities, scale * level)
-            self._of_modes = cholesky_of_modes(self.modes)
+
+    def with_inadequacy(self, inadequacy: Inadequacy) -> Self:
+        """Return the same likelihood with other errors of the model's lines."""
+        other = copy.copy(self)
+        other._weigh(inadequacy)
+        if self.modes is not None:
+            change = torch.where(self.weight > 0, other.weight / self.weight, 0.0)
+            other.modes = self.modes * change[..., None]
+            other._of_modes = cholesky_of_modes(other.modes)
+        return other
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -171,20 +187,6 @@ class Likelihood:
         ]
         return self._tensor(np.concatenate(rows, axis=1))
 
-    def _emulator(self, error: np.ndarray | None, rest: np.ndarray | None) -> np.ndarray:
-        """Return the emulator error at all pixels for a continuum of one."""
-        if rest is not None:
-            width = np.sqrt(pixel_width(self.forward.wavelength[None])[0])
-            parts = [
-                self._at_pixels(rest * width, p) / np.sqrt(pixel_width(p.wavelength))
-                for p in self.pixels
-            ]
-        elif error is not None:
-            parts = [self._at_pixels(error, p) for p in self.pixels]
-        else:
-            return np.zeros(1)
-        return np.concatenate(parts, axis=1)
-
     def _effective_arms(self, sigma: np.ndarray, level: np.ndarray) -> np.ndarray:
         """Return the effective number of arms with the wavelength of each pixel.
 
@@ -195,50 +197,24 @@ class Likelihood:
         width = np.concatenate(list(map(pixel_width, axes)), axis=1)
         return effective_arms(axes, (level / np.maximum(sigma, _EXACT)) ** 2 / width)
 
-    def _at_pixels(self, error: np.ndarray, pixels: Pixels) -> np.ndarray:
-        """Return the emulator's error where a star's pixels are in its own frame."""
-        rest = pixels.wavelength / doppler_factor(pixels.rv)[:, None]
-        return np.nan_to_num(np.interp(rest, self.forward.wavelength, error))
+    def _resolved(self) -> bool:
+        """Return whether the resolutions of all arms are known."""
+        return self.forward.resolution is not None or all(r is not None for r in self.resolution)
 
-    def _shared_errors(
-        self, modes: np.ndarray, velocities: np.ndarray, size: np.ndarray
-    ) -> torch.Tensor:
-        """Return the errors of the emulator that pixels share, over σ: (n, n_pixels, n_modes).
+    def _change_with_resolution(self) -> torch.Tensor:
+        """Return the derivative of the flux by ln R over σ, from lower resolutions: (n, n_pixels).
 
-        Their shapes are approximate, so that stars of similar widths share the broadening.
+        Spectra at the resolution of the model cannot be sharper.
         """
-        sizes = self.weight * self._tensor(size)
-        shared, spectra = sizes.new_empty(*sizes.shape, len(modes)), self.forward.spectra_of(modes)
-        widths = rounded_widths(velocities[:, 1:])
-        resolutions = [
-            r if np.ndim(r) != 1 else rounded_resolution(r, self.forward.resolution)
+        lower, part = copy.copy(self), 1 - _LOWER
+        lower.resolution = [
+            np.full(len(self), part * (self.forward.resolution or np.nan))
+            if r is None
+            else part * r
             for r in self.resolution
         ]
-        same = np.column_stack([widths, *(r for r in resolutions if np.ndim(r) == 1)])
-        kinds = np.unique(same, axis=0, return_inverse=True)[1].ravel()
-        for some in (np.flatnonzero(kinds == kind) for kind in range(kinds.max() + 1)):
-            of_kind = [
-                r if r is None else r[some[0]] if r.ndim == 1 else r[some] for r in resolutions
-            ]
-            arms = [
-                self.forward.broaden_rows(spectra, *widths[some[0]], pixels[some], r)
-                for pixels, r in zip(self.pixels, of_kind, strict=True)
-            ]
-            shared[some] = torch.cat(arms, dim=1).mul_(sizes[some, :, None])
-        return shared
-
-    def _set_shares(
-        self, noise: np.ndarray, errors: np.ndarray, sigma: np.ndarray, elements: np.ndarray
-    ) -> None:
-        """Store the expected parts of noise and of inadequacy in the squares of residuals.
-
-        Errors of the model are correlated over an element. The white noise of the same power,
-        which weights pixels, is larger in each pixel.
-        """
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.noise_share = np.nan_to_num((noise / sigma) ** 2)
-            shrunk = np.minimum(np.nan_to_num(elements), 1.0)
-            self.inadequacy_share = _IN_PIXELS * shrunk * np.nan_to_num((errors / sigma) ** 2)
+        change = (self._flux_first - lower._flux_at_first()) / _LOWER
+        return change * self.weight * self._tensor(self._level)
 
     def _prior_of_continuum(self, terms: Terms | None) -> tuple[torch.Tensor, ...] | None:
         """Return inverse variances and means of the prior of coefficients, (n, n_basis) each."""
@@ -337,7 +313,7 @@ class Likelihood:
     ) -> tuple[torch.Tensor, int, Any, Any]:
         """Return products of all pairs of columns: derivatives, continuum, residual.
 
-        The errors of the emulator that pixels share are marginalized; priors are not included.
+        The errors that pixels share are marginalized; priors are not included.
 
         Parameters
         ----------
@@ -354,6 +330,38 @@ class Likelihood:
         coefficients : torch.Tensor, shape (n, n_basis), or None
             Coefficients of the continuum in the residual.
         """
+        columns, modes, width, k, excess, coefficients = self._columns(free, rows, derivatives)
+        products = exact(columns.mT @ columns)
+        if modes is not None:
+            same = self.loss == "linear"
+            lower = self._of_modes[as_slice(rows)] if same else cholesky_of_modes(modes)
+            shared = torch.linalg.solve_triangular(lower, exact(modes.mT @ columns), upper=False)
+            products = products - shared.mT @ shared
+        return products[:, :width, :width], k, excess, coefficients
+
+    def joint_products(self, theta: np.ndarray) -> torch.Tensor:
+        """Return products of derivatives, continuum, shared errors and residual: (n, m, m).
+
+        They are those at parameters (n, n_names), with the priors of what is linear.
+        """
+        free, parts = torch.as_tensor(theta[:, self.parameters.index]), []
+        for some in torch.arange(len(self)).split(self.at_once):
+            columns, modes, width, k, _, coefficients = self._columns(free[some], some, True)
+            linear, residual = columns[..., : width - 1], columns[..., width - 1 : width]
+            every = torch.cat([linear, modes, residual], dim=2)
+            products = exact(every.mT @ every)
+            products[:, width - 1 : -1, width - 1 : -1] += torch.eye(modes.shape[2])
+            if self._prior is not None:
+                precision, mean = (part[as_slice(some)] for part in self._prior)
+                products[:, k : width - 1, k : width - 1] += torch.diag_embed(precision)
+                products[:, k : width - 1, -1] += precision * (coefficients - mean)
+            parts.append(products)
+        return torch.cat(parts)
+
+    def _columns(
+        self, free: torch.Tensor, rows: torch.Tensor, derivatives: bool
+    ) -> tuple[torch.Tensor, Any, int, int, Any, Any]:
+        """Return derivatives, continuum and residual over σ, and errors that pixels share."""
         vector = free.numpy()
         base = self.theta[rows.numpy()]
         theta = self.parameters.expand(vector, base)
@@ -372,13 +380,7 @@ class Likelihood:
         if root is not None:
             columns = columns * root[..., None]
             modes = None if modes is None else modes * root[..., None]
-        products = exact(columns.mT @ columns)
-        if modes is not None:
-            lower = self._of_modes[at] if root is None else cholesky_of_modes(modes)
-            shared = torch.linalg.solve_triangular(lower, exact(modes.mT @ columns), upper=False)
-            products = products - shared.mT @ shared
-        products = products[:, :width, :width]
-        return products, k, excess, coefficients
+        return columns, modes, width, k, excess, coefficients
 
     def _with_continuum_prior(
         self, products: torch.Tensor, k: int, coefficients: torch.Tensor, rows: torch.Tensor

@@ -51,6 +51,10 @@ class Outcome:
         Logarithm of the likelihood, up to a constant of the star.
     resemblance : float
         Similarity of the residuals to the model's calibration; one if they are equal.
+    resolution_shift : tuple of float
+        Change of ln R that the widths of lines ask for, and its error; NaN where R is exact.
+    fitted_with : {"everything", "trusted", "calibrated"}
+        What the star was fitted with: all regions, trusted ones only, or the calibrated model.
     terms : `~astropayne.engine.terms.Terms` or None
         Continuum and inadequacy of the star.
     """
@@ -74,6 +78,8 @@ class Outcome:
     notes: tuple[str, ...] = ()
     log_likelihood: float = np.nan
     resemblance: float = 0.0
+    resolution_shift: tuple[float, float] = (np.nan, np.nan)
+    fitted_with: str = "everything"
     terms: Terms | None = None
 
     @classmethod

@@ -55,6 +55,8 @@ class FitProblem:
         Model pixels that are not compared with stars.
     inadequacy : float or "auto"
         Amplitude of the errors of the model's lines, see `astropayne.engine.inadequacy`.
+    resolution_error : float
+        Standard deviation of the relative error of resolutions.
     corrected : `~astropayne.forward.model.ForwardModel`, optional
         The same model with lines that are corrected for real stars.
     """
@@ -75,6 +77,7 @@ class FitProblem:
     shift: Callable[[np.ndarray], np.ndarray]
     untrusted: np.ndarray
     inadequacy: float | str = 0.0
+    resolution_error: float = 0.0
     corrected: ForwardModel | None = None
 
     @functools.cached_property
@@ -195,7 +198,8 @@ class FitProblem:
         return Likelihood(
             self.forward, self.parameters, arms, theta,
             continuum=self.continuum if terms is None else terms.highest, loss=self.loss,
-            scale=self.scale(labels_of(theta)), terms=terms, coarse=coarse, **emulator,
+            scale=self.scale(labels_of(theta)), terms=terms, coarse=coarse,
+            resolution_error=self.resolution_error, **emulator,
         )  # fmt: skip
 
     def likelihood(

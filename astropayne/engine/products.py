@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see licenses/LICENSE.rst
-"""Products of columns over pixels, robust solutions, and rounding of approximate quantities."""
+"""Products of columns over pixels, and robust solutions."""
 
 import numpy as np
 import torch
@@ -7,12 +7,9 @@ import torch
 __all__ = [
     "Rows",
     "as_slice",
-    "cholesky_of_modes",
     "exact",
     "regular",
     "reweighted",
-    "rounded_resolution",
-    "rounded_widths",
 ]
 
 #: Rows of a batch: consecutive ones as a slice.
@@ -20,30 +17,11 @@ Rows = slice | np.ndarray
 
 _HUBER = 3.0  # standard deviations beyond which "huber" counts a residual's size, not its square
 _REWEIGHTINGS, _SETTLED = 50, 1e-2  # at most; of residuals, in standard deviations
-_WIDTHS = 0.16  # steps of the widths that shared errors are broadened by, relative to these,
-_NARROW = 10.0  # or to this, in km/s, if it is more
-
-
-def rounded_widths(width: np.ndarray) -> np.ndarray:
-    """Return widths in km/s, off by a twelfth or 0.8 km/s at most, of which there are few."""
-    return _NARROW * np.sinh(_WIDTHS * np.rint(np.arcsinh(width / _NARROW) / _WIDTHS))
-
-
-def rounded_resolution(resolution: np.ndarray, highest: float | None) -> np.ndarray:
-    """Return the same of resolutions, which are never above the model's."""
-    rounded = np.exp(_WIDTHS * np.rint(np.log(resolution) / _WIDTHS))
-    return np.minimum(rounded, highest or np.inf)
 
 
 def exact(products: torch.Tensor) -> torch.Tensor:
     """Return sums over pixels in double precision, on the CPU: not every device has it."""
     return products.cpu().double()
-
-
-def cholesky_of_modes(modes: torch.Tensor) -> torch.Tensor:
-    """Return L of MᵀM + 1 = LLᵀ for the emulator's errors M, in units of σ; double precision."""
-    products = exact(modes.mT @ modes)
-    return torch.linalg.cholesky(products + torch.eye(len(products[0])).to(products))
 
 
 def as_slice(rows: torch.Tensor) -> Rows:

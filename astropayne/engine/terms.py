@@ -28,7 +28,7 @@ __all__ = [
 
 #: Highest degree of a continuum that is chosen by the evidence.
 HIGHEST = 6
-_FIRST_AMPLITUDE = 0.05  # about what real stars of types F, G and K show
+_FIRST_AMPLITUDE, _FIRST_FLOOR = 0.05, 0.005  # about what real stars of types F, G and K show
 _SAME = 0.1, 2e-3  # changes of amplitudes, relative and absolute, that do not matter
 
 
@@ -54,8 +54,7 @@ class Terms:
 
     def __getitem__(self, rows: slice | np.ndarray) -> "Terms":
         """Return the terms of some of the stars."""
-        parts = (self.inadequacy.amplitude, self.inadequacy.element, self.inadequacy.noise)
-        inadequacy = Inadequacy(*(part[rows] for part in parts))
+        inadequacy = Inadequacy(*(part[rows] for part in vars(self.inadequacy).values()))
         return Terms(self.highest, self.degree[rows], self.one[rows], inadequacy)
 
     def continuum_prior(self) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +98,8 @@ def first_terms(
     highest = HIGHEST if isinstance(continuum, str) else continuum
     degree = np.full(n, NORMALIZED if highest is None else highest)
     amplitude = np.full(n, _FIRST_AMPLITUDE if inadequacy == "auto" else inadequacy)
-    errors = Inadequacy(amplitude, np.asarray(element, dtype=float), np.ones(n))
+    floor = np.full(n, _FIRST_FLOOR if inadequacy == "auto" else 0.0)
+    errors = Inadequacy(amplitude, floor, np.asarray(element, dtype=float), np.ones(n))
     return Terms(highest, degree, np.asarray(one, dtype=float), errors)
 
 
@@ -113,7 +113,7 @@ def joined_terms(several: Iterable[Terms | None]) -> Terms | None:
     inadequacy = Inadequacy(
         *(
             np.concatenate([getattr(terms.inadequacy, name) for terms in batch])
-            for name in ("amplitude", "element", "noise")
+            for name in ("amplitude", "floor", "element", "noise")
         )
     )
     return Terms(
@@ -156,8 +156,10 @@ def revised_terms(
                 wavelength[i, good], residual, sigma, depth, element, n_parameters, noise_known[i]
             )
         )
-    amplitude, noise = np.transpose(found)
-    return replace(terms, inadequacy=Inadequacy(amplitude, terms.inadequacy.element, noise))
+    amplitude, floor, noise = np.transpose(found)
+    return replace(
+        terms, inadequacy=replace(terms.inadequacy, amplitude=amplitude, floor=floor, noise=noise)
+    )
 
 
 def chosen_degrees(terms: Terms, likelihood: Any, theta: np.ndarray) -> Terms:

@@ -9,9 +9,10 @@ from astropayne.engine.likelihood import Likelihood
 from astropayne.engine.parameters import Parameters
 from astropayne.engine.problem import FitProblem
 from astropayne.forward.parameters import labels_of, velocity_of
-from astropayne.wavelengths.velocity import VELOCITIES
+from astropayne.wavelengths.resolution import FWHM
+from astropayne.wavelengths.velocity import C_KMS, VELOCITIES
 
-__all__ = ["covariances", "vsini_limits"]
+__all__ = ["covariances", "vsini_limits", "with_width_errors"]
 
 _NO_ROTATION = 0.1  # km/s, below which no spectrum shows rotation
 _SEPARATE, _LIMIT = 4.0, 2.71  # rises of χ²: of two standard deviations; one-sided, of 95 %
@@ -154,3 +155,51 @@ def vsini_limits(
         change = np.minimum(change, high**2 - best[rows] ** 2)
     limits[rows] = np.sqrt(best[rows] ** 2 + change)
     return limits
+
+
+def with_width_errors(
+    problem: FitProblem,
+    resolution: np.ndarray,
+    theta: np.ndarray,
+    covariance: np.ndarray,
+    limits: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return covariances and limits of vsini that include the error of the resolution.
+
+    Widths of lines add by their squares, so that an error of the instrument's width is one of the
+    square of vsini. The shapes of lines hardly tell one from the other. The variance of a rotation
+    profile is vsini²/4 · (1 - 7ε/15) / (1 - ε/3) for linear limb darkening ε (from the profile in
+    Gray 2005, The Observation and Analysis of Stellar Photospheres, eq. 18.14).
+
+    Parameters
+    ----------
+    problem : FitProblem
+    resolution : numpy.ndarray, shape (n,)
+        λ/FWHM; infinite where it is not known.
+    theta : numpy.ndarray, shape (n, n_names)
+        The best fits.
+    covariance : numpy.ndarray, shape (n, k, k)
+        Of the free parameters.
+    limits : numpy.ndarray, shape (n,)
+        Upper limits of vsini in km/s; NaN where it is measured.
+
+    Returns
+    -------
+    covariance : numpy.ndarray, shape (n, k, k)
+    limits : numpy.ndarray, shape (n,)
+    """
+    free = problem.parameters.free
+    if "vsini" not in free or not problem.resolution_error:
+        return covariance, limits
+    k, ld = free.index("vsini"), problem.forward.broadening.limb_darkening
+    per_square = 0.25 * (1 - 7 * ld / 15) / (1 - ld / 3)
+    instrument = (C_KMS / FWHM / resolution) ** 2  # a variance
+    of_square = 2 * instrument * problem.resolution_error / per_square
+    best, covariance = velocity_of(theta, "vsini"), covariance.copy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = np.fmax((of_square / (2 * best)) ** 2, covariance[:, k, k])
+    of_square = np.hypot(of_square, 2 * best * np.sqrt(np.nan_to_num(covariance[:, k, k])))
+    near = (best**2 < 2 * of_square) & (resolution < np.inf)
+    covariance[:, k, k] = np.where(best > _NO_ROTATION, variance, covariance[:, k, k])
+    wide = np.fmax(limits, np.sqrt(best**2 + 1.645 * of_square))
+    return covariance, np.where(near, np.minimum(wide, velocity_of(problem.high, "vsini")), limits)

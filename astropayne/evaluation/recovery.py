@@ -32,7 +32,7 @@ __all__ = [
 
 _TRUE = "_true"  # suffix of the columns of true labels
 # Spectra of a grid are what the model was made of: normalized, without errors of their lines.
-_EXACT = FitOptions(continuum=None, inadequacy=None, exclude_at_rest=None)
+_EXACT = FitOptions(continuum=None, inadequacy=None, exclude_at_rest=None, resolution_error=0)
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,19 @@ def account_of(outcome: Outcome, prepared: Sequence[Prepared]) -> tuple[str, ...
         "measured; use a model whose grid covers it"
         for name, limit in outcome.limits.items()
     ]
+    if outcome.flags & Flag.RESOLUTION_DOUBTFUL:
+        sentences.append(_doubt(outcome.resolution_shift[0]))
     sentences += [advice for flag, advice in _ADVICE.items() if outcome.flags & flag]
     return tuple(dict.fromkeys(sentences))
+
+
+def _doubt(shift: float) -> str:
+    """Return a sentence about a resolution that the widths of lines contradict."""
+    width, change = ("narrower", "higher") if shift > 0 else ("wider", "lower")
+    return (
+        f"lines are {width} than the stated resolution allows: R is about "
+        f"{100 * abs(np.expm1(shift)):.0f} % {change}; check it, and vsini with it"
+    )
 
 
 def _of_terms(terms: Terms) -> list[str]:

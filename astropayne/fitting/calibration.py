@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from astropayne.engine.inadequacy import FLOOR
 from astropayne.fitting.options import FitOptions
 from astropayne.fitting.setup import FitSetup
 from astropayne.models.calibration import Calibration
@@ -20,6 +19,7 @@ __all__ = ["calibrate"]
 
 _STRENGTH, _MISSING = 0.08, 0.015  # how large corrections are beforehand, standard deviations
 _OWN = 0.02  # part of the depth of lines by which stars differ from each other
+_LEAST_DEPTH = 0.1  # in quadrature, of lines that the model lacks
 _ELEMENT = 5e-5  # width of a resolution element in ln λ, where the model's resolution is not known
 
 
@@ -165,7 +165,7 @@ def _common(stars, low, high, element):
             continue
         x, depth, residual = x[inside], star.depth[inside], star.residual[inside]
         width = np.median(np.diff(np.sort(x)))
-        own = _OWN**2 * (depth**2 + FLOOR**2) * element / width
+        own = _OWN**2 * (depth**2 + _LEAST_DEPTH**2) * element / width
         weight = 1 / (star.variance[inside] + own)
         place = np.clip((x - low) / (knots[1] - low), 0, n - 1 - 1e-9)
         first = place.astype(int)

@@ -49,6 +49,9 @@ def fit_spectrum(
         widths of lines. A varying resolution is an array with a value for each pixel or a function
         of the spectral axis. Its values at bad pixels and far from the windows of the model are
         not used. Spectra of higher resolution than the model are smoothed.
+    resolution_error : float
+        Relative uncertainty of the resolution, one standard deviation. It is marginalized, and
+        limits how well rotation is measured. Zero stands for a resolution that is exact.
     fixed : mapping of str to value, optional
         Known labels, in any convention, or velocities. With ``{"[Mg/H]": 0.1}``, [Mg/Fe] follows
         from [Fe/H]. The macroturbulence ``vmac`` is fixed at 0 unless it is given here or in
@@ -82,7 +85,8 @@ def fit_spectrum(
         ``stellar_lines`` in `~astropayne.fit_abundances` move with the star.
     exclude_at_rest : `~specutils.SpectralRegion`, "auto" or None
         Parts to exclude in the frame of the star and in the medium of the model. "auto" excludes
-        ``model.untrusted``, where the model is known to be wrong.
+        ``model.untrusted``, where the model is known to be wrong, for stars whose lines differ from
+        those of the model and are not corrected by its calibration.
     medium : {"air", "vacuum"}, optional
         Medium of the wavelengths. The default is ``meta["medium"]`` of the spectrum; if it is
         missing, the medium of the model.

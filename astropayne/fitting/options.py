@@ -58,6 +58,7 @@ class FitOptions:
     """
 
     resolution: Any = None
+    resolution_error: Any = 0.05
     fixed: Mapping[str, Any] | None = None
     free: Sequence[str] | str = ()
     start: Mapping[str, Any] | None = None
@@ -96,7 +97,9 @@ class FitOptions:
             require_medium(self.medium)
         _check_continuum(self.continuum)
         self._set("inadequacy", _amplitude(self.inadequacy))
-        self._set("noise_floor", _fraction_of_flux(self.noise_floor))
+        self._set("noise_floor", _fraction(self.noise_floor, "noise_floor", "the flux"))
+        error = _fraction(self.resolution_error, "resolution_error", "the resolution")
+        self._set("resolution_error", error)
         if self.loss not in _LOSSES:
             raise ValueError(f"loss={self.loss!r} is not one of {', '.join(_LOSSES)}")
         self._set("limb_darkening", self.broadening.limb_darkening)
@@ -252,11 +255,10 @@ def _check_continuum(continuum: Any) -> None:
         )
 
 
-def _fraction_of_flux(noise_floor: Any) -> float:
-    value = strip_unit(noise_floor, "noise_floor", u.dimensionless_unscaled)
-    floor = one_value(value, "noise_floor")
-    if not 0 <= floor < np.inf:
-        raise ValueError(f"noise_floor={noise_floor!r} has to be zero or positive")
-    if floor > 1:
-        raise ValueError(f"noise_floor={noise_floor!r} is a part of the flux: 2 % are 0.02")
-    return floor
+def _fraction(value: Any, name: str, whole: str) -> float:
+    fraction = one_value(strip_unit(value, name, u.dimensionless_unscaled), name)
+    if not 0 <= fraction < np.inf:
+        raise ValueError(f"{name}={value!r} has to be zero or positive")
+    if fraction > 1:
+        raise ValueError(f"{name}={value!r} is a part of {whole}: 2 % are 0.02")
+    return fraction

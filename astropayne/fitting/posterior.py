@@ -124,7 +124,6 @@ class Posterior:
         **keywords: Any,
     ) -> None:
         setup = FitSetup.of(model, FitOptions.from_call(Posterior, options, keywords))
-        problem = setup.problem
         with without_gradients(), one_thread():
             observed, star, outcome = setup.fit_one(observed)
             if outcome.flags & Flag.NO_UNCERTAINTY:
@@ -133,6 +132,7 @@ class Posterior:
                     "an uncertainty, or pass a noise_floor"
                 )
             self.fit = result_of(setup.report, observed, outcome)
+            problem = setup.problem_of(outcome)
             likely = 0.5 * (problem.low + problem.high)
             for name in ("vsini", "vmac"):  # small ones are hardly constrained
                 velocity_of(likely, name)[...] = velocity_of(problem.low, name)

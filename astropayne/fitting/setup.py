@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FitSetup"]
 
+_DOUBTFUL, _SIGNIFICANT = 0.04, 3.0  # change of ln R that contradicts what was stated; in its σ
 _RESEMBLES = 0.3  # of the corrections of a calibration, that residuals show of a real star
 
 
@@ -148,16 +149,20 @@ class FitSetup:
     ) -> list[Outcome]:
         """Fit stars with the same number of arms, at several resolutions if theirs is unknown."""
         stars = list(stars)
-        outcomes = list(fit_batch(self.problem, stars, best_fits=best_fits))
-        for i, lower in enumerate(map(self.preparation.lower_resolutions, prepared)):
-            if self.options.degree != "auto" or outcomes[i].flags & Flag.BAD_INPUT:
-                continue
-            others = [replace(stars[i], resolution=[r] * len(prepared[i])) for r in lower]
-            fits = fit_batch(self.problem, others, best_fits=best_fits) if others else []
-            for star, fit in zip(others, fits, strict=True):
-                if fit.log_likelihood > outcomes[i].log_likelihood:
-                    stars[i], outcomes[i] = star, replace(fit, resolution=tuple(star.resolution))
+        outcomes = list(fit_batch(self._first_problem, stars, best_fits=best_fits))
+        others = [
+            (i, replace(stars[i], resolution=[resolution] * len(arms)))
+            for i, arms in enumerate(prepared)
+            if self.options.degree == "auto" and not outcomes[i].flags & Flag.BAD_INPUT
+            for resolution in self.preparation.lower_resolutions(arms)
+        ]
+        lower = [star for _, star in others]
+        fits = fit_batch(self._first_problem, lower, best_fits=best_fits)
+        for (i, star), fit in zip(others, fits, strict=True):
+            if fit.log_likelihood > outcomes[i].log_likelihood:
+                stars[i], outcomes[i] = star, replace(fit, resolution=tuple(star.resolution))
         outcomes = self._calibrated(stars, outcomes, best_fits)
+        outcomes = self._where_trusted(stars, outcomes, best_fits)
         outcomes = with_model_limits(self.model, stars, outcomes)
         return [self._noted(*pair) for pair in zip(outcomes, prepared, strict=True)]
 
@@ -167,6 +172,8 @@ class FitSetup:
             outcome = outcome.with_flag(Flag.RESOLUTION_ESTIMATED)
             if any(arm.smoothed for arm in prepared):
                 outcome = _without_vsini(outcome, self.names)
+        elif _contradicts_resolution(outcome):
+            outcome = outcome.with_flag(Flag.RESOLUTION_DOUBTFUL)
         return replace(outcome, notes=account_of(outcome, prepared))
 
     def _calibrated(
@@ -180,8 +187,45 @@ class FitSetup:
         again = refit_batch(self.problem_of_real_stars, *of_real, best_fits=best_fits)
         for i, other in zip(real, again, strict=True):
             if other.log_likelihood > outcomes[i].log_likelihood:
-                outcomes[i] = replace(other, resolution=outcomes[i].resolution)
+                outcomes[i] = replace(
+                    other, resolution=outcomes[i].resolution, fitted_with="calibrated"
+                )
         return outcomes
+
+    def _where_trusted(
+        self, stars: Sequence[Star], outcomes: list[Outcome], best_fits: bool
+    ) -> list[Outcome]:
+        """Repeat other fits that show errors of lines, without the regions known to be wrong."""
+        wrong = [
+            i for i, outcome in enumerate(outcomes)
+            if self._first_problem is not self.problem and outcome.fitted_with == "everything"
+            and outcome.terms is not None and outcome.terms.inadequacy.amplitude[0] > 0
+        ]  # fmt: skip
+        if not wrong:
+            return outcomes
+        some = [stars[i] for i in wrong], [outcomes[i] for i in wrong]
+        again = refit_batch(self.problem, *some, best_fits=best_fits)
+        for i, other in zip(wrong, again, strict=True):
+            outcomes[i] = replace(other, resolution=outcomes[i].resolution, fitted_with="trusted")
+        return outcomes
+
+    @functools.cached_property
+    def _first_problem(self) -> FitProblem:
+        """The problem that fits begin with: all regions, unless some are to be left out anyway.
+
+        Regions where the model is known to be wrong are left out automatically only for stars that
+        show errors of lines, which the fit itself estimates.
+        """
+        automatic = isinstance(self.options.exclude_at_rest, str)
+        if automatic and self.options.inadequacy == "auto" and self.problem.untrusted.any():
+            return replace(self.problem, untrusted=np.zeros_like(self.problem.untrusted))
+        return self.problem
+
+    def problem_of(self, outcome: Outcome) -> FitProblem:
+        """Return the problem whose solution is the outcome of a star."""
+        if outcome.fitted_with == "calibrated":
+            return self.problem_of_real_stars
+        return self.problem if outcome.fitted_with == "trusted" else self._first_problem
 
     @functools.cached_property
     def problem_of_real_stars(self) -> FitProblem:
@@ -192,7 +236,7 @@ class FitSetup:
         width, shift = self.model.labels.width, self.problem.shift
         covariance = calibration.covariance * np.outer(width, width)
         return replace(
-            self.problem,
+            self._first_problem,
             forward=forward,
             corrected=None,
             shift=lambda labels: shift(labels) + covariance,
@@ -217,6 +261,12 @@ class FitSetup:
             raise ValueError(outcome.message)
         arms = [arm.spectrum for arm in prepared]
         return type(spectrum)(arms) if isinstance(spectrum, list) else arms[0], star, outcome
+
+
+def _contradicts_resolution(outcome: Outcome) -> bool:
+    """Return whether line widths ask for another resolution than the stated one."""
+    shift, error = map(abs, outcome.resolution_shift)
+    return shift > _DOUBTFUL and shift > _SIGNIFICANT * error
 
 
 def _without_vsini(outcome: Outcome, names: Sequence[str]) -> Outcome:
@@ -257,7 +307,7 @@ def _problem(model: PayneModel, options: FitOptions, constraints: Constraints) -
         error=None if error is None else error.rms,
         rest=rest, modes=modes, untrusted=untrusted,
         scale=model.error_scale_at, shift=model.error_shift_at,
-        inadequacy=options.inadequacy,
+        inadequacy=options.inadequacy, resolution_error=options.resolution_error,
         corrected=model.forward_model(**broadening, calibrated=True) if calibrated else None,
     )  # fmt: skip
 

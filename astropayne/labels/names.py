@@ -62,8 +62,8 @@ _TAKEN = {
     ),
     "an argument of functions that take labels": (
         "labels wavelength medium limb_darkening x y free start tied priors continuum regions "
-        "options exclude exclude_at_rest noise_floor systematic inadequacy loss report progress "
-        "validation device covariances models"
+        "options exclude exclude_at_rest noise_floor resolution_error systematic inadequacy loss "
+        "report progress validation device covariances models"
     ),
     "a column of results or an entry of metadata": (
         "flux errors uncertainty covariance chi2 dof flags message best_fit solar_scale normalized "

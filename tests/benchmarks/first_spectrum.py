@@ -38,7 +38,9 @@ TELLING = (
     Flag.BAD_INPUT | Flag.POOR_FIT | Flag.OUT_OF_RANGE | Flag.NOT_CONVERGED | Flag.SINGULAR
     | Flag.VELOCITY_AMBIGUOUS | Flag.OUTSIDE_COVERAGE
 )  # fmt: skip
-EXACT = {"continuum": None, "inadequacy": None, "exclude_at_rest": None}
+EXACT = {
+    "continuum": None, "inadequacy": None, "exclude_at_rest": None, "resolution_error": 0
+}  # fmt: skip
 
 
 def synthetic(grid, rng, *, perfect):

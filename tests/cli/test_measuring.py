@@ -90,7 +90,8 @@ def test_macroturbulence_is_what_one_says_it_is(model_file, folder):
     run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "--vmac", 4, "-q")
     found = {}
     for meant, vmac in (("fwhm", 4), ("product", 4 * MACROTURBULENCE["fwhm"]), ("joint", 4)):
-        words = ("fit", "sun.txt", "-m", model_file, "-o", f"{meant}.ecsv", "--macroturbulence")
+        words = ("fit", "sun.txt", "-m", model_file, "-o", f"{meant}.ecsv", "--resolution-error",
+                 0, "--macroturbulence")  # fmt: skip
         assert run(*words, meant, "--fixed", f"vmac={vmac}").exit_code == 0
         found[meant] = QTable.read(f"{meant}.ecsv")["teff"][0].value
     assert found["fwhm"] == pytest.approx(found["product"], abs=0.5)
@@ -147,7 +148,7 @@ def test_spectra_sharper_than_the_model_are_degraded(model_file, folder):
 def test_what_the_model_has_wrong_is_left_out(model_file, folder):
     model = PayneModel.read(model_file)
     run("predict", *SUN, "-m", model_file, "-o", "sun.txt", "-q")
-    words = ("fit", "sun.txt", "-o", "a.ecsv", "--quiet", "--overwrite", "-m")
+    words = ("fit", "sun.txt", "-o", "a.ecsv", "--quiet", "--overwrite", "--inadequacy", 0.01, "-m")
     model = model.replace(meta={**model.meta, "untrusted": [[5165.0, 5185.0]]})
     model.write("careful.asdf")
     assert run(*words, "careful.asdf").exit_code == 0

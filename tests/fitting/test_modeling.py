@@ -113,8 +113,8 @@ def test_astropys_fitters_agree_with_ours(model, ideal, star, rng, fitter):
         spectral_axis=x, flux=flux, uncertainty=StdDevUncertainty(np.full(len(x), sigma)),
         mask=~good,
     )  # fmt: skip
-    # astropy's fitters know nothing of the emulator's error
-    ours = fit_spectrum(observed, ideal, resolution=15000)
+    # astropy's fitters know nothing of the errors of emulator and resolution
+    ours = fit_spectrum(observed, ideal, resolution=15000, resolution_error=0)
     start = PayneSpectrum(model, resolution=15000, rv=0, vsini=10)
     fit = fitter(calc_uncertainties=True)
     theirs = fit(start, x, flux, weights=good / sigma)

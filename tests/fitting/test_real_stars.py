@@ -11,10 +11,12 @@ from specutils import SpectralRegion, Spectrum
 from astropayne import (
     Flag,
     degrade_spectrum,
+    fit_abundances,
     fit_spectra,
     fit_spectrum,
     read_spectrum,
 )
+from astropayne.fitting.posterior import Posterior
 
 
 def _fit(spectrum, model, vsini):
@@ -89,6 +91,69 @@ def test_what_is_left_out_moves_with_the_star(model):
     assert np.abs(table["Ca_Fe"]) == pytest.approx(0, abs=0.005)
     assert np.all(np.abs(spoiled["Ca_Fe"]) > 0.05)
     assert np.all(table["dof"] < spoiled["dof"])
+
+
+def _observed(star, rng, factor=None):
+    """Return the spectrum of a model with noise, and with line depths that are off."""
+    flux = star.flux.value
+    if factor is not None:
+        flux = 1 - factor * (1 - flux)
+    flux = flux + rng.normal(0, 0.003, len(flux))
+    good = np.isfinite(flux)
+    return Spectrum(
+        spectral_axis=star.spectral_axis[good], flux=flux[good] * u.one,
+        uncertainty=StdDevUncertainty(np.full(good.sum(), 0.003)),
+        meta={"resolution": 15000.0, "medium": star.meta["medium"]},
+    )  # fmt: skip
+
+
+TRUTH = {"teff": 5700.0, "logg": 4.3, "feh": -0.2, "vmic": 1.1, "A_Li": 2.0}
+
+
+def test_untrusted_lines_are_left_out_only_for_stars_with_wrong_lines(model, rng):
+    star = model(**TRUTH, vsini=4, resolution=15000)
+    perfect = fit_spectrum(_observed(star, rng), model)
+    knots = np.arange(5150, 6740, 0.35)
+    factor = 1 + np.interp(star.spectral_axis.value, knots, rng.normal(0, 0.1, len(knots)))
+    wrong = fit_spectrum(_observed(star, rng, factor), model)
+    everything = fit_spectrum(_observed(star, rng, factor), model, exclude_at_rest=None)
+    assert wrong.dof < everything.dof - 100
+    assert perfect.dof > wrong.dof + 100
+    assert not wrong.flags & Flag.POOR_FIT
+
+
+def test_posterior_and_abundances_use_the_model_that_the_fit_used(model, rng):
+    """A star as the calibrated model predicts it: χ² has its minimum at the labels of the fit."""
+    forward = model.forward_model(calibrated=True)
+    theta = np.array([*(TRUTH.get(name, 0.0) for name in model.labels.names), 0.0, 4.0, 0.0])
+    wavelength = model.vacuum_wavelength
+    pixels = forward.pixels(wavelength[None], np.zeros(1))
+    flux = forward.forward(theta[None], pixels, np.array([15000.0]))[0].cpu().numpy()
+    good = forward.supported(pixels, 4.0, 0.0, np.array([15000.0]))[0]
+    spectrum = Spectrum(
+        spectral_axis=wavelength[good] * u.AA,
+        flux=(flux + rng.normal(0, 0.003, len(flux)))[good] * u.one,
+        uncertainty=StdDevUncertainty(np.full(good.sum(), 0.003)),
+        meta={"resolution": 15000.0, "medium": "vacuum"},
+    )
+    plain = model.replace(calibration=None)
+    assert (
+        fit_spectrum(spectrum, model).chi2
+        < 0.7 * fit_spectrum(spectrum, plain, inadequacy=None).chi2
+    )
+    posterior = Posterior(spectrum, model)
+    errors = np.array([posterior.fit.errors[name].value for name in posterior.names])
+    known = np.isfinite(errors) & (np.array(posterior.names) != "vsini")  # flat, by the resolution
+    best = posterior.log_probability(posterior.best)
+    for i in np.flatnonzero(known):
+        for sign in (-1, 1):
+            away = posterior.best.copy()
+            away[i] = np.clip(away[i] + sign * errors[i], posterior.low[i], posterior.high[i])
+            assert posterior.log_probability(away) < best + 0.5
+    abundances = fit_abundances([spectrum], model, ["Ca", "Ti"])
+    for element in ("Ca", "Ti"):
+        away = abundances[f"{element}_Fe"][0] / abundances[f"{element}_Fe_err"][0]
+        assert abs(away) < 4
 
 
 NO_OPTIONS = {

@@ -15,7 +15,9 @@ from astropayne.wavelengths.resolution import resolution_at
 from astropayne.wavelengths.velocity import C_KMS
 
 # Spectra made by the model are normalized, and its lines are exact.
-EXACT = {"continuum": None, "inadequacy": None, "exclude_at_rest": None}
+EXACT = {
+    "continuum": None, "inadequacy": None, "exclude_at_rest": None, "resolution_error": 0
+}  # fmt: skip
 exact_fit_spectrum = functools.partial(fit_spectrum, **EXACT)
 exact_fit_spectra = functools.partial(fit_spectra, **EXACT)
 exact_fit_abundances = functools.partial(fit_abundances, **EXACT)

@@ -10,7 +10,9 @@ from specutils import Spectrum
 from astropayne import fit_abundances, fit_spectra
 
 # Spectra made by the model are normalized, and its lines are exact.
-EXACT = {"continuum": None, "inadequacy": None, "exclude_at_rest": None}
+EXACT = {
+    "continuum": None, "inadequacy": None, "exclude_at_rest": None, "resolution_error": 0
+}  # fmt: skip
 
 exact_fit_spectra = functools.partial(fit_spectra, **EXACT)
 

@@ -32,7 +32,9 @@ from astropayne.networks.network import SpectralNetwork
 from astropayne.networks.options import TrainingOptions
 
 # Spectra made by the model are normalized, and its lines are exact.
-EXACT = {"continuum": None, "inadequacy": None, "exclude_at_rest": None}
+EXACT = {
+    "continuum": None, "inadequacy": None, "exclude_at_rest": None, "resolution_error": 0
+}  # fmt: skip
 exact_fit_spectrum = functools.partial(fit_spectrum, **EXACT)
 exact_fit_spectra = functools.partial(fit_spectra, **EXACT)
 

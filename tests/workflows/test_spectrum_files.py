@@ -21,7 +21,9 @@ from astropayne.spectra.write import write_spectrum
 from astropayne.workflows.fit_files import describe_fits, fit_files
 
 # Spectra made by the model are normalized, and its lines are exact.
-EXACT = {"continuum": None, "inadequacy": None, "exclude_at_rest": None}
+EXACT = {
+    "continuum": None, "inadequacy": None, "exclude_at_rest": None, "resolution_error": 0
+}  # fmt: skip
 exact_fit_spectra = functools.partial(fit_spectra, **EXACT)
 exact_fit_files = functools.partial(fit_files, **EXACT)
 
