@@ -187,9 +187,9 @@ def _flux_image(
             tuple(names),
         )
     if images and not candidates and len(images) > 1:
-        names = ", ".join(image.name for image in images)
+        listed = ", ".join(image.name for image in images)
         raise ValueError(
-            f"{path} has images {names}, of which none is known to be the flux: call one FLUX, or "
+            f"{path} has images {listed}, of which none is known to be the flux: call one FLUX, or "
             f"give hdu={images[0].name!r}"
         )
     return next(iter(candidates or images), None)

@@ -66,7 +66,7 @@ def test_empty_cells_are_not_known(tmp_path):
     ("content", "match"),
     [
         ("", "is not a table of lines: it is empty"),
-        ("ll\n5100 \u212b".encode("utf-16"), "is not a text file; a line list is a table"),
+        ("ll\n5100 \u212b".encode("utf-16"), "wavelength must be numeric"),
         ("ll,ion\n5100,neutral\n", "the ion 'neutral' is neither a number"),
         ("ll,core\n5100,-0.2\n", "core is -0.2 Angstrom; it must be a half-width"),
         ("ll,Bluewidth\n5100,5099\n", "lower and upper ends of windows must be given together"),

@@ -189,6 +189,6 @@ def test_it_may_be_a_quantity(model):
 def test_what_cannot_be(model):
     star = model(**TRUTH)
     with pytest.raises(ValueError, match="has shape \\(3,\\), but there are 3903 pixels"):
-        exact_fit_spectrum(star, model, resolution=np.full(3, 15000.0))
+        exact_fit_spectrum(star, model, resolution=np.array([14000.0, 15000.0, 16000.0]))
     with pytest.raises(ValueError, match="have to be a numpy array"):
         exact_fit_spectrum(star, model, resolution=[15000.0] * 3903)
