@@ -21,7 +21,7 @@ __all__ = ["header_of", "parse_csv", "read_columns", "read_csv", "read_text"]
 _SEPARATORS = (",", ";", "\t")
 _HEAD = 20000  # letters in which comments are searched for
 _OWN_FORMS = ("|", "\\", "<", "{")  # first letters of IPAC tables, HTML, JSON and LaTeX
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16, as spreadsheets write it
 
 
 def read_text(path: str | Path) -> str:
@@ -52,8 +52,6 @@ def read_text(path: str | Path) -> str:
     '5167 Å'
     """
     content = _content(path)
-    if content[:2] in _BYTE_ORDER_MARKS and len(content) % 2 == 0:
-        return content.decode(_BYTE_ORDER_MARKS[content[:2]])
     if b"\0" in content:
         raise ValueError(f"{path} is not a text file")
     encoding = _encoding(content)
@@ -147,7 +145,10 @@ def read_columns(path: str | Path) -> "QTable":
     from astropy.io import ascii as text_tables
     from astropy.table import QTable
 
-    text = with_decimal_points(_plain_numbers(read_text(path)))
+    content = _content(path)
+    in_utf_16 = content.startswith(_BYTE_ORDER_MARKS) and len(content) % 2 == 0
+    text = content.decode("utf-16") if in_utf_16 else read_text(path)
+    text = with_decimal_points(_plain_numbers(text))
     comments = [line.lstrip("# ") for line in text[:_HEAD].splitlines() if line.startswith("#")]
     text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
     own_form = text.startswith(_OWN_FORMS) or "Byte-by-byte" in text
