@@ -52,6 +52,8 @@ def read_text(path: str | Path) -> str:
     '5167 Å'
     """
     content = _content(path)
+    if content.startswith(_BYTE_ORDER_MARKS) and len(content) % 2 == 0:
+        return content.decode("utf-16")
     if b"\0" in content:
         raise ValueError(f"{path} is not a text file")
     encoding = _encoding(content)
@@ -145,10 +147,7 @@ def read_columns(path: str | Path) -> "QTable":
     from astropy.io import ascii as text_tables
     from astropy.table import QTable
 
-    content = _content(path)
-    in_utf_16 = content.startswith(_BYTE_ORDER_MARKS) and len(content) % 2 == 0
-    text = content.decode("utf-16") if in_utf_16 else read_text(path)
-    text = with_decimal_points(_plain_numbers(text))
+    text = with_decimal_points(_plain_numbers(read_text(path)))
     comments = [line.lstrip("# ") for line in text[:_HEAD].splitlines() if line.startswith("#")]
     text = text if "," in text else text.replace(";", ",")  # as spreadsheets write it
     own_form = text.startswith(_OWN_FORMS) or "Byte-by-byte" in text
