@@ -1,5 +1,7 @@
 """What files call things: columns, masks, media, units, and files of several spectra."""
 
+from importlib.metadata import version
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -456,6 +458,9 @@ def _multispec(n):
     return {**cards, "WAT1_001": "wtype=multispec label=Wavelength units=angstroms", **parts}
 
 
+@pytest.mark.skipif(
+    version("specutils").startswith("2.0."), reason="specutils 2.0 does not parse these cards"
+)
 @pytest.mark.parametrize("bands", [1, 4])
 def test_orders_of_iraf_are_arms(tmp_path, bands):
     data = np.array([[FLUX, 2 * FLUX], [FLUX, FLUX], [0 * FLUX, FLUX], [FLUX / 9, FLUX / 5]])
