@@ -340,9 +340,10 @@ class Likelihood:
         return products[:, :width, :width], k, excess, coefficients
 
     def joint_products(self, theta: np.ndarray) -> torch.Tensor:
-        """Return products of derivatives, continuum, shared errors and residual: (n, m, m).
+        """Return products of all pairs of columns at parameters (n, n_names): (n, m, m).
 
-        They are those at parameters (n, n_names), with the priors of what is linear.
+        The columns are derivatives, continuum, shared errors and residual. Priors on the
+        coefficients of the continuum and of the shared errors are included.
         """
         free, parts = torch.as_tensor(theta[:, self.parameters.index]), []
         for some in torch.arange(len(self)).split(self.at_once):
@@ -350,7 +351,7 @@ class Likelihood:
             linear, residual = columns[..., : width - 1], columns[..., width - 1 : width]
             every = torch.cat([linear, modes, residual], dim=2)
             products = exact(every.mT @ every)
-            products[:, width - 1 : -1, width - 1 : -1] += torch.eye(modes.shape[2])
+            products[:, width - 1 : -1, width - 1 : -1] += torch.eye(modes.shape[2]).to(products)
             if self._prior is not None:
                 precision, mean = (part[as_slice(some)] for part in self._prior)
                 products[:, k : width - 1, k : width - 1] += torch.diag_embed(precision)

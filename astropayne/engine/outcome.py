@@ -54,7 +54,7 @@ class Outcome:
     resolution_shift : tuple of float
         Change of ln R that the widths of lines ask for, and its error; NaN where R is exact.
     fitted_with : {"everything", "trusted", "calibrated"}
-        What the star was fitted with: all regions, trusted ones only, or the calibrated model.
+        Problem of the fit: all regions, trusted regions only, or the calibrated model.
     terms : `~astropayne.engine.terms.Terms` or None
         Continuum and inadequacy of the star.
     """

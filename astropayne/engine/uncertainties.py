@@ -195,11 +195,15 @@ def with_width_errors(
     per_square = 0.25 * (1 - 7 * ld / 15) / (1 - ld / 3)
     instrument = (C_KMS / FWHM / resolution) ** 2  # a variance
     of_square = 2 * instrument * problem.resolution_error / per_square
-    best, covariance = velocity_of(theta, "vsini"), covariance.copy()
+    best, variance = velocity_of(theta, "vsini"), covariance[:, k, k]
+    precision = problem.parameters.prior()[1][k]
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = np.fmax((of_square / (2 * best)) ** 2, covariance[:, k, k])
-    of_square = np.hypot(of_square, 2 * best * np.sqrt(np.nan_to_num(covariance[:, k, k])))
-    near = (best**2 < 2 * of_square) & (resolution < np.inf)
-    covariance[:, k, k] = np.where(best > _NO_ROTATION, variance, covariance[:, k, k])
+        by_width = 1 / ((2 * best / of_square) ** 2 + precision)
+    covariance, rotates = covariance.copy(), best > _NO_ROTATION
+    covariance[:, k, k] = np.where(rotates, np.maximum(by_width, variance), variance)
+    of_square = np.hypot(of_square, 2 * best * np.sqrt(np.nan_to_num(variance)))
+    from_zero = velocity_of(problem.low, "vsini") <= _NO_ROTATION and not precision
+    near = from_zero & (best**2 < 2 * of_square) & np.isfinite(resolution)
+    near &= np.isfinite(variance) | ~rotates
     wide = np.fmax(limits, np.sqrt(best**2 + 1.645 * of_square))
     return covariance, np.where(near, np.minimum(wide, velocity_of(problem.high, "vsini")), limits)

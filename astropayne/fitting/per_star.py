@@ -3,7 +3,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,10 @@ class PerStar:
         tables with one value for each star.
     setup : FitSetup
         Setup with the values of the first star, for the table.
+    n_stars : int
+        Number of values.
+    done : int
+        Number of stars that were fitted.
     """
 
     model: PayneModel
@@ -44,7 +48,6 @@ class PerStar:
     setup: FitSetup
     n_stars: int
     done: int = 0
-    setups: dict[tuple, FitSetup] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: PayneModel, options: FitOptions) -> "PerStar | None":

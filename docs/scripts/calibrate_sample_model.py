@@ -8,6 +8,7 @@ al. (2014, A&A 564, A133); the Sun defines the zero of [Fe/H].
 
 import lzma
 import sys
+import tempfile
 from pathlib import Path
 
 import astropy.units as u
@@ -28,10 +29,12 @@ SPECTRA = [  # file, star, λ/FWHM, teff, logg, feh, vmic
 def read(path, resolution):
     """Read a spectrum, also one that is compressed."""
     if path.suffix == ".xz":
-        plain = Path.cwd() / path.stem
-        plain.write_bytes(lzma.decompress(path.read_bytes()))
-        path = plain
-    spectrum = read_spectrum(path)
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder) / path.stem
+            plain.write_bytes(lzma.decompress(path.read_bytes()))
+            spectrum = read_spectrum(plain)
+    else:
+        spectrum = read_spectrum(path)
     spectrum.meta["resolution"] = resolution
     return spectrum
 

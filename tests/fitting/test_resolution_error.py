@@ -71,3 +71,12 @@ def test_slow_rotation_is_a_limit(trained, rng):
 def test_an_impossible_error_is_refused(error):
     with pytest.raises(ValueError, match="resolution_error="):
         FitOptions(resolution_error=error)
+
+
+def test_priors_and_bounds_of_vsini_hold(trained, rng):
+    (spectrum,) = _stars(trained, rng, 1, 4.0)
+    prior = fit_spectrum(spectrum, trained, priors={"vsini": (4.0, 0.2)})
+    assert prior.errors["vsini"].value < 0.21
+    assert np.isnan(prior.vsini_limit.value)
+    bounded = fit_spectrum(spectrum, trained, bounds={"vsini": (3, 20)})
+    assert np.isnan(bounded.vsini_limit.value)

@@ -28,11 +28,10 @@ def _is_apogee(hdus: fits.HDUList) -> bool:
     if len(hdus) < 4 or not all(hdu.is_image and hdu.size for hdu in hdus[1:3]):
         return False
     header = hdus[0].header
-    known = "apogee" in str(header.get("SURVEY", "")).lower() or "APRED" in header
-    known |= "APOGEE" in str(header.get("HISTORY", "")) or "ASPCAP" in str(
-        header.get("HISTORY", "")
-    )
-    return known and hdus[1].shape == hdus[2].shape
+    history = str(header.get("HISTORY", ""))
+    of_survey = "apogee" in str(header.get("SURVEY", "")).lower() or "APRED" in header
+    of_pipeline = "APOGEE" in history or "ASPCAP" in history
+    return (of_survey or of_pipeline) and hdus[1].shape == hdus[2].shape
 
 
 def _identify_star(origin: str, *args: Any, **kwargs: Any) -> bool:
